@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From URLs to byte sources: one thread with a libuv loop and libcurl's multi interface, a cache on disk, every address vetted. */
+#ifndef KEND_FETCH_H
+#define KEND_FETCH_H
+
+#include "error.h"
+#include "source.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct kend_fetcher;
+
+struct kend_fetch_options {
+    const char *cache_dir;                                   /* made if missing */
+    uint64_t cache_max_bytes;                                /* 0: no limit */
+    uint64_t reserve_bytes;                                  /* free disk never used */
+    const char *allow_schemes;                               /* "https,http,file" */
+    const char *allow_networks;                              /* CIDRs beyond global addresses, comma-separated; "" none */
+    const char *file_roots;                                  /* comma-separated folders; "" none */
+    uint64_t max_bytes;                                      /* per file; 0: no limit */
+    unsigned connections;                                    /* parallel ranges per file */
+    const char *ca_file;                                     /* "": the system's */
+    const char *proxy;                                       /* "": none; never from the environment */
+    unsigned connect_timeout_seconds, stall_timeout_seconds; /* stall: no byte for that long */
+    unsigned retries;                                        /* per request, of what can pass */
+};
+
+/* KEN_EINVAL names the option and the place. */
+int kend_fetcher_create(struct kend_fetcher **fetcher, const struct kend_fetch_options *options, struct ken_error *error);
+void kend_fetcher_destroy(struct kend_fetcher **fetcher);
+/* Bytes that the cache holds. */
+uint64_t kend_fetcher_cache_bytes(struct kend_fetcher *fetcher);
+/* Bytes received since start from "http" (http and https) or "file". */
+uint64_t kend_fetcher_received(struct kend_fetcher *fetcher, const char *source);
+
+/* ---- one location (the URL of a job's model or base), used by one runner thread and the threads of its pruning */
+
+struct kend_location;
+
+struct kend_location_request {
+    const char *url;
+    const unsigned char *sha256;     /* [32] or NULL: wanted of a single file */
+    const char *owner;               /* whose request it is: the cache answers nobody through another's credentials */
+    bool (*cancelled)(void *opaque); /* asked at least every 100 ms while something blocks; true ends it with KEN_ECANCELLED */
+    /* A line worth a durable event ("resuming at ...", "retrying ..."): called from the fetcher's thread, must not block for long. May be
+     * NULL. */
+    void (*note)(void *opaque, const char *text);
+    void *opaque;
+};
+
+/* Parses and vets the URL; nothing is connected yet. KEN_EADDRESS, KEN_EFETCH. */
+int kend_location_open(struct kend_location **location, struct kend_fetcher *fetcher, const struct kend_location_request *request,
+                       struct ken_error *error);
+/*
+ * Opens its files for ken_checkpoint_open: each source revalidates or starts its cache entry, and fetches only what is waited for
+ * (Range reads of headers) until kend_location_fetch.
+ */
+struct ken_opener *kend_location_opener(struct kend_location *location);
+/* From now on everything of every file opened so far is fetched, ascending, in parallel ranges. */
+void kend_location_fetch(struct kend_location *location);
+struct kend_location_state {
+    uint64_t bytes_total, bytes_there, bytes_durable; /* of the files opened so far; `there` includes what the cache had */
+    uint64_t bytes_resumed;                           /* were there when the location was opened */
+    bool complete;
+};
+void kend_location_state(struct kend_location *location, struct kend_location_state *state);
+/* Blocks until every byte is there and digests hold. Errors: the first of any file. */
+int kend_location_wait(struct kend_location *location, struct ken_error *error);
+/* The sources may outlive it. Unpins the cache entries when the last one is closed; unfinished ones stay for a resume. *location becomes
+ * NULL. */
+void kend_location_close(struct kend_location **location);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of running jobs: runners claim jobs and take each through check, fetch, prune, publish; a keeper renews leases and tidies up. */
+#ifndef KEND_ENGINE_H
+#define KEND_ENGINE_H
+
+#include "artifacts/artifacts.h"
+#include "budget.h"
+#include "fetch/fetch.h"
+#include "job.h"
+#include "jobs/store.h"
+#include "prune/pool.h"
+
+#include <jansson.h>
+
+struct kend_conf;
+struct kend_engine;
+
+/* Borrowed until kend_engine_destroy. */
+struct kend_parts {
+    const struct kend_conf *conf;
+    struct kend_store *store;
+    struct kend_artifacts *artifacts;
+    struct kend_fetcher *fetcher;
+    struct kend_pool *pool;
+    struct ken_budget *budget;
+    const char *holder; /* this installation's name in leases */
+    /* A job's row has changed (committed): wakes whoever waits for it. Any thread. */
+    void (*changed)(void *opaque, const char *job);
+    void *opaque;
+};
+
+/* Ends leftover leases, sweeps orphans, starts jobs.max_running runners and the keeper. */
+int kend_engine_create(struct kend_engine **engine, const struct kend_parts *parts, struct ken_error *error);
+/* There may be something to claim. Any thread. */
+void kend_engine_poke(struct kend_engine *engine);
+/* A cancel was requested: stops the job within 1 s if it runs here. Any thread. */
+void kend_engine_cancel(struct kend_engine *engine, const char *job);
+/* No new claims; running jobs may end within `seconds`, then they are handed back. Returns when nothing runs. */
+void kend_engine_drain(struct kend_engine *engine, unsigned seconds);
+/* Ends a drain at once: running jobs are handed back now. */
+void kend_engine_hurry(struct kend_engine *engine);
+void kend_engine_destroy(struct kend_engine **engine);
+
+/* Outcome of a dry run; result is borrowed during the call. code 0: the plan; else enum ken_code with a message and the job error it means.
+ */
+typedef void kend_dry_run_done(void *opaque, int code, const char *message, const json_t *plan);
+/*
+ * Runs the check stage alone on a thread of its own (a bounded number at once) and calls `done` from it, exactly once. Takes the job over.
+ * False (done not called, job freed) if too many run already. The check ends within 30 s, or when *abandoned becomes true.
+ */
+bool kend_engine_dry_run(struct kend_engine *engine, struct proto_job *job, const char *owner, kend_dry_run_done *done, void *opaque);
+
+/* For /metrics, seconds since start per stage: count, sum and cumulative buckets of finished stages. */
+#define KEND_STAGE_BUCKETS                      \
+    {                                           \
+        0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200 \
+    }
+enum { KEND_STAGE_BUCKET_COUNT = 9 };
+struct kend_engine_metrics {
+    uint64_t jobs_total[PROTO_STATUS_COUNT]; /* terminal ones, since start */
+    struct {
+        uint64_t bucket[KEND_STAGE_BUCKET_COUNT]; /* cumulative */
+        uint64_t count;
+        double sum;
+    } stage[PROTO_STAGE_COUNT];
+    uint64_t pruned_parameters[KEN_METHOD_COUNT];
+};
+void kend_engine_metrics(struct kend_engine *engine, struct kend_engine_metrics *metrics);
+
+#endif

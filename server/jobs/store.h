@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where jobs live: a const table of functions, implemented by SQLite (PostgreSQL and a back end that fails on purpose share the
+ * header and the conformance suite). Every call is thread-safe, blocks for a short time only, and has committed when it returns
+ * KEND_STORE_OK.
+ */
+#ifndef KEND_STORE_H
+#define KEND_STORE_H
+
+#include "id.h"
+#include "lifecycle.h"
+#include "problem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KEND_STORE_RESULT_MAP(X)                                                                      \
+    X(KEND_STORE_OK, "ok")                                                                            \
+    X(KEND_STORE_NONE, "no such job")      /* or nothing to claim */                                  \
+    X(KEND_STORE_EXISTS, "exists already") /* same idempotency key, same body: the job is returned */ \
+    X(KEND_STORE_KEY_MISMATCH, "idempotency key used with another body")                              \
+    X(KEND_STORE_QUEUE_FULL, "queue full")                                                            \
+    X(KEND_STORE_ACTIVE, "job active")                                                                \
+    X(KEND_STORE_FINISHED, "job finished")                                                            \
+    X(KEND_STORE_LOST, "lease lost") /* the token is not the job's any more */                        \
+    X(KEND_STORE_NO_SPACE, "no space left")                                                           \
+    X(KEND_STORE_UNAVAILABLE, "store unavailable")
+
+#define X(symbol, text) symbol,
+enum kend_store_result { KEND_STORE_RESULT_MAP(X) };
+#undef X
+const char *kend_store_result_text(enum kend_store_result result);
+
+enum { KEND_TOKEN_SIZE = 33, KEND_MAX_DEATHS = 3 };
+
+struct kend_progress {
+    uint64_t bytes_fetched, bytes_total, rows_done, rows_total;
+};
+
+/* A job as stored. Strings are owned by it; NULL where not set. Times: ms since 1970, 0 where not set. */
+struct kend_job {
+    char id[PROTO_ID_SIZE];
+    char *owner; /* "" for anonymous */
+    char *spec;  /* canonical document, JSON text, URLs as given (secret!) */
+    enum proto_status status;
+    enum proto_stage stage;
+    int64_t attempt; /* claims so far */
+    int64_t created_at, started_at, finished_at, cancel_requested_at, expires_at;
+    struct kend_progress progress;
+    double timings[PROTO_STAGE_COUNT]; /* seconds in each stage, over all attempts */
+    bool has_error;
+    enum proto_job_error error;
+    enum proto_stage error_stage;
+    char *error_message;
+    char *summary;    /* JSON text */
+    int64_t sequence; /* of its last durable event */
+    int64_t deaths;   /* leases lost in a row without durable progress */
+};
+void kend_job_free(struct kend_job **job);
+
+struct kend_job_artifact {
+    char *name, *variant; /* variant "" without variants */
+    uint64_t size;
+    unsigned char sha256[32];
+};
+struct kend_artifact_list {
+    struct kend_job_artifact *item;
+    size_t count;
+};
+void kend_artifact_list_clear(struct kend_artifact_list *list);
+
+struct kend_job_list {
+    struct kend_job **item; /* owned */
+    size_t count;
+    bool has_more;
+};
+void kend_job_list_clear(struct kend_job_list *list);
+
+/* A durable event. type "status": data is {"status","stage","attempt",...}; "log": {"level","message",...}. */
+struct kend_event {
+    int64_t sequence, time;
+    char *type, *data; /* data: JSON text */
+};
+struct kend_event_list {
+    struct kend_event *item;
+    size_t count;
+    bool has_more;
+};
+void kend_event_list_clear(struct kend_event_list *list);
+
+struct kend_pair {
+    const char *key, *value;
+};
+
+struct kend_new_job {
+    const char *id;
+    const char *owner;
+    const char *spec;                 /* canonical */
+    const char *name;                 /* or NULL */
+    const char *idempotency_key;      /* or NULL; unique per owner */
+    unsigned char body_sha256[32];    /* of the canonical document: same key, other digest is a mismatch */
+    const struct kend_pair *metadata; /* [metadata_count], for filtering */
+    size_t metadata_count;
+    int64_t now;
+    int64_t max_queued; /* 0: no limit */
+};
+
+struct kend_job_filter {
+    const char *owner; /* NULL: everybody's */
+    bool has_status;
+    enum proto_status status;
+    const char *after;                /* id: only older jobs; or NULL */
+    const struct kend_pair *metadata; /* all must match */
+    size_t metadata_count;
+    size_t limit;
+};
+
+struct kend_outcome {
+    enum proto_event event;     /* PROTO_SUCCEED, PROTO_FAIL or PROTO_STOP */
+    enum proto_job_error error; /* PROTO_FAIL */
+    enum proto_stage error_stage;
+    const char *error_message;
+    const char *summary;                        /* JSON text, PROTO_SUCCEED */
+    const struct kend_artifact_list *artifacts; /* PROTO_SUCCEED */
+    const double *timings;                      /* [PROTO_STAGE_COUNT] */
+    int64_t now, expires_at;                    /* expires_at 0: never */
+};
+
+struct kend_store_counts {
+    uint64_t by_status[PROTO_STATUS_COUNT];
+    int64_t oldest_queued_at; /* 0: none */
+};
+
+struct kend_store;
+struct kend_store_ops {
+    void (*close)(struct kend_store *store);
+    /* OK when a trivial write transaction can be made. */
+    enum kend_store_result (*check)(struct kend_store *store);
+    /* *job (may be NULL) is set on OK and EXISTS. Writes a "status" event with the row. */
+    enum kend_store_result (*create)(struct kend_store *store, const struct kend_new_job *new_job, struct kend_job **job);
+    /* owner NULL: anybody's. */
+    enum kend_store_result (*get)(struct kend_store *store, const char *id, const char *owner, struct kend_job **job);
+    enum kend_store_result (*list)(struct kend_store *store, const struct kend_job_filter *filter, struct kend_job_list *list);
+    enum kend_store_result (*events)(struct kend_store *store, const char *id, int64_t after, size_t limit, struct kend_event_list *list);
+    enum kend_store_result (*artifacts)(struct kend_store *store, const char *id, struct kend_artifact_list *list);
+    enum kend_store_result (*counts)(struct kend_store *store, struct kend_store_counts *counts);
+    /* Queued: cancelled at once (`now`, with an event). Running: cancel_requested_at is set, once. FINISHED otherwise. *job on OK. */
+    enum kend_store_result (*cancel)(struct kend_store *store, const char *id, const char *owner, int64_t now, struct kend_job **job);
+    /* The row and all that hangs on it; ACTIVE if not terminal. */
+    enum kend_store_result (*remove)(struct kend_store *store, const char *id, const char *owner);
+    /* Ids of up to `limit` terminal jobs with expires_at <= now, in a job list without specs. */
+    enum kend_store_result (*expired)(struct kend_store *store, int64_t now, size_t limit, struct kend_job_list *list);
+
+    /* ---- by the holder of a lease; token guards every write: LOST if it is not the job's, or the lease has been taken over */
+
+    /*
+     * Takes the oldest job that is queued, or running with an expired lease, for `holder` until now + lease_ms. An expired lease is a
+     * death: deaths + 1; at KEND_MAX_DEATHS the job becomes failed (attempts_exhausted, with an event) and the next one is tried. A running
+     * job whose cancel was requested is taken too: its new runner stops it. NONE if there is nothing.
+     */
+    enum kend_store_result (*claim)(struct kend_store *store, const char *holder, int64_t now, int64_t lease_ms, struct kend_job **job,
+                                    char token[KEND_TOKEN_SIZE]);
+    /* Extends the lease; *cancel_requested tells whether a cancel is wanted. */
+    enum kend_store_result (*renew)(struct kend_store *store, const char *id, const char *token, int64_t now, int64_t lease_ms,
+                                    bool *cancel_requested);
+    /* Stage (with a "status" event if it changes) and progress. A marker higher than the stored one is durable progress: deaths become 0.
+     */
+    enum kend_store_result (*progress)(struct kend_store *store, const char *id, const char *token, int64_t now, enum proto_stage stage,
+                                       const struct kend_progress *progress, uint64_t marker);
+    /* Appends a "log" event; data is a JSON object's text. */
+    enum kend_store_result (*log)(struct kend_store *store, const char *id, const char *token, int64_t now, const char *data);
+    enum kend_store_result (*finish)(struct kend_store *store, const char *id, const char *token, const struct kend_outcome *outcome);
+    /* Back to the queue, in its old place; counts no death. timings [PROTO_STAGE_COUNT]. */
+    enum kend_store_result (*hand_back)(struct kend_store *store, const char *id, const char *token, int64_t now, const double *timings);
+    /* At start: every lease of this holder ends now (the process that had them is gone). */
+    enum kend_store_result (*abandon)(struct kend_store *store, const char *holder, int64_t now);
+};
+
+struct kend_store {
+    const struct kend_store_ops *ops;
+};
+
+/* Opens a store by URL ("sqlite:PATH"), makes or migrates its schema. On failure *store is NULL and message [256] says why. */
+enum kend_store_result kend_store_open(struct kend_store **store, const char *url, char message[256]);
+void kend_store_close(struct kend_store **store);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Structured logs on stderr: logfmt or JSON, one line each, thread-safe. */
+#ifndef KEND_LOG_H
+#define KEND_LOG_H
+
+#include <stdint.h>
+
+enum kend_log_level { KEND_LOG_ERROR, KEND_LOG_WARN, KEND_LOG_INFO, KEND_LOG_DEBUG };
+enum kend_log_format { KEND_LOG_LOGFMT, KEND_LOG_JSON };
+
+void kend_log_setup(enum kend_log_level level, enum kend_log_format format);
+
+/* One key and value; make them with KEND_S and KEND_I. Values are escaped; NULL strings are left out. */
+struct kend_log_field {
+    const char *key;
+    const char *text; /* NULL: number holds */
+    int64_t number;
+    int is_number;
+};
+#define KEND_S(k, v) ((struct kend_log_field){.key = (k), .text = (v)})
+#define KEND_I(k, v) ((struct kend_log_field){.key = (k), .number = (int64_t)(v), .is_number = 1})
+/* kend_log(KEND_LOG_INFO, "job claimed", KEND_S("job", id), KEND_I("attempt", n)); */
+#define kend_log(level, message, ...) \
+    kend_log_fields((level), (message), (const struct kend_log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = 0}})
+void kend_log_fields(enum kend_log_level level, const char *message, const struct kend_log_field *fields);
+
+#endif
