@@ -41,16 +41,16 @@ void kend_engine_drain(struct kend_engine *engine, unsigned seconds);
 void kend_engine_hurry(struct kend_engine *engine);
 void kend_engine_destroy(struct kend_engine **engine);
 
-/* Outcome of a dry run; result is borrowed during the call. code 0: the plan; else enum ken_code with a message and the job error it means.
- */
+/* Outcome of a dry run: code 0 and the plan (borrowed during the call), or enum ken_code and a message. */
 typedef void kend_dry_run_done(void *opaque, int code, const char *message, const json_t *plan);
 /*
- * Runs the check stage alone on a thread of its own (a bounded number at once) and calls `done` from it, exactly once. Takes the job over.
- * False (done not called, job freed) if too many run already. The check ends within 30 s, or when *abandoned becomes true.
+ * Runs the check stage alone on a thread of its own and calls `done` from it, exactly once, within KEND_DRY_RUN_SECONDS. Takes the job over. False if KEND_DRY_RUNS run already or
+ * the engine drains: `done` is not called, the job is freed.
  */
+enum { KEND_DRY_RUNS = 8, KEND_DRY_RUN_SECONDS = 30 };
 bool kend_engine_dry_run(struct kend_engine *engine, struct proto_job *job, const char *owner, kend_dry_run_done *done, void *opaque);
 
-/* For /metrics, seconds since start per stage: count, sum and cumulative buckets of finished stages. */
+/* For /metrics, since start. */
 #define KEND_STAGE_BUCKETS                      \
     {                                           \
         0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200 \

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The check stage: both checkpoints' headers, the plan, and whether disk and memory suffice, before any weight is fetched. */
+#ifndef KEND_CHECK_H
+#define KEND_CHECK_H
+
+#include "checkpoint.h"
+#include "fetch/fetch.h"
+#include "jobs/engine.h"
+#include "prune.h"
+
+/* A pair that has been looked at. A zeroed struct is "nothing open". */
+struct kend_check {
+    struct kend_location *model_location, *base_location;
+    struct ken_checkpoint *model, *base;
+    struct ken_plan *plan; /* borrows the checkpoints and the job's options */
+};
+
+/* Who asks, and how to stop it: as in kend_location_request. */
+struct kend_check_request {
+    const struct proto_job *job; /* borrowed for the life of the check */
+    const char *owner;
+    bool (*cancelled)(void *opaque);
+    void (*note)(void *opaque, const char *text);
+    void *opaque;
+    bool resumed; /* an earlier attempt's outputs may lie in the working folder */
+};
+
+/* Whatever fails: an enum ken_code, and the check is closed again. KEN_ENO_SPACE and KEN_ETOO_LARGE say what is needed and what there is. */
+int kend_check_open(struct kend_check *check, const struct kend_parts *parts, const struct kend_check_request *request, struct ken_error *error);
+void kend_check_close(struct kend_check *check);
+/* The plan as a dry run answers it. A new reference, or NULL if out of memory. At most KEND_PLAN_TENSORS tensors are listed. */
+enum { KEND_PLAN_TENSORS = 1000 };
+json_t *kend_check_to_json(const struct kend_check *check, const struct ken_options *options);
+
+#endif

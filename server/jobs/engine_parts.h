@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the engine share. Nobody else includes this. */
+#ifndef KEND_ENGINE_PARTS_H
+#define KEND_ENGINE_PARTS_H
+
+#include "conf.h"
+#include "jobs/engine.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Why a running job is told to stop. The first reason stays, except that a lost lease overrides: nothing may be written without one. */
+enum kend_stop { KEND_STOP_NOT, KEND_STOP_CANCEL, KEND_STOP_HAND_BACK, KEND_STOP_TIMEOUT, KEND_STOP_LOST };
+
+/* A running job: made by its runner thread, looked at by the keeper. */
+struct kend_run {
+    struct kend_engine *engine;
+    struct kend_job *job; /* as claimed */
+    char token[KEND_TOKEN_SIZE];
+    atomic_int stop;             /* enum kend_stop */
+    int64_t deadline;            /* monotonic ms; 0: none */
+    atomic_llong lease_ends;     /* monotonic ms */
+    atomic_ullong rows_done, rows_durable;
+
+    pthread_mutex_t mutex; /* for all below */
+    struct kend_location *model, *base; /* set while fetching and pruning: where progress is read from */
+    uint64_t rows_total;
+    enum proto_stage stage;
+    int64_t stage_since; /* monotonic ms */
+    double timings[PROTO_STAGE_COUNT];
+    struct kend_progress reported;
+    uint64_t marker;
+};
+
+struct kend_runner {
+    struct kend_engine *engine;
+    pthread_t thread;
+    struct kend_run *run; /* under engine->mutex; NULL between jobs */
+};
+
+struct kend_engine {
+    struct kend_parts parts;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;    /* runners: something may be claimable; the keeper: end */
+    pthread_cond_t settled; /* a run or a dry run has ended */
+    uint64_t pokes;         /* counts kend_engine_poke, so that none is missed between claim and wait */
+    bool draining, ending, hurry;
+    struct kend_runner *runners; /* [runner_count] */
+    size_t runner_count;
+    pthread_t keeper;
+    bool keeper_started;
+    unsigned dry_runs;
+    struct kend_engine_metrics metrics; /* under mutex */
+};
+
+int64_t kend_monotonic_ms(void);
+/* Waits on a condition (CLOCK_MONOTONIC) for at most ms; the mutex is held. */
+void kend_wait_ms(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t ms);
+
+/* runner.c */
+void *kend_runner_main(void *runner); /* thread */
+bool kend_run_cancelled(void *run);   /* any thread: whether the run has to stop, for whatever reason */
+void kend_run_stop(struct kend_run *run, enum kend_stop reason);
+
+/* run_report.c: what others see of a run. Any thread. */
+void kend_run_enter(struct kend_run *run, enum proto_stage stage);
+/* Writes stage and progress to the store if they differ from what was written last. */
+void kend_run_report(struct kend_run *run);
+/* Appends a durable log event. level: "info" or "warn". */
+void kend_run_note(struct kend_run *run, const char *level, const char *message);
+/* Ends the current stage's clock; timings are then complete. */
+void kend_run_settle(struct kend_run *run);
+
+/* keeper.c */
+void *kend_keeper_main(void *engine); /* thread */
+
+/* stage_metrics.c; engine->mutex must not be held */
+void kend_metrics_stage(struct kend_engine *engine, enum proto_stage stage, double seconds);
+void kend_metrics_job(struct kend_engine *engine, enum proto_status status);
+void kend_metrics_pruned(struct kend_engine *engine, enum ken_method method, uint64_t parameters);
+
+#endif
