@@ -116,6 +116,14 @@ struct kend_job_filter {
     size_t limit;
 };
 
+/* What a runner tells of its job while it runs. */
+struct kend_run_state {
+    enum proto_stage stage;
+    struct kend_progress progress;
+    uint64_t marker; /* grows with every piece of durable work */
+    double timings[PROTO_STAGE_COUNT];
+};
+
 struct kend_outcome {
     enum proto_event event;     /* PROTO_SUCCEED, PROTO_FAIL or PROTO_STOP */
     enum proto_job_error error; /* PROTO_FAIL */
@@ -164,10 +172,12 @@ struct kend_store_ops {
     /* Extends the lease; *cancel_requested tells whether a cancel is wanted. */
     enum kend_store_result (*renew)(struct kend_store *store, const char *id, const char *token, int64_t now, int64_t lease_ms,
                                     bool *cancel_requested);
-    /* Stage (with a "status" event if it changes) and progress. A marker higher than the stored one is durable progress: deaths become 0.
+    /*
+     * Stage (with a "status" event if it changes), progress, and timings [PROTO_STAGE_COUNT] so far over all attempts. A marker higher than
+     * the stored one is durable progress: deaths become 0.
      */
-    enum kend_store_result (*progress)(struct kend_store *store, const char *id, const char *token, int64_t now, enum proto_stage stage,
-                                       const struct kend_progress *progress, uint64_t marker);
+    enum kend_store_result (*progress)(struct kend_store *store, const char *id, const char *token, int64_t now,
+                                       const struct kend_run_state *state);
     /* Appends a "log" event; data is a JSON object's text. */
     enum kend_store_result (*log)(struct kend_store *store, const char *id, const char *token, int64_t now, const char *data);
     enum kend_store_result (*finish)(struct kend_store *store, const char *id, const char *token, const struct kend_outcome *outcome);
