@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "log.h"
+
+#include "error.h"
+#include "id.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A line is at most the size of a pipe's atomic write, so that lines of several processes do not mix. */
+enum { LINE_MAX_BYTES = 4096, VALUE_MAX_BYTES = 1024 };
+
+static const char *const level_names[] = {
+    [KEND_LOG_ERROR] = "error", [KEND_LOG_WARN] = "warn", [KEND_LOG_INFO] = "info", [KEND_LOG_DEBUG] = "debug"};
+
+/* Set once at start, read by every thread. */
+static atomic_int log_level = KEND_LOG_INFO;
+static atomic_int log_format = KEND_LOG_LOGFMT;
+
+struct line {
+    size_t used;
+    bool json, cut;
+    char text[LINE_MAX_BYTES];
+};
+
+void kend_log_setup(enum kend_log_level level, enum kend_log_format format)
+{
+    atomic_store(&log_level, (int)level);
+    atomic_store(&log_format, (int)format);
+}
+
+/* Appends a whole "key=value" or nothing: a line that is cut stays parseable. */
+static void append(struct line *line, const char *key, const char *value)
+{
+    static const char end[] = "}\n";
+    const char *comma = line->used ? line->json ? "," : " " : line->json ? "{" : "";
+    size_t room = sizeof line->text - line->used - sizeof end;
+    int length = snprintf(line->text + line->used, room, line->json ? "%s\"%s\":%s" : "%s%s=%s", comma, key, value);
+    if (length < 0 || (size_t)length >= room)
+        line->cut = true;
+    else if (!line->cut)
+        line->used += (size_t)length;
+}
+
+/* The printable text holds no quotes, and backslashes only as \xNN: so quoting is all that is left to do. */
+static void append_text(struct line *line, const char *key, const char *text)
+{
+    char printable[VALUE_MAX_BYTES], quoted[2 * VALUE_MAX_BYTES + 3];
+    ken_printable(printable, sizeof printable, text, strlen(text));
+    bool bare = !line->json && *printable && !strpbrk(printable, " =\\");
+    if (bare) {
+        append(line, key, printable);
+        return;
+    }
+    char *to = quoted;
+    *to++ = '"';
+    for (const char *from = printable; *from; from++) {
+        if (line->json && *from == '\\') *to++ = '\\';
+        *to++ = *from;
+    }
+    *to++ = '"';
+    *to = '\0';
+    append(line, key, quoted);
+}
+
+static void append_field(struct line *line, const struct kend_log_field *field)
+{
+    char number[32];
+    if (field->is_number) {
+        snprintf(number, sizeof number, "%" PRId64, field->number);
+        append(line, field->key, number);
+    } else if (field->text) {
+        append_text(line, field->key, field->text);
+    }
+}
+
+void kend_log_fields(enum kend_log_level level, const char *message, const struct kend_log_field *fields)
+{
+    if ((int)level > atomic_load(&log_level)) return;
+    struct line line;
+    line.used = 0;
+    line.cut = false;
+    line.json = atomic_load(&log_format) == KEND_LOG_JSON;
+    char now[PROTO_TIME_SIZE];
+    proto_time_format(now, proto_now_ms());
+    append_text(&line, "time", now);
+    append_text(&line, "level", level_names[level]);
+    append_text(&line, "message", message);
+    for (; fields->key; fields++) append_field(&line, fields);
+    if (line.json) line.text[line.used++] = '}';
+    line.text[line.used++] = '\n';
+    /* One write, so that lines of several threads do not mix. A log that cannot be written has nobody left to tell. */
+    ssize_t written = write(STDERR_FILENO, line.text, line.used);
+    (void)written;
+}
