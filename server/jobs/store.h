@@ -15,21 +15,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEND_STORE_RESULT_MAP(X)                                                                      \
-    X(KEND_STORE_OK, "ok")                                                                            \
-    X(KEND_STORE_NONE, "no such job")      /* or nothing to claim */                                  \
-    X(KEND_STORE_EXISTS, "exists already") /* same idempotency key, same body: the job is returned */ \
-    X(KEND_STORE_KEY_MISMATCH, "idempotency key used with another body")                              \
-    X(KEND_STORE_QUEUE_FULL, "queue full")                                                            \
-    X(KEND_STORE_ACTIVE, "job active")                                                                \
-    X(KEND_STORE_FINISHED, "job finished")                                                            \
-    X(KEND_STORE_LOST, "lease lost") /* the token is not the job's any more */                        \
-    X(KEND_STORE_NO_SPACE, "no space left")                                                           \
+#define KEND_STORE_RESULT_MAP(X)                                                                           \
+    X(KEND_STORE_OK, "ok")                                                                                 \
+    X(KEND_STORE_NONE, "no such job")      /* or nothing to claim */                                       \
+    X(KEND_STORE_EXISTS, "exists already") /* same idempotency key, same body: the job is returned */      \
+    X(KEND_STORE_KEY_MISMATCH, "idempotency key used with another body")                                   \
+    X(KEND_STORE_QUEUE_FULL, "queue full")                                                                 \
+    X(KEND_STORE_ACTIVE, "job active")                                                                     \
+    X(KEND_STORE_FINISHED, "job finished")                                                                 \
+    X(KEND_STORE_LOST, "lease lost")              /* the token is not the job's any more */                \
+    X(KEND_STORE_EXHAUSTED, "job died too often") /* of claim: the job is returned, failed by this call */ \
+    X(KEND_STORE_NO_SPACE, "no space left")                                                                \
     X(KEND_STORE_UNAVAILABLE, "store unavailable")
 
 #define X(symbol, text) symbol,
-enum kend_store_result { KEND_STORE_RESULT_MAP(X) };
+enum kend_store_result { KEND_STORE_RESULT_MAP(X) KEND_STORE_RESULT_COUNT };
 #undef X
+/* Never NULL. */
 const char *kend_store_result_text(enum kend_store_result result);
 
 enum { KEND_TOKEN_SIZE = 33, KEND_MAX_DEATHS = 3 };
@@ -131,8 +133,8 @@ struct kend_outcome {
     const char *error_message;
     const char *summary;                        /* JSON text, PROTO_SUCCEED */
     const struct kend_artifact_list *artifacts; /* PROTO_SUCCEED */
-    const double *timings;                      /* [PROTO_STAGE_COUNT] */
-    int64_t now, expires_at;                    /* expires_at 0: never */
+    const double *timings;                      /* [PROTO_STAGE_COUNT] so far, over all attempts; or NULL: as stored */
+    int64_t now;
 };
 
 struct kend_store_counts {
@@ -150,12 +152,14 @@ struct kend_store_ops {
     /* owner NULL: anybody's. */
     enum kend_store_result (*get)(struct kend_store *store, const char *id, const char *owner, struct kend_job **job);
     enum kend_store_result (*list)(struct kend_store *store, const struct kend_job_filter *filter, struct kend_job_list *list);
+    /* Those with a sequence above `after`, oldest first. */
     enum kend_store_result (*events)(struct kend_store *store, const char *id, int64_t after, size_t limit, struct kend_event_list *list);
     enum kend_store_result (*artifacts)(struct kend_store *store, const char *id, struct kend_artifact_list *list);
     enum kend_store_result (*counts)(struct kend_store *store, struct kend_store_counts *counts);
     /* Queued: cancelled at once (`now`, with an event). Running: cancel_requested_at is set, once. FINISHED otherwise. *job on OK. */
     enum kend_store_result (*cancel)(struct kend_store *store, const char *id, const char *owner, int64_t now, struct kend_job **job);
-    /* The row and all that hangs on it; ACTIVE if not terminal. */
+    /* The row and all that hangs on it; ACTIVE if not terminal. Out of sight at once, many events are then deleted in small transactions.
+     */
     enum kend_store_result (*remove)(struct kend_store *store, const char *id, const char *owner);
     /* Ids of up to `limit` terminal jobs with expires_at <= now, in a job list without specs. */
     enum kend_store_result (*expired)(struct kend_store *store, int64_t now, size_t limit, struct kend_job_list *list);
@@ -163,9 +167,14 @@ struct kend_store_ops {
     /* ---- by the holder of a lease; token guards every write: LOST if it is not the job's, or the lease has been taken over */
 
     /*
-     * Takes the oldest job that is queued, or running with an expired lease, for `holder` until now + lease_ms. An expired lease is a
-     * death: deaths + 1; at KEND_MAX_DEATHS the job becomes failed (attempts_exhausted, with an event) and the next one is tried. A running
-     * job whose cancel was requested is taken too: its new runner stops it. NONE if there is nothing.
+     * Takes the oldest job (created_at, then id) that is queued, or running with a lease that has ended, for `holder` until now + lease_ms;
+     * its stage becomes `checking`. A lease has ended when it was abandoned, or when it has run out and belongs to another holder: a
+     * holder's own jobs are never taken from it, so that a step of the clock cannot start a job twice in one process. (Between holders a
+     * step forward takes a job over early; the token makes the first runner's writes LOST.) Whoever cannot write the end of its job must
+     * go on trying or hand it back.
+     * An ended lease is a death: deaths + 1; at KEND_MAX_DEATHS the job becomes failed (attempts_exhausted, with an event) and EXHAUSTED is
+     * returned with it, token "": ask again. A running job whose cancel was requested is taken too: its new runner stops it. NONE if there
+     * is nothing. *job is set on OK and EXHAUSTED.
      */
     enum kend_store_result (*claim)(struct kend_store *store, const char *holder, int64_t now, int64_t lease_ms, struct kend_job **job,
                                     char token[KEND_TOKEN_SIZE]);
@@ -181,7 +190,7 @@ struct kend_store_ops {
     /* Appends a "log" event; data is a JSON object's text. */
     enum kend_store_result (*log)(struct kend_store *store, const char *id, const char *token, int64_t now, const char *data);
     enum kend_store_result (*finish)(struct kend_store *store, const char *id, const char *token, const struct kend_outcome *outcome);
-    /* Back to the queue, in its old place; counts no death. timings [PROTO_STAGE_COUNT]. */
+    /* Back to the queue, in its old place; counts no death. timings [PROTO_STAGE_COUNT] so far, over all attempts; or NULL: as stored. */
     enum kend_store_result (*hand_back)(struct kend_store *store, const char *id, const char *token, int64_t now, const double *timings);
     /* At start: every lease of this holder ends now (the process that had them is gone). */
     enum kend_store_result (*abandon)(struct kend_store *store, const char *holder, int64_t now);
@@ -189,9 +198,13 @@ struct kend_store_ops {
 
 struct kend_store {
     const struct kend_store_ops *ops;
+    int64_t keep_ms; /* expires_at of a job is its end plus this; 0: never. Set by whoever opened the store, before anything ends */
 };
 
-/* Opens a store by URL ("sqlite:PATH"), makes or migrates its schema. On failure *store is NULL and message [256] says why. */
+/*
+ * Opens a store by URL ("sqlite:PATH"), makes or migrates its schema. On failure *store is NULL and message [256] says why: the file is
+ * damaged, is of a newer kend, or is open in another process.
+ */
 enum kend_store_result kend_store_open(struct kend_store **store, const char *url, char message[256]);
 void kend_store_close(struct kend_store **store);
 
