@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "error.h"
+#include "utf8.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,22 +53,13 @@ int ken_fail_errno(struct ken_error *error, int errnum, const char *format, ...)
     return ken_fail(error, code_of_errno(errnum), "%s: %s", text, strerror_r(errnum, reason, sizeof reason));
 }
 
-/* Length of the UTF-8 sequence at text (1 to 4), or 0 if it is malformed, overlong, a surrogate or a control character. */
-static size_t printable_sequence(const unsigned char *text, size_t length)
+/* Length of the UTF-8 sequence at text (1 to 4), or 0 if it is malformed or nothing to print as it is. */
+static size_t printable_sequence(const char *text, size_t length)
 {
-    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000};
-    unsigned char first = text[0];
-    if (first < 0x80) return first >= 0x20 && first != 0x7f && first != '"' && first != '\\' ? 1 : 0;
-    size_t want = first >= 0xf0 && first < 0xf8 ? 4 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xc2 && first < 0xe0 ? 2 : 0;
-    if (!want || want > length) return 0;
-    unsigned code = first & (0x7fU >> want);
-    for (size_t i = 1; i < want; i++) {
-        if ((text[i] & 0xc0) != 0x80) return 0;
-        code = code << 6 | (text[i] & 0x3fU);
-    }
-    int control = code >= 0x80 && code < 0xa0;
-    int surrogate = code >= 0xd800 && code < 0xe000;
-    return code >= least[want] && code <= 0x10ffff && !control && !surrogate ? want : 0;
+    uint32_t code = 0;
+    size_t sequence = ken_utf8_sequence(text, length, &code);
+    bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+    return control || code == '"' || code == '\\' ? 0 : sequence;
 }
 
 const char *ken_printable(char *buffer, size_t size, const char *text, size_t length)
@@ -75,7 +68,7 @@ const char *ken_printable(char *buffer, size_t size, const char *text, size_t le
     size_t used = 0;
     KEN_ASSERT(size > sizeof ellipsis + 4);
     for (size_t i = 0; i < length;) {
-        const unsigned char *at = (const unsigned char *)text + i;
+        const char *at = text + i;
         size_t sequence = printable_sequence(at, length - i);
         size_t need = sequence ? sequence : 4;
         size_t reserve = i + (sequence ? sequence : 1) < length ? sizeof ellipsis - 1 : 0;
@@ -87,7 +80,7 @@ const char *ken_printable(char *buffer, size_t size, const char *text, size_t le
         if (sequence)
             memcpy(buffer + used, at, sequence);
         else
-            snprintf(buffer + used, 5, "\\x%02x", *at);
+            snprintf(buffer + used, 5, "\\x%02x", (unsigned char)*at);
         used += need;
         i += sequence ? sequence : 1;
     }
