@@ -54,7 +54,8 @@ static int check_room(const char *what, uint64_t need, uint64_t reserve, uint64_
 {
     if (there >= reserve && need <= there - reserve) return 0;
     return ken_fail(error, KEN_ENO_SPACE,
-                    "%s needs %" PRIu64 " bytes of disk beside the reserve of %" PRIu64 " (disk.reserve_bytes), but only %" PRIu64 " are free",
+                    "%s needs %" PRIu64 " bytes of disk beside the reserve of %" PRIu64 " (disk.reserve_bytes), but only %" PRIu64
+                    " are free",
                     what, need, reserve, there);
 }
 
@@ -65,7 +66,7 @@ static int check_disk(const struct kend_check *check, const struct kend_parts *p
     const uint64_t fetch = still_to_fetch(check->model_location) + still_to_fetch(check->base_location);
     /* A job taken up again has its outputs preallocated already; ken_prune_open sees to what is missing. */
     const uint64_t prune = resumed ? 0 : ken_plan_totals(check->plan)->disk_bytes;
-    uint64_t cache_bytes, cache_device, artifact_bytes, artifact_device;
+    uint64_t cache_bytes = 0, cache_device = 0, artifact_bytes = 0, artifact_device = 0;
     int code = cache_free(parts->conf, &cache_bytes, &cache_device, error);
     if (!code) code = parts->artifacts->ops->free_bytes(parts->artifacts, &artifact_bytes, &artifact_device, error);
     if (code) return code;
@@ -74,7 +75,8 @@ static int check_disk(const struct kend_check *check, const struct kend_parts *p
     return code ? code : check_room("pruning", prune, reserve, artifact_bytes, error);
 }
 
-int kend_check_open(struct kend_check *check, const struct kend_parts *parts, const struct kend_check_request *request, struct ken_error *error)
+int kend_check_open(struct kend_check *check, const struct kend_parts *parts, const struct kend_check_request *request,
+                    struct ken_error *error)
 {
     const struct proto_job *job = request->job;
     const struct ken_plan_limits limits = {
@@ -120,9 +122,9 @@ static json_t *tensor_to_json(const struct kend_check *check, const struct ken_o
     json_t *k = json_array();
     for (size_t variant = 0; variant < options->variant_count; variant++)
         json_array_append_new(k, json_integer((json_int_t)ken_plan_k(check->plan, index, variant)));
-    return json_pack("{s:s, s:s?, s:s, s:o, s:s, s:b, s:o}", "name", tensor.model->name, "base_name", tensor.base ? tensor.base->name : NULL,
-                     "dtype", ken_dtype_name(tensor.model->dtype), "shape", shape_to_json(tensor.model), "action",
-                     ken_action_name(tensor.action), "pruned", tensor.pruned, "k", k);
+    return json_pack("{s:s, s:s?, s:s, s:o, s:s, s:b, s:o}", "name", tensor.model->name, "base_name",
+                     tensor.base ? tensor.base->name : NULL, "dtype", ken_dtype_name(tensor.model->dtype), "shape",
+                     shape_to_json(tensor.model), "action", ken_action_name(tensor.action), "pruned", tensor.pruned, "k", k);
 }
 
 static json_t *totals_to_json(const struct ken_plan_totals *totals)
@@ -149,8 +151,8 @@ json_t *kend_check_to_json(const struct kend_check *check, const struct ken_opti
     for (size_t i = 0; i < tensors && i < KEND_PLAN_TENSORS; i++) json_array_append_new(listed, tensor_to_json(check, options, i));
     for (size_t i = 0; i < ken_plan_warning_count(check->plan) && i < KEND_PLAN_TENSORS; i++)
         json_array_append_new(warnings, json_string(ken_plan_warning(check->plan, i)));
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:b}", "object", "plan", "model", side_to_json(check->model), "base",
-                     side_to_json(check->base), "totals", totals_to_json(totals), "variants", names_to_json(options), "fetch_bytes",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:b}", "object", "plan", "model", side_to_json(check->model),
+                     "base", side_to_json(check->base), "totals", totals_to_json(totals), "variants", names_to_json(options), "fetch_bytes",
                      (json_int_t)(still_to_fetch(check->model_location) + still_to_fetch(check->base_location)), "disk_bytes",
                      (json_int_t)totals->disk_bytes, "memory_bytes", (json_int_t)totals->memory_bytes, "warnings", warnings, "tensors",
                      listed, "tensors_cut", tensors > KEND_PLAN_TENSORS);

@@ -25,8 +25,10 @@ struct kend_check_request {
     bool resumed; /* an earlier attempt's outputs may lie in the working folder */
 };
 
-/* Whatever fails: an enum ken_code, and the check is closed again. KEN_ENO_SPACE and KEN_ETOO_LARGE say what is needed and what there is. */
-int kend_check_open(struct kend_check *check, const struct kend_parts *parts, const struct kend_check_request *request, struct ken_error *error);
+/* Whatever fails: an enum ken_code, and the check is closed again. KEN_ENO_SPACE and KEN_ETOO_LARGE say what is needed and what there is.
+ */
+int kend_check_open(struct kend_check *check, const struct kend_parts *parts, const struct kend_check_request *request,
+                    struct ken_error *error);
 void kend_check_close(struct kend_check *check);
 /* The plan as a dry run answers it. A new reference, or NULL if out of memory. At most KEND_PLAN_TENSORS tensors are listed. */
 enum { KEND_PLAN_TENSORS = 1000 };

@@ -44,8 +44,8 @@ void kend_engine_destroy(struct kend_engine **engine);
 /* Outcome of a dry run: code 0 and the plan (borrowed during the call), or enum ken_code and a message. */
 typedef void kend_dry_run_done(void *opaque, int code, const char *message, const json_t *plan);
 /*
- * Runs the check stage alone on a thread of its own and calls `done` from it, exactly once, within KEND_DRY_RUN_SECONDS. Takes the job over. False if KEND_DRY_RUNS run already or
- * the engine drains: `done` is not called, the job is freed.
+ * Runs the check stage alone on a thread of its own and calls `done` from it, exactly once, within KEND_DRY_RUN_SECONDS. Takes the job
+ * over. False if KEND_DRY_RUNS run already or the engine drains: `done` is not called, the job is freed.
  */
 enum { KEND_DRY_RUNS = 8, KEND_DRY_RUN_SECONDS = 30 };
 bool kend_engine_dry_run(struct kend_engine *engine, struct proto_job *job, const char *owner, kend_dry_run_done *done, void *opaque);

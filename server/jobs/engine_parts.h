@@ -4,6 +4,7 @@
 #define KEND_ENGINE_PARTS_H
 
 #include "conf.h"
+#include "jobs/check.h"
 #include "jobs/engine.h"
 
 #include <pthread.h>
@@ -17,19 +18,18 @@ struct kend_run {
     struct kend_engine *engine;
     struct kend_job *job; /* as claimed */
     char token[KEND_TOKEN_SIZE];
-    atomic_int stop;             /* enum kend_stop */
-    int64_t deadline;            /* monotonic ms; 0: none */
-    atomic_llong lease_ends;     /* monotonic ms */
+    atomic_int stop;         /* enum kend_stop */
+    int64_t deadline;        /* monotonic ms; 0: none */
+    atomic_llong lease_ends; /* monotonic ms */
     atomic_ullong rows_done, rows_durable;
+    bool kept; /* under engine->mutex: the keeper is looking at it, so it may not go */
 
-    pthread_mutex_t mutex; /* for all below */
-    struct kend_location *model, *base; /* set while fetching and pruning: where progress is read from */
+    pthread_mutex_t mutex;          /* for all below */
+    const struct kend_check *check; /* set while its locations tell the progress */
     uint64_t rows_total;
-    enum proto_stage stage;
-    int64_t stage_since; /* monotonic ms */
-    double timings[PROTO_STAGE_COUNT];
-    struct kend_progress reported;
-    uint64_t marker;
+    int64_t stage_since;           /* monotonic ms */
+    struct kend_run_state state;   /* as it is */
+    struct kend_run_state written; /* as the store has it */
 };
 
 struct kend_runner {
@@ -41,14 +41,17 @@ struct kend_runner {
 struct kend_engine {
     struct kend_parts parts;
     pthread_mutex_t mutex;
-    pthread_cond_t wake;    /* runners: something may be claimable; the keeper: end */
-    pthread_cond_t settled; /* a run or a dry run has ended */
-    uint64_t pokes;         /* counts kend_engine_poke, so that none is missed between claim and wait */
-    bool draining, ending, hurry;
+    pthread_cond_t wake;         /* runners: something may be claimable, or the engine drains */
+    pthread_cond_t tick;         /* the keeper: end now */
+    pthread_cond_t settled;      /* a run or a dry run has ended, or the keeper has looked at a run */
+    uint64_t pokes;              /* counts kend_engine_poke, so that none is missed between claim and wait */
+    bool draining;               /* nothing new is started */
+    bool hurry;                  /* what runs is handed back now */
+    bool ending;                 /* the keeper ends */
+    atomic_bool stopping;        /* dry runs end */
     struct kend_runner *runners; /* [runner_count] */
     size_t runner_count;
     pthread_t keeper;
-    bool keeper_started;
     unsigned dry_runs;
     struct kend_engine_metrics metrics; /* under mutex */
 };
@@ -63,6 +66,8 @@ bool kend_run_cancelled(void *run);   /* any thread: whether the run has to stop
 void kend_run_stop(struct kend_run *run, enum kend_stop reason);
 
 /* run_report.c: what others see of a run. Any thread. */
+/* From now on (NULL: no longer) the check's locations tell what has been fetched. */
+void kend_run_watch(struct kend_run *run, const struct kend_check *check);
 void kend_run_enter(struct kend_run *run, enum proto_stage stage);
 /* Writes stage and progress to the store if they differ from what was written last. */
 void kend_run_report(struct kend_run *run);

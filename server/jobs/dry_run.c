@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dry runs: the check stage alone, each on a short-lived thread of its own, a bounded number at once. */
+#include "jobs/engine_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct dry_run {
+    struct kend_engine *engine;
+    struct proto_job *job;
+    char *owner;
+    kend_dry_run_done *done;
+    void *opaque;
+    int64_t deadline; /* monotonic ms */
+    atomic_bool timed_out;
+};
+
+static bool cancelled(void *opaque)
+{
+    struct dry_run *run = opaque;
+    if (kend_monotonic_ms() > run->deadline) atomic_store(&run->timed_out, true);
+    return atomic_load(&run->timed_out) || atomic_load(&run->engine->stopping);
+}
+
+static void look(struct dry_run *run)
+{
+    const struct kend_check_request request = {.job = run->job, .owner = run->owner, .cancelled = cancelled, .opaque = run};
+    struct ken_error error = {0};
+    struct kend_check check;
+    json_t *plan = NULL;
+    int code = kend_check_open(&check, &run->engine->parts, &request, &error);
+    if (!code) {
+        plan = kend_check_to_json(&check, &run->job->options);
+        if (!plan) code = ken_fail(&error, KEN_ENOMEM, "out of memory");
+        kend_check_close(&check);
+    } else if (atomic_load(&run->timed_out)) {
+        code = ken_fail(&error, KEN_ETIMED_OUT, "the check did not end within %d s", KEND_DRY_RUN_SECONDS);
+    }
+    run->done(run->opaque, code, error.message, plan);
+    json_decref(plan);
+}
+
+static void dry_run_free(struct dry_run *run)
+{
+    proto_job_free(&run->job);
+    free(run->owner);
+    free(run);
+}
+
+static bool take_place(struct kend_engine *engine)
+{
+    pthread_mutex_lock(&engine->mutex);
+    bool taken = engine->dry_runs < KEND_DRY_RUNS && !engine->draining;
+    if (taken) engine->dry_runs++;
+    pthread_mutex_unlock(&engine->mutex);
+    return taken;
+}
+
+static void give_place(struct kend_engine *engine)
+{
+    pthread_mutex_lock(&engine->mutex);
+    engine->dry_runs--;
+    pthread_cond_broadcast(&engine->settled);
+    pthread_mutex_unlock(&engine->mutex);
+}
+
+static void *dry_run_main(void *opaque)
+{
+    struct dry_run *run = opaque;
+    struct kend_engine *engine = run->engine;
+    look(run);
+    dry_run_free(run);
+    give_place(engine);
+    return NULL;
+}
+
+bool kend_engine_dry_run(struct kend_engine *engine, struct proto_job *job, const char *owner, kend_dry_run_done *done, void *opaque)
+{
+    pthread_t thread;
+    struct dry_run *run = calloc(1, sizeof *run);
+    if (!run) {
+        proto_job_free(&job);
+        return false;
+    }
+    *run = (struct dry_run){.engine = engine,
+                            .job = job,
+                            .owner = strdup(owner),
+                            .done = done,
+                            .opaque = opaque,
+                            .deadline = kend_monotonic_ms() + KEND_DRY_RUN_SECONDS * 1000};
+    if (!run->owner || !take_place(engine)) goto refused;
+    if (pthread_create(&thread, NULL, dry_run_main, run)) goto no_thread;
+    pthread_detach(thread);
+    return true;
+no_thread:
+    give_place(engine);
+refused:
+    dry_run_free(run);
+    return false;
+}

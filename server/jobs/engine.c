@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting and ending the runners and the keeper. */
+#include "jobs/engine_parts.h"
+
+#include "log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+int64_t kend_monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void kend_wait_ms(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t ms)
+{
+    const int64_t end = kend_monotonic_ms() + ms;
+    const struct timespec until = {.tv_sec = end / 1000, .tv_nsec = end % 1000 * 1000000};
+    pthread_cond_timedwait(condition, mutex, &until);
+}
+
+static void condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+/* Files without a row: of a deletion that was cut short, or of another database. */
+static void sweep(void *opaque, const char *id)
+{
+    struct kend_engine *engine = opaque;
+    const struct kend_parts *parts = &engine->parts;
+    struct kend_job *job = NULL;
+    struct ken_error error = {0};
+    const enum kend_store_result result = parts->store->ops->get(parts->store, id, NULL, &job);
+    int code = 0;
+    if (result == KEND_STORE_NONE)
+        code = parts->artifacts->ops->remove(parts->artifacts, id, &error);
+    else if (result == KEND_STORE_OK && proto_status_is_terminal(job->status))
+        code = parts->artifacts->ops->clear_work(parts->artifacts, id, &error);
+    if (code)
+        kend_log(KEND_LOG_WARN, "left-over files could not be removed", KEND_S("job", id), KEND_S("error", error.message));
+    else if (result == KEND_STORE_NONE)
+        kend_log(KEND_LOG_INFO, "files without a job removed", KEND_S("job", id));
+    kend_job_free(&job);
+}
+
+/* What the process before this one left. */
+static int recover(struct kend_engine *engine, struct ken_error *error)
+{
+    const struct kend_parts *parts = &engine->parts;
+    const enum kend_store_result result = parts->store->ops->abandon(parts->store, parts->holder, proto_now_ms());
+    if (result != KEND_STORE_OK) return ken_fail(error, KEN_EIO, "ending old leases: %s", kend_store_result_text(result));
+    return parts->artifacts->ops->each(parts->artifacts, sweep, engine, error);
+}
+
+static void end_threads(struct kend_engine *engine, size_t runners)
+{
+    pthread_mutex_lock(&engine->mutex);
+    engine->draining = true;
+    engine->ending = true;
+    pthread_cond_broadcast(&engine->wake);
+    pthread_cond_broadcast(&engine->tick);
+    pthread_mutex_unlock(&engine->mutex);
+    for (size_t i = 0; i < runners; i++) pthread_join(engine->runners[i].thread, NULL);
+    pthread_join(engine->keeper, NULL);
+}
+
+static int start_threads(struct kend_engine *engine, struct ken_error *error)
+{
+    int code = pthread_create(&engine->keeper, NULL, kend_keeper_main, engine);
+    if (code) return ken_fail_errno(error, code, "starting the keeper");
+    for (size_t i = 0; i < engine->runner_count; i++) {
+        engine->runners[i].engine = engine;
+        code = pthread_create(&engine->runners[i].thread, NULL, kend_runner_main, &engine->runners[i]);
+        if (!code) continue;
+        end_threads(engine, i);
+        return ken_fail_errno(error, code, "starting a runner");
+    }
+    return 0;
+}
+
+static void engine_free(struct kend_engine *engine)
+{
+    pthread_cond_destroy(&engine->settled);
+    pthread_cond_destroy(&engine->tick);
+    pthread_cond_destroy(&engine->wake);
+    pthread_mutex_destroy(&engine->mutex);
+    free(engine->runners);
+    free(engine);
+}
+
+int kend_engine_create(struct kend_engine **out, const struct kend_parts *parts, struct ken_error *error)
+{
+    struct kend_engine *engine = calloc(1, sizeof *engine);
+    *out = NULL;
+    if (!engine) return ken_fail(error, KEN_ENOMEM, "out of memory");
+    engine->parts = *parts;
+    engine->runner_count = (size_t)parts->conf->jobs_max_running;
+    engine->runners = calloc(engine->runner_count, sizeof *engine->runners);
+    pthread_mutex_init(&engine->mutex, NULL);
+    condition_init(&engine->wake);
+    condition_init(&engine->tick);
+    condition_init(&engine->settled);
+    int code = engine->runners ? recover(engine, error) : ken_fail(error, KEN_ENOMEM, "out of memory");
+    if (!code) code = start_threads(engine, error);
+    if (code) {
+        engine_free(engine);
+        return code;
+    }
+    *out = engine;
+    return 0;
+}
+
+void kend_engine_poke(struct kend_engine *engine)
+{
+    pthread_mutex_lock(&engine->mutex);
+    engine->pokes++;
+    pthread_cond_signal(&engine->wake);
+    pthread_mutex_unlock(&engine->mutex);
+}
+
+void kend_engine_cancel(struct kend_engine *engine, const char *job)
+{
+    pthread_mutex_lock(&engine->mutex);
+    for (size_t i = 0; i < engine->runner_count; i++) {
+        struct kend_run *run = engine->runners[i].run;
+        if (run && strcmp(run->job->id, job) == 0) kend_run_stop(run, KEND_STOP_CANCEL);
+    }
+    pthread_mutex_unlock(&engine->mutex);
+}
+
+/* The engine's mutex is held. */
+static bool busy(const struct kend_engine *engine)
+{
+    for (size_t i = 0; i < engine->runner_count; i++)
+        if (engine->runners[i].run) return true;
+    return engine->dry_runs > 0;
+}
+
+/* The engine's mutex is held. */
+static void hand_all_back(struct kend_engine *engine)
+{
+    atomic_store(&engine->stopping, true);
+    for (size_t i = 0; i < engine->runner_count; i++)
+        if (engine->runners[i].run) kend_run_stop(engine->runners[i].run, KEND_STOP_HAND_BACK);
+}
+
+void kend_engine_drain(struct kend_engine *engine, unsigned seconds)
+{
+    const int64_t end = kend_monotonic_ms() + (int64_t)seconds * 1000;
+    pthread_mutex_lock(&engine->mutex);
+    engine->draining = true;
+    pthread_cond_broadcast(&engine->wake);
+    while (busy(engine) && !engine->hurry && kend_monotonic_ms() < end)
+        kend_wait_ms(&engine->settled, &engine->mutex, end - kend_monotonic_ms());
+    engine->hurry = true; /* whoever claimed a job just now sees it */
+    hand_all_back(engine);
+    while (busy(engine)) pthread_cond_wait(&engine->settled, &engine->mutex);
+    pthread_mutex_unlock(&engine->mutex);
+}
+
+void kend_engine_hurry(struct kend_engine *engine)
+{
+    pthread_mutex_lock(&engine->mutex);
+    engine->hurry = true;
+    pthread_cond_broadcast(&engine->settled);
+    pthread_mutex_unlock(&engine->mutex);
+}
+
+void kend_engine_destroy(struct kend_engine **engine)
+{
+    if (!*engine) return;
+    kend_engine_drain(*engine, 0);
+    end_threads(*engine, (*engine)->runner_count);
+    engine_free(*engine);
+    *engine = NULL;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/result.h"
+
+#include "digest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { RESULT_MAX = 16 << 20 };
+
+void kend_result_clear(struct kend_result *result)
+{
+    kend_artifact_list_clear(&result->artifacts);
+    free(result->summary);
+    result->summary = NULL;
+}
+
+static int add_artifact(struct kend_artifact_list *list, const char *name, const char *variant, uint64_t size, const unsigned char *sha256)
+{
+    struct kend_job_artifact *items = realloc(list->item, (list->count + 1) * sizeof *items);
+    if (!items) return KEN_ENOMEM;
+    list->item = items;
+    struct kend_job_artifact *item = &items[list->count++];
+    *item = (struct kend_job_artifact){.name = strdup(name), .variant = strdup(variant), .size = size};
+    memcpy(item->sha256, sha256, sizeof item->sha256);
+    return item->name && item->variant ? 0 : KEN_ENOMEM;
+}
+
+/* The totals of the only variant, or {"variants": {NAME: totals}}. */
+static char *make_summary(const struct ken_prune *prune, const struct ken_options *options)
+{
+    json_t *summary = NULL;
+    if (options->variant_count == 1 && !*options->variants[0].name) return strdup(ken_prune_totals_json(prune, 0));
+    json_t *variants = json_object();
+    for (size_t i = 0; i < options->variant_count; i++)
+        json_object_set_new(variants, options->variants[i].name, json_loads(ken_prune_totals_json(prune, i), 0, NULL));
+    summary = json_pack("{s:o}", "variants", variants);
+    char *text = summary ? json_dumps(summary, JSON_COMPACT) : NULL;
+    json_decref(summary);
+    return text;
+}
+
+int kend_result_make(struct kend_result *result, const struct ken_prune *prune, const struct ken_options *options, struct ken_error *error)
+{
+    int code = 0;
+    memset(result, 0, sizeof *result);
+    for (size_t i = 0; !code && i < ken_prune_file_count(prune); i++) {
+        const struct ken_prune_file *file = ken_prune_file(prune, i);
+        code = add_artifact(&result->artifacts, file->path, file->variant, file->size, file->sha256);
+    }
+    if (!code && !(result->summary = make_summary(prune, options))) code = KEN_ENOMEM;
+    if (code) kend_result_clear(result);
+    return code ? ken_fail(error, code, "out of memory for the list of artifacts") : 0;
+}
+
+static json_t *result_to_json(const struct kend_result *result)
+{
+    json_t *artifacts = json_array();
+    for (size_t i = 0; i < result->artifacts.count; i++) {
+        const struct kend_job_artifact *item = &result->artifacts.item[i];
+        char hex[KEN_SHA256_HEX_SIZE];
+        ken_hex_encode(hex, item->sha256, sizeof item->sha256);
+        json_array_append_new(artifacts, json_pack("{s:s, s:s, s:I, s:s}", "name", item->name, "variant", item->variant, "size",
+                                                   (json_int_t)item->size, "sha256", hex));
+    }
+    return json_pack("{s:o, s:o}", "artifacts", artifacts, "summary", json_loads(result->summary, 0, NULL));
+}
+
+static int write_text(int directory, const char *path, const char *text, struct ken_error *error)
+{
+    int file = openat(directory, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0) return ken_fail_errno(error, errno, "%s", path);
+    int code = 0;
+    for (size_t done = 0, length = strlen(text); !code && done < length;) {
+        ssize_t count = write(file, text + done, length - done);
+        if (count < 0 && errno != EINTR) code = ken_fail_errno(error, errno, "%s", path);
+        if (count > 0) done += (size_t)count;
+    }
+    if (!code && fsync(file)) code = ken_fail_errno(error, errno, "%s", path);
+    close(file);
+    return code;
+}
+
+int kend_result_write(const struct kend_result *result, int directory, struct ken_error *error)
+{
+    json_t *document = result_to_json(result);
+    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+    json_decref(document);
+    if (!text) return ken_fail(error, KEN_ENOMEM, "out of memory for the list of artifacts");
+    if (mkdirat(directory, "out", 0700) && errno != EEXIST) {
+        free(text);
+        return ken_fail_errno(error, errno, "out");
+    }
+    (void)mkdirat(directory, "out/.kend", 0700);
+    int code = write_text(directory, "out/" KEND_RESULT_NAME, text, error);
+    free(text);
+    return code;
+}
+
+static int read_artifact(struct kend_artifact_list *list, const json_t *item)
+{
+    const char *name = json_string_value(json_object_get(item, "name")), *variant = json_string_value(json_object_get(item, "variant"));
+    const char *hex = json_string_value(json_object_get(item, "sha256"));
+    unsigned char sha256[32];
+    if (!name || !variant || !hex || !ken_hex_decode(sha256, sizeof sha256, hex)) return KEN_EINTERNAL;
+    return add_artifact(list, name, variant, (uint64_t)json_integer_value(json_object_get(item, "size")), sha256);
+}
+
+static int read_document(struct kend_result *result, const json_t *document)
+{
+    const json_t *artifacts = json_object_get(document, "artifacts"), *summary = json_object_get(document, "summary");
+    size_t index;
+    json_t *item;
+    if (!json_is_array(artifacts) || !json_is_object(summary)) return KEN_EINTERNAL;
+    json_array_foreach((json_t *)artifacts, index, item)
+    {
+        int code = read_artifact(&result->artifacts, item);
+        if (code) return code;
+    }
+    result->summary = json_dumps(summary, JSON_COMPACT);
+    return result->summary ? 0 : KEN_ENOMEM;
+}
+
+int kend_result_read(struct kend_result *result, int file, uint64_t size, struct ken_error *error)
+{
+    char *text = size <= RESULT_MAX ? malloc(size + 1) : NULL;
+    memset(result, 0, sizeof *result);
+    if (!text) return ken_fail(error, KEN_ENOMEM, KEND_RESULT_NAME " of %llu bytes", (unsigned long long)size);
+    ssize_t count = pread(file, text, size, 0);
+    json_t *document = count == (ssize_t)size ? json_loadb(text, size, 0, NULL) : NULL;
+    int code = document ? read_document(result, document) : KEN_EINTERNAL;
+    if (code) kend_result_clear(result);
+    json_decref(document);
+    free(text);
+    return code ? ken_fail(error, code, KEND_RESULT_NAME " is not whole") : 0;
+}

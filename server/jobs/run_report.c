@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What others see of a run: stage, progress and notes. The runner and the keeper both report, so every write is made under the run's mutex.
+ */
+#include "jobs/engine_parts.h"
+
+#include "log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A row that is durable counts as much as this many bytes that are, in the marker of durable work. */
+enum { ROW_WEIGHT = 64 };
+
+static void changed(const struct kend_run *run)
+{
+    const struct kend_parts *parts = &run->engine->parts;
+    if (parts->changed) parts->changed(parts->opaque, run->job->id);
+}
+
+/* The run's mutex is held. */
+static void enter(struct kend_run *run, enum proto_stage stage)
+{
+    const int64_t now = kend_monotonic_ms();
+    const double seconds = (double)(now - run->stage_since) / 1000;
+    run->state.timings[run->state.stage] += seconds;
+    if (stage != run->state.stage) kend_metrics_stage(run->engine, run->state.stage, run->state.timings[run->state.stage]);
+    run->state.stage = stage;
+    run->stage_since = now;
+}
+
+/* The run's mutex is held. Fetching ends by itself: rows are pruned as their bytes come in, what is left after the last byte is pruning. */
+static void look(struct kend_run *run)
+{
+    if (run->check) {
+        struct kend_location_state model, base;
+        kend_location_state(run->check->model_location, &model);
+        kend_location_state(run->check->base_location, &base);
+        run->state.progress.bytes_fetched = model.bytes_there + base.bytes_there;
+        run->state.progress.bytes_total = model.bytes_total + base.bytes_total;
+        run->state.marker = model.bytes_durable + base.bytes_durable + ROW_WEIGHT * atomic_load(&run->rows_durable);
+        if (run->state.stage == PROTO_FETCHING && model.complete && base.complete) enter(run, PROTO_PRUNING);
+    }
+    run->state.progress.rows_total = run->rows_total;
+    run->state.progress.rows_done = atomic_load(&run->rows_done);
+}
+
+/* The run's mutex is held. */
+static void write_state(struct kend_run *run)
+{
+    struct kend_store *store = run->engine->parts.store;
+    const enum kend_store_result result = store->ops->progress(store, run->job->id, run->token, proto_now_ms(), &run->state);
+    if (result == KEND_STORE_LOST) kend_run_stop(run, KEND_STOP_LOST);
+    if (result != KEND_STORE_OK) return;
+    run->written = run->state;
+    changed(run);
+}
+
+static bool differs(const struct kend_run_state *a, const struct kend_run_state *b)
+{
+    return a->stage != b->stage || a->marker != b->marker || memcmp(&a->progress, &b->progress, sizeof a->progress) != 0;
+}
+
+void kend_run_enter(struct kend_run *run, enum proto_stage stage)
+{
+    pthread_mutex_lock(&run->mutex);
+    look(run);
+    enter(run, stage);
+    write_state(run);
+    pthread_mutex_unlock(&run->mutex);
+    kend_log(KEND_LOG_INFO, "stage", KEND_S("job", run->job->id), KEND_S("stage", proto_stage_name(stage)));
+}
+
+void kend_run_report(struct kend_run *run)
+{
+    pthread_mutex_lock(&run->mutex);
+    if (run->state.stage != PROTO_NO_STAGE) {
+        look(run);
+        if (differs(&run->state, &run->written)) write_state(run);
+    }
+    pthread_mutex_unlock(&run->mutex);
+}
+
+void kend_run_watch(struct kend_run *run, const struct kend_check *check)
+{
+    pthread_mutex_lock(&run->mutex);
+    if (!check) look(run);
+    run->check = check;
+    if (check) run->rows_total = ken_plan_totals(check->plan)->rows;
+    pthread_mutex_unlock(&run->mutex);
+}
+
+void kend_run_settle(struct kend_run *run)
+{
+    pthread_mutex_lock(&run->mutex);
+    enter(run, PROTO_NO_STAGE);
+    pthread_mutex_unlock(&run->mutex);
+}
+
+void kend_run_note(struct kend_run *run, const char *level, const char *message)
+{
+    struct kend_store *store = run->engine->parts.store;
+    json_t *data = json_pack("{s:s, s:s}", "level", level, "message", message);
+    char *text = data ? json_dumps(data, JSON_COMPACT) : NULL;
+    if (text && store->ops->log(store, run->job->id, run->token, proto_now_ms(), text) == KEND_STORE_OK) changed(run);
+    free(text);
+    json_decref(data);
+    kend_log(KEND_LOG_INFO, message, KEND_S("job", run->job->id));
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A runner: claims a job and takes it through its stages, in plain sequence, on a thread of its own. */
+#include "jobs/engine_parts.h"
+#include "jobs/result.h"
+
+#include "log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { IDLE_MS = 1000, STORE_RETRY_MS = 500 };
+#define DAY_MS INT64_C(86400000)
+
+/* What a job holds while it is worked on, in the order in which it is taken. */
+struct work {
+    struct proto_job *job;
+    struct kend_check check;
+    int directory;
+    struct ken_executor *executor;
+    struct ken_prune *prune;
+    struct kend_result result;
+};
+
+/* ---- what the parts below ask and tell; `opaque` is the run */
+
+void kend_run_stop(struct kend_run *run, enum kend_stop reason)
+{
+    int none = KEND_STOP_NOT;
+    if (reason == KEND_STOP_LOST)
+        atomic_store(&run->stop, reason);
+    else
+        atomic_compare_exchange_strong(&run->stop, &none, reason);
+}
+
+bool kend_run_cancelled(void *opaque)
+{
+    struct kend_run *run = opaque;
+    return atomic_load(&run->stop) != KEND_STOP_NOT;
+}
+
+static void on_note(void *opaque, const char *text)
+{
+    kend_run_note(opaque, "info", text);
+}
+
+static void on_rows(void *opaque, uint64_t rows)
+{
+    struct kend_run *run = opaque;
+    atomic_store(&run->rows_done, rows);
+}
+
+static void on_durable_rows(void *opaque, uint64_t rows)
+{
+    struct kend_run *run = opaque;
+    atomic_store(&run->rows_durable, rows);
+}
+
+/* ---- the stages */
+
+static int parse_job(const struct kend_run *run, struct proto_job **job, struct ken_error *error)
+{
+    static const struct proto_policy any = {.schemes =
+                                                "http,https,file"}; /* what is allowed was asked on submission, and is by the fetcher */
+    struct proto_faults faults = {0};
+    json_t *document = json_loads(run->job->spec, 0, NULL);
+    int failed = document ? proto_job_parse(job, document, &any, &faults) : -1;
+    if (failed)
+        ken_fail(error, KEN_EINTERNAL, "the stored document cannot be read: %s %s", faults.count ? faults.fault[0].pointer : "",
+                 faults.count ? faults.fault[0].detail : "not JSON");
+    proto_faults_clear(&faults);
+    json_decref(document);
+    return failed ? KEN_EINTERNAL : 0;
+}
+
+static int check(struct kend_run *run, struct work *work, struct ken_error *error)
+{
+    const struct kend_check_request request = {
+        .job = work->job,
+        .owner = run->job->owner,
+        .cancelled = kend_run_cancelled,
+        .note = on_note,
+        .opaque = run,
+        .resumed = run->job->attempt > 1,
+    };
+    kend_run_enter(run, PROTO_CHECKING);
+    return kend_check_open(&work->check, &run->engine->parts, &request, error);
+}
+
+static void note_resumed(struct kend_run *run, const struct kend_check *pair, uint64_t rows)
+{
+    struct kend_location_state model, base;
+    char text[160];
+    kend_location_state(pair->model_location, &model);
+    kend_location_state(pair->base_location, &base);
+    if (run->job->attempt > 1 || rows) {
+        snprintf(text, sizeof text,
+                 "attempt %" PRId64 " goes on: %" PRIu64 " of %" PRIu64 " bytes are there, %" PRIu64 " of %" PRIu64 " rows are done",
+                 run->job->attempt, model.bytes_resumed + base.bytes_resumed, model.bytes_total + base.bytes_total, rows, run->rows_total);
+        kend_run_note(run, "info", text);
+    }
+}
+
+/* Fetching and pruning overlap: rows are pruned as their bytes come in. */
+static int fetch_and_prune(struct kend_run *run, struct work *work, struct ken_error *error)
+{
+    const struct kend_parts *parts = &run->engine->parts;
+    uint64_t resumed = 0;
+    kend_run_watch(run, &work->check);
+    kend_run_enter(run, PROTO_FETCHING);
+    kend_location_fetch(work->check.model_location);
+    kend_location_fetch(work->check.base_location);
+    int code = parts->artifacts->ops->work(parts->artifacts, run->job->id, &work->directory, error);
+    if (!code) code = kend_pool_join(parts->pool, &work->executor, error);
+    if (code) return code;
+    const struct ken_prune_env env = {
+        .executor = work->executor,
+        .budget = parts->budget,
+        .directory = work->directory,
+        .durable = true,
+        .cancelled = kend_run_cancelled,
+        .progress = on_rows,
+        .durable_rows = on_durable_rows,
+        .opaque = run,
+    };
+    code = ken_prune_open(&work->prune, work->check.plan, &env, &resumed, error);
+    if (code) return code;
+    atomic_store(&run->rows_durable, resumed);
+    note_resumed(run, &work->check, resumed);
+    code = ken_prune_rows(work->prune, error);
+    if (!code) code = kend_location_wait(work->check.model_location, error);
+    if (!code) code = kend_location_wait(work->check.base_location, error);
+    if (!code && run->state.stage == PROTO_FETCHING) kend_run_enter(run, PROTO_PRUNING);
+    return code;
+}
+
+static int publish(struct kend_run *run, struct work *work, struct ken_error *error)
+{
+    struct kend_artifacts *artifacts = run->engine->parts.artifacts;
+    kend_run_enter(run, PROTO_PUBLISHING);
+    int code = ken_prune_finish(work->prune, error);
+    if (!code) code = kend_result_make(&work->result, work->prune, &work->job->options, error);
+    if (!code) code = kend_result_write(&work->result, work->directory, error);
+    if (!code && kend_run_cancelled(run)) code = KEN_ECANCELLED;
+    if (!code) code = artifacts->ops->publish(artifacts, run->job->id, error);
+    return code;
+}
+
+static void count_pruned(struct kend_run *run, const struct work *work)
+{
+    const uint64_t parameters = ken_plan_totals(work->check.plan)->pruned_parameters;
+    for (size_t i = 0; i < work->job->options.variant_count; i++)
+        kend_metrics_pruned(run->engine, work->job->options.variants[i].method, parameters);
+}
+
+/* An earlier attempt died between publishing and telling the store: its result lies beside the artifacts. */
+static bool published_before(struct kend_run *run, struct work *work, int *code, struct ken_error *error)
+{
+    struct kend_artifacts *artifacts = run->engine->parts.artifacts;
+    int file;
+    uint64_t size;
+    if (!artifacts->ops->published(artifacts, run->job->id)) return false;
+    kend_run_enter(run, PROTO_PUBLISHING);
+    kend_run_note(run, "info", "the artifacts were published by an earlier attempt");
+    *code = artifacts->ops->open(artifacts, run->job->id, KEND_RESULT_NAME, &file, &size, error);
+    if (*code) return true;
+    *code = kend_result_read(&work->result, file, size, error);
+    close(file);
+    return true;
+}
+
+static int work_through(struct kend_run *run, struct work *work, struct ken_error *error)
+{
+    int code = parse_job(run, &work->job, error);
+    if (code || published_before(run, work, &code, error)) return code;
+    code = check(run, work, error);
+    if (!code) code = fetch_and_prune(run, work, error);
+    if (!code) code = publish(run, work, error);
+    if (!code) count_pruned(run, work);
+    return code;
+}
+
+static void work_close(struct kend_run *run, struct work *work)
+{
+    ken_prune_close(&work->prune);
+    if (work->executor) kend_pool_leave(&work->executor);
+    if (work->directory >= 0) close(work->directory);
+    kend_run_watch(run, NULL);
+    kend_check_close(&work->check);
+    proto_job_free(&work->job);
+}
+
+/* ---- the outcome */
+
+static void changed(const struct kend_engine *engine, const char *id)
+{
+    if (engine->parts.changed) engine->parts.changed(engine->parts.opaque, id);
+}
+
+static enum kend_store_result tell_once(struct kend_run *run, struct kend_outcome *outcome)
+{
+    struct kend_store *store = run->engine->parts.store;
+    outcome->now = proto_now_ms();
+    if (outcome->event == PROTO_HAND_BACK) return store->ops->hand_back(store, run->job->id, run->token, outcome->now, outcome->timings);
+    return store->ops->finish(store, run->job->id, run->token, outcome);
+}
+
+/* A store that does not answer is asked again until it does, or the process ends: then the next one finds the lease and goes on. */
+static void tell(struct kend_run *run, struct kend_outcome *outcome)
+{
+    enum kend_store_result result = tell_once(run, outcome);
+    enum proto_status status;
+    while ((result == KEND_STORE_UNAVAILABLE || result == KEND_STORE_NO_SPACE) && !atomic_load(&run->engine->stopping)) {
+        kend_log(KEND_LOG_ERROR, "the outcome of a job cannot be stored yet", KEND_S("job", run->job->id),
+                 KEND_S("reason", kend_store_result_text(result)));
+        usleep(STORE_RETRY_MS * 1000);
+        result = tell_once(run, outcome);
+    }
+    if (result != KEND_STORE_OK)
+        kend_log(KEND_LOG_WARN, "the outcome of a job was not stored", KEND_S("job", run->job->id),
+                 KEND_S("reason", kend_store_result_text(result)));
+    else if (proto_transition(outcome->event, PROTO_RUNNING, &status) && proto_status_is_terminal(status))
+        kend_metrics_job(run->engine, status);
+    changed(run->engine, run->job->id);
+}
+
+/* What a failed or stopped job is told as. `stage` is where it happened. */
+static struct kend_outcome outcome_of(const struct kend_run *run, int code, enum proto_stage stage, const struct ken_error *error)
+{
+    struct kend_outcome outcome = {
+        .event = PROTO_FAIL, .error_stage = stage, .error_message = error->message, .timings = run->state.timings};
+    switch ((enum kend_stop)atomic_load(&run->stop)) {
+    case KEND_STOP_CANCEL: outcome.event = PROTO_STOP; return outcome;
+    case KEND_STOP_LOST: /* if the lease is another's by now, the store refuses */
+    case KEND_STOP_HAND_BACK: outcome.event = PROTO_HAND_BACK; return outcome;
+    case KEND_STOP_TIMEOUT:
+        outcome.error = PROTO_JOB_TIMED_OUT;
+        outcome.error_message = "the job took longer than its timeout_seconds";
+        return outcome;
+    default: break;
+    }
+    outcome.error = proto_job_error_of(code);
+    if (stage == PROTO_PUBLISHING && code == KEN_EIO) outcome.error = PROTO_JOB_ARTIFACT_STORE_FAILED;
+    return outcome;
+}
+
+static void run_job(struct kend_run *run)
+{
+    struct work work = {.directory = -1};
+    struct ken_error error = {0};
+    struct kend_artifacts *artifacts = run->engine->parts.artifacts;
+    int code = kend_run_cancelled(run) ? KEN_ECANCELLED : work_through(run, &work, &error);
+    const enum proto_stage stage = run->state.stage;
+    work_close(run, &work);
+    kend_run_settle(run);
+    struct kend_outcome outcome = outcome_of(run, code, stage, &error);
+    if (!code) {
+        outcome.event = PROTO_SUCCEED;
+        outcome.artifacts = &work.result.artifacts;
+        outcome.summary = work.result.summary;
+    }
+    if (outcome.event != PROTO_HAND_BACK)
+        (void)artifacts->ops->clear_work(artifacts, run->job->id, NULL); /* what is left is swept at the next start */
+    kend_log(code && outcome.event == PROTO_FAIL ? KEND_LOG_WARN : KEND_LOG_INFO, "job ended", KEND_S("job", run->job->id),
+             KEND_S("error", outcome.event == PROTO_FAIL ? proto_job_error_code(outcome.error) : NULL),
+             KEND_S("reason", outcome.event == PROTO_FAIL ? outcome.error_message : NULL));
+    tell(run, &outcome);
+    kend_result_clear(&work.result);
+}
+
+/* ---- claiming */
+
+/* Makes the run visible to the keeper. */
+static void run_begin(struct kend_runner *runner, struct kend_run *run)
+{
+    pthread_mutex_lock(&runner->engine->mutex);
+    if (runner->engine->hurry) kend_run_stop(run, KEND_STOP_HAND_BACK);
+    runner->run = run;
+    pthread_mutex_unlock(&runner->engine->mutex);
+}
+
+static void run_end(struct kend_runner *runner, struct kend_run *run)
+{
+    struct kend_engine *engine = runner->engine;
+    pthread_mutex_lock(&engine->mutex);
+    runner->run = NULL;
+    while (run->kept) pthread_cond_wait(&engine->settled, &engine->mutex);
+    pthread_cond_broadcast(&engine->settled);
+    pthread_mutex_unlock(&engine->mutex);
+    pthread_mutex_destroy(&run->mutex);
+    kend_job_free(&run->job);
+}
+
+static void run_setup(struct kend_run *run, int64_t claimed_at)
+{
+    const int64_t lease = (int64_t)run->engine->parts.conf->jobs_lease_seconds * 1000;
+    json_t *document = json_loads(run->job->spec, 0, NULL);
+    const int64_t timeout = json_integer_value(json_object_get(document, "timeout_seconds"));
+    json_decref(document);
+    atomic_store(&run->lease_ends, claimed_at + lease);
+    run->stage_since = claimed_at;
+    /* Counted from the first start, over all attempts. */
+    if (timeout) run->deadline = claimed_at + timeout * 1000 - (proto_now_ms() - run->job->started_at);
+    memcpy(run->state.timings, run->job->timings, sizeof run->state.timings);
+    run->state.progress = run->job->progress;
+    pthread_mutex_init(&run->mutex, NULL);
+    if (run->job->cancel_requested_at) kend_run_stop(run, KEND_STOP_CANCEL);
+}
+
+/* The job died too often: the store has failed it already. */
+static void note_exhausted(struct kend_engine *engine, struct kend_job **job)
+{
+    kend_log(KEND_LOG_WARN, "job ended", KEND_S("job", (*job)->id), KEND_S("error", proto_job_error_code((*job)->error)));
+    (void)engine->parts.artifacts->ops->clear_work(engine->parts.artifacts, (*job)->id, NULL);
+    kend_metrics_job(engine, PROTO_FAILED);
+    changed(engine, (*job)->id);
+    kend_job_free(job);
+}
+
+/* Takes one job through its life; false if there was none. */
+static bool take_one(struct kend_runner *runner)
+{
+    struct kend_engine *engine = runner->engine;
+    const struct kend_parts *parts = &engine->parts;
+    struct kend_run run = {.engine = engine};
+    const int64_t lease = (int64_t)parts->conf->jobs_lease_seconds * 1000, before = kend_monotonic_ms();
+    switch (parts->store->ops->claim(parts->store, parts->holder, proto_now_ms(), lease, &run.job, run.token)) {
+    case KEND_STORE_OK: break;
+    case KEND_STORE_EXHAUSTED: note_exhausted(engine, &run.job); return true;
+    default: return false;
+    }
+    kend_log(KEND_LOG_INFO, "job claimed", KEND_S("job", run.job->id), KEND_I("attempt", run.job->attempt));
+    run_setup(&run, before);
+    run_begin(runner, &run);
+    run_job(&run);
+    run_end(runner, &run);
+    return true;
+}
+
+void *kend_runner_main(void *opaque)
+{
+    struct kend_runner *runner = opaque;
+    struct kend_engine *engine = runner->engine;
+    pthread_mutex_lock(&engine->mutex);
+    while (!engine->draining) {
+        const uint64_t pokes = engine->pokes;
+        pthread_mutex_unlock(&engine->mutex);
+        bool worked = take_one(runner);
+        pthread_mutex_lock(&engine->mutex);
+        if (!worked && !engine->draining && pokes == engine->pokes) kend_wait_ms(&engine->wake, &engine->mutex, IDLE_MS);
+    }
+    pthread_mutex_unlock(&engine->mutex);
+    return NULL;
+}
