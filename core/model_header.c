@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model_header.h"
 
-#include "error.h"
+#include "json_writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,51 +9,64 @@
 
 enum { LENGTH_BYTES = 8, ALIGNMENT = 8 };
 
-static void add_name(struct ken_text *text, const char *name)
+static void add_tensor(struct ken_json_writer *json, const struct ken_header_tensor *tensor, uint64_t begin, uint64_t end)
 {
-    ken_text_add_json(text, name, strlen(name));
+    ken_json_key(json, tensor->name);
+    ken_json_begin_object(json);
+    ken_json_key(json, "dtype");
+    ken_json_string(json, ken_dtype_name(tensor->dtype));
+    ken_json_key(json, "shape");
+    ken_json_begin_array(json);
+    for (uint32_t i = 0; i < tensor->rank; i++) ken_json_uint(json, tensor->shape[i]);
+    ken_json_end_array(json);
+    ken_json_key(json, "data_offsets");
+    ken_json_begin_array(json);
+    ken_json_uint(json, begin);
+    ken_json_uint(json, end);
+    ken_json_end_array(json);
+    ken_json_end_object(json);
 }
 
-static void add_tensor(struct ken_text *text, const struct ken_header_tensor *tensor, uint64_t begin, uint64_t end)
+static int take(struct ken_json_writer *json, char **text, size_t *length, struct ken_error *error)
 {
-    add_name(text, tensor->name);
-    ken_text_add_string(text, ":{\"dtype\":\"");
-    ken_text_add_string(text, ken_dtype_name(tensor->dtype));
-    ken_text_add_string(text, "\",\"shape\":[");
-    for (uint32_t i = 0; i < tensor->rank; i++) {
-        if (i) ken_text_add(text, ",", 1);
-        ken_text_add_number(text, tensor->shape[i]);
-    }
-    ken_text_add_string(text, "],\"data_offsets\":[");
-    ken_text_add_number(text, begin);
-    ken_text_add(text, ",", 1);
-    ken_text_add_number(text, end);
-    ken_text_add_string(text, "]}");
+    int code = ken_json_writer_take(json, text, length);
+    return code ? ken_fail(error, code, "writing a header: %s", ken_error_text(code)) : KEN_OK;
 }
 
-void ken_model_header_write(struct ken_text *text, const char *metadata_json, const struct ken_header_tensor *tensors, size_t count)
+/* Pads with spaces and puts the length in front. */
+static void seal(char *bytes, size_t *length)
 {
-    static const char zeros[LENGTH_BYTES];
-    size_t start = text->length;
-    ken_text_add(text, zeros, sizeof zeros);
-    ken_text_add(text, "{", 1);
-    if (metadata_json) {
-        ken_text_add_string(text, "\"__metadata__\":");
-        ken_text_add_string(text, metadata_json);
-    }
+    while (*length % ALIGNMENT) bytes[(*length)++] = ' ';
+    uint64_t json_length = *length - LENGTH_BYTES;
+    for (unsigned i = 0; i < LENGTH_BYTES; i++) bytes[i] = (char)(unsigned char)(json_length >> (8 * i));
+}
+
+int ken_model_header_make(char **bytes, size_t *length, const char *metadata_json, const struct ken_header_tensor *tensors, size_t count,
+                          struct ken_error *error)
+{
+    static const char room_for_length[LENGTH_BYTES], room_for_padding[ALIGNMENT];
+    struct ken_json_writer json;
     uint64_t begin = 0;
+    ken_json_writer_init(&json);
+    ken_json_filler(&json, room_for_length, sizeof room_for_length);
+    ken_json_begin_object(&json);
+    if (metadata_json) {
+        ken_json_key(&json, "__metadata__");
+        ken_json_raw(&json, metadata_json, strlen(metadata_json));
+    }
     for (size_t i = 0; i < count; i++) {
         uint64_t end;
         KEN_ASSERT(!__builtin_add_overflow(begin, tensors[i].length, &end));
-        if (i || metadata_json) ken_text_add(text, ",", 1);
-        add_tensor(text, &tensors[i], begin, end);
+        add_tensor(&json, &tensors[i], begin, end);
         begin = end;
     }
-    ken_text_add(text, "}", 1);
-    while (!text->failed && (text->length - start) % ALIGNMENT) ken_text_add(text, " ", 1);
-    if (text->failed) return;
-    uint64_t length = text->length - start - LENGTH_BYTES;
-    for (unsigned i = 0; i < LENGTH_BYTES; i++) text->data[start + i] = (char)(unsigned char)(length >> (8 * i));
+    ken_json_end_object(&json);
+    ken_json_filler(&json, room_for_padding, sizeof room_for_padding);
+    int code = take(&json, bytes, length, error);
+    if (code) return code;
+    *length -= sizeof room_for_padding;
+    seal(*bytes, length);
+    return KEN_OK;
 }
 
 void ken_model_file_name(char name[KEN_MODEL_NAME_SIZE], size_t index, size_t count, bool has_index)
@@ -71,19 +84,28 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
-void ken_model_index_write(struct ken_text *text, struct ken_index_entry *entries, size_t count, size_t file_count, uint64_t total_size)
+static void line(struct ken_json_writer *json, const char *text)
 {
+    ken_json_filler(json, text, strlen(text));
+}
+
+int ken_model_index_make(char **text, size_t *length, struct ken_index_entry *entries, size_t count, size_t file_count, uint64_t total_size,
+                         struct ken_error *error)
+{
+    struct ken_json_writer json;
+    ken_json_writer_init(&json);
     if (count) qsort(entries, count, sizeof *entries, compare_entries);
-    ken_text_add_string(text, "{\n  \"metadata\": {\n    \"total_size\": ");
-    ken_text_add_number(text, total_size);
-    ken_text_add_string(text, "\n  },\n  \"weight_map\": {");
+    line(&json, "{\n  \"metadata\": {\n    \"total_size\": ");
+    ken_json_uint(&json, total_size);
+    line(&json, "\n  },\n  \"weight_map\": {");
     for (size_t i = 0; i < count; i++) {
         char file[KEN_MODEL_NAME_SIZE];
         ken_model_file_name(file, entries[i].file, file_count, true);
-        ken_text_add_string(text, i ? ",\n    " : "\n    ");
-        add_name(text, entries[i].name);
-        ken_text_add_string(text, ": ");
-        add_name(text, file);
+        line(&json, i ? ",\n    " : "\n    ");
+        ken_json_string(&json, entries[i].name);
+        line(&json, ": ");
+        ken_json_string(&json, file);
     }
-    ken_text_add_string(text, count ? "\n  }\n}\n" : "}\n}\n");
+    line(&json, count ? "\n  }\n}\n" : "}\n}\n");
+    return take(&json, text, length, error);
 }

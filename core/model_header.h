@@ -7,7 +7,7 @@
 #define KEN_MODEL_HEADER_H
 
 #include "dtype.h"
-#include "text.h"
+#include "error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,11 +27,13 @@ struct ken_header_tensor {
 };
 
 /*
- * Appends a whole header: 8 bytes of length, then compact JSON without needless escapes, padded with spaces to a multiple of 8.
+ * Makes a whole header: 8 bytes of length, then compact JSON without needless escapes, padded with spaces to a multiple of 8.
  * metadata_json: an object in compact JSON, written first as __metadata__, or NULL. tensors [count] lie one behind the other in the order
- * given. Out of memory: text->failed. The sum of the lengths must fit into 64 bits.
+ * given; the sum of their lengths must fit into 64 bits. *bytes [*length] is the caller's, to be freed. KEN_ENOMEM, or KEN_EINVALID for a
+ * name that is not UTF-8.
  */
-void ken_model_header_write(struct ken_text *text, const char *metadata_json, const struct ken_header_tensor *tensors, size_t count);
+int ken_model_header_make(char **bytes, size_t *length, const char *metadata_json, const struct ken_header_tensor *tensors, size_t count,
+                          struct ken_error *error);
 
 /* Name of file `index` of `count` in sorted order: model.safetensors without an index, model-00001-of-00003.safetensors with one. */
 void ken_model_file_name(char name[KEN_MODEL_NAME_SIZE], size_t index, size_t count, bool has_index);
@@ -43,9 +45,11 @@ struct ken_index_entry {
 };
 
 /*
- * Appends the index of a sharded model: {"metadata": {"total_size": ...}, "weight_map": {...}}, keys sorted by their UTF-8 bytes, indented
- * by two spaces, a newline at the end. entries [count] are sorted in place. total_size: bytes of all tensors. Out of memory: text->failed.
+ * Makes the index of a sharded model: {"metadata": {"total_size": ...}, "weight_map": {...}}, keys sorted by their UTF-8 bytes, indented by
+ * two spaces, a newline at the end. entries [count] are sorted in place. total_size: bytes of all tensors. *text [*length] is the caller's,
+ * to be freed. Errors as ken_model_header_make.
  */
-void ken_model_index_write(struct ken_text *text, struct ken_index_entry *entries, size_t count, size_t file_count, uint64_t total_size);
+int ken_model_index_make(char **text, size_t *length, struct ken_index_entry *entries, size_t count, size_t file_count, uint64_t total_size,
+                         struct ken_error *error);
 
 #endif
