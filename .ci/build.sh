@@ -1,0 +1,29 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by demo and check: configures once, builds what has changed.
+
+# build_in FOLDER [CONFIGURE-OPTION...]: an out-of-tree build of the programs
+build_in() {
+    folder=$1
+    shift
+    if [ ! -x configure ] || [ configure.ac -nt configure ] || [ Makefile.am -nt Makefile.in ]; then
+        build_quietly autoreconf -i
+    fi
+    mkdir -p "$folder"
+    if [ ! -f "$folder/Makefile" ] || [ configure -nt "$folder/Makefile" ]; then
+        (cd "$folder" && build_quietly ../configure -q "$@")
+    fi
+    build_quietly make -s -C "$folder" -j "$(nproc)" all
+}
+
+# Runs a command; shows what it printed only if it fails.
+build_quietly() {
+    build_log=$(mktemp)
+    if ! "$@" >"$build_log" 2>&1; then
+        cat "$build_log" >&2
+        rm -f "$build_log"
+        echo "failed: $*" >&2
+        return 1
+    fi
+    rm -f "$build_log"
+}

@@ -1,0 +1,36 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# Debian packages by purpose. Sourced by demo, check and .ci/run: installs what is missing, says nothing where all is there.
+
+packages_build="autoconf automake gcc make pkg-config libc6-dev libmicrohttpd-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libsqlite3-dev libinih-dev libssl-dev"
+packages_run="python3 curl ca-certificates"
+packages_test="check python3-pytest python3-pytest-xdist python3-numpy python3-jsonschema openssl procps"
+packages_lint="clang-format shellcheck black mypy"
+packages_slow="valgrind clang-tidy"
+
+# install_packages NAME...
+install_packages() {
+    missing=
+    for package in "$@"; do
+        case $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) in
+        ii*) ;;
+        *) missing="$missing $package" ;;
+        esac
+    done
+    [ -n "$missing" ] || return 0
+    echo "installing:$missing"
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || { echo "these packages are missing and need root: apt-get install$missing" >&2; return 1; }
+        as_root=sudo
+    fi
+    log=$(mktemp)
+    # shellcheck disable=SC2086  # a list of words on purpose
+    if ! { $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } >"$log" 2>&1; then
+        cat "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    rm -f "$log"
+}
