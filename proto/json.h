@@ -4,7 +4,6 @@
 #define PROTO_JSON_H
 
 #include <jansson.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 /* A string of text that may hold bytes that are not UTF-8 (those as \xNN). New reference; NULL if out of memory. */
@@ -15,10 +14,5 @@ json_t *proto_json_text_or_null(const char *text);
 json_t *proto_json_time(int64_t ms);
 /* 64 lower-case hexadecimal digits. */
 json_t *proto_json_sha256(const unsigned char sha256[32]);
-
-enum { PROTO_SHA256_TEXT = 64 };
-void proto_sha256_format(char text[PROTO_SHA256_TEXT + 1], const unsigned char sha256[32]);
-/* False unless it is exactly 64 hexadecimal digits, of either case. */
-bool proto_sha256_parse(const char *text, unsigned char sha256[32]);
 
 #endif
