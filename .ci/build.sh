@@ -6,13 +6,10 @@
 build_in() {
     folder=$1
     shift
-    if [ ! -x configure ] || [ configure.ac -nt configure ] || [ Makefile.am -nt Makefile.in ]; then
-        build_quietly autoreconf -i
-    fi
+    [ -x configure ] || build_quietly autoreconf -i
     mkdir -p "$folder"
-    if [ ! -f "$folder/Makefile" ] || [ configure -nt "$folder/Makefile" ]; then
-        (cd "$folder" && build_quietly ../configure -q "$@")
-    fi
+    # A Makefile that is there brings itself up to date when configure.ac or Makefile.am change.
+    [ -f "$folder/Makefile" ] || (cd "$folder" && build_quietly ../configure -q "$@")
     build_quietly make -s -C "$folder" -j "$(nproc)" all
 }
 

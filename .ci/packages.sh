@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 # SPDX-License-Identifier: Apache-2.0
 # Debian packages by purpose. Sourced by demo, check and .ci/run: installs what is missing, says nothing where all is there.
 
