@@ -79,7 +79,9 @@ class Behaviour:
     def applies(self, method: str, has_range: bool) -> bool:
         if self.times == 0:
             return False
-        return {"": True, "range": has_range, "whole": not has_range, "get": method == "GET", "head": method == "HEAD"}[self.only]
+        return {"": True, "range": has_range, "whole": not has_range, "get": method == "GET", "head": method == "HEAD"}[
+            self.only
+        ]
 
 
 @dataclasses.dataclass
@@ -258,7 +260,9 @@ class _Content:
     def of_file(path: Path) -> "_Content":
         stream = open(path, "rb")
         status = os.fstat(stream.fileno())
-        return _Content(stream, status.st_size, f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}", status.st_mtime)
+        return _Content(
+            stream, status.st_size, f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}", status.st_mtime
+        )
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -404,7 +408,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _send_page(self, status: int, headers: Optional[dict[str, str]] = None) -> None:
         body = b"" if status in (204, 304) else f"<html><body><h1>{status}</h1></body></html>\n".encode()
-        fields = {"Content-Type": "text/html", **({} if status in (204, 304) else {"Content-Length": str(len(body))}), **(headers or {})}
+        fields = {
+            "Content-Type": "text/html",
+            **({} if status in (204, 304) else {"Content-Length": str(len(body))}),
+            **(headers or {}),
+        }
         self._send_head(status, fields)
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -426,18 +434,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         wanted = request.headers.get("if-none-match")
         if wanted is not None:
             tag = validators.get("ETag", "").removeprefix("W/")
-            return bool(tag) and (wanted.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in wanted.split(",")])
+            return bool(tag) and (
+                wanted.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in wanted.split(",")]
+            )
         since = request.headers.get("if-modified-since")
         return since is not None and since == validators.get("Last-Modified")
 
-    def _wanted_range(self, request: Request, behaviour: Behaviour, validators: dict[str, str], size: int) -> Union[None, bool, tuple[int, int]]:
+    def _wanted_range(
+        self, request: Request, behaviour: Behaviour, validators: dict[str, str], size: int
+    ) -> Union[None, bool, tuple[int, int]]:
         text = request.headers.get("range")
         if text is None or not behaviour.ranges or request.method != "GET":
             return None
         condition = request.headers.get("if-range")
         if condition is not None:
             tag = validators.get("ETag", "")
-            current = tag and not tag.startswith("W/") and condition == tag or condition == validators.get("Last-Modified")
+            current = (
+                tag and not tag.startswith("W/") and condition == tag or condition == validators.get("Last-Modified")
+            )
             if not current:
                 return None
         return parse_range(text, size)
@@ -494,7 +508,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._send_part(request, behaviour, after)
         if behaviour.chunked:
             self.wfile.write(b"0\r\n\r\n")
-        elif behaviour.until_close or after and not behaviour.multipart or int(headers.get("Content-Length", 0)) != length or size != content.size:
+        elif (
+            behaviour.until_close
+            or after
+            and not behaviour.multipart
+            or int(headers.get("Content-Length", 0)) != length
+            or size != content.size
+        ):
             raise _Cut
 
     def _send_part(self, request: Request, behaviour: Behaviour, piece: bytes) -> None:
@@ -510,7 +530,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """The bytes [first, end) at the pace and up to the place that the behaviour has."""
         origin = self.server.origin
         own = Bucket(behaviour.drip)
-        stops = [(at, what) for at, what in ((behaviour.truncate_at, "cut"), (behaviour.reset_at, "reset"), (behaviour.stall_at, "stall")) if at >= 0]
+        stops = [
+            (at, what)
+            for at, what in (
+                (behaviour.truncate_at, "cut"),
+                (behaviour.reset_at, "reset"),
+                (behaviour.stall_at, "stall"),
+            )
+            if at >= 0
+        ]
         body.seek(first)
         at = first
         while at < end and not origin.stopped.is_set():
@@ -563,7 +591,9 @@ def make_certificates(folder: Union[str, os.PathLike[str]]) -> Certificates:
     where = Path(folder)
 
     def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=where, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        subprocess.run(
+            ["openssl", *arguments], cwd=where, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
 
     def key(name: str) -> str:
         openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{name}.key")
@@ -580,7 +610,20 @@ def make_certificates(folder: Union[str, os.PathLike[str]]) -> Certificates:
 
     openssl("req", "-x509", "-key", key("ca"), "-subj", "/CN=kend test authority", "-days", "30", "-out", "ca.pem")
     local = "DNS:localhost,IP:127.0.0.1"
-    openssl("req", "-x509", "-key", key("self"), "-subj", "/CN=localhost", "-addext", f"subjectAltName={local}", "-days", "30", "-out", "self.pem")
+    openssl(
+        "req",
+        "-x509",
+        "-key",
+        key("self"),
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        f"subjectAltName={local}",
+        "-days",
+        "30",
+        "-out",
+        "self.pem",
+    )
     return Certificates(
         authority=str(where / "ca.pem"),
         good=signed("good", local, "30"),
@@ -617,7 +660,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--behave", action="append", default=[], type=_parse_behaviour, metavar="PATH=FIELD:VALUE,...")
     parser.add_argument("--until-eof", action="store_true", help="stop when standard input closes")
     options = parser.parse_args(arguments)
-    with Origin(options.root, options.rate, options.port, options.address, tuple(options.tls) if options.tls else None) as origin:
+    with Origin(
+        options.root, options.rate, options.port, options.address, tuple(options.tls) if options.tls else None
+    ) as origin:
         for path, behaviour in options.behave:
             origin.behave(path, behaviour)
         print(origin.url, flush=True)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the end-to-end tests: the real programs in folders of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from daemon import BUILD, Kend  # noqa: E402
+from origin import Origin  # noqa: E402
+
+DATA = Path(os.environ.get("KEND_TEST_DATA", Path(__file__).parents[1] / "data"))
+
+
+@pytest.fixture
+def data() -> Path:
+    """The folder of test data."""
+    return DATA
+
+
+@pytest.fixture
+def kend(tmp_path: Path) -> Iterator[Kend]:
+    """A kend with defaults, allowed to fetch from this machine, and files below tmp_path/files and the test data."""
+    (tmp_path / "files").mkdir()
+    with Kend(tmp_path, {"fetch.file_roots": f"{tmp_path / 'files'},{DATA}"}) as running:
+        yield running
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Iterator[Origin]:
+    """An HTTP origin that serves tmp_path/origin."""
+    root = tmp_path / "origin"
+    root.mkdir()
+    with Origin(root) as serving:
+        yield serving
+
+
+@pytest.fixture
+def kenctl(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs kenctl with the given arguments in tmp_path and returns what came of it; keyword arguments go to subprocess.run."""
+
+    def run(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("KEND_", "KENCTL_"))}
+        settings: dict = {
+            "env": environment,
+            "cwd": tmp_path,
+            "timeout": 120,
+            "capture_output": True,
+            "text": True,
+            **options,
+        }
+        return subprocess.run([str(BUILD / "kenctl"), *map(str, arguments)], **settings)
+
+    return run
