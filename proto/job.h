@@ -15,6 +15,14 @@
 enum proto_kind { PROTO_KIND_MAP(X) PROTO_KIND_COUNT };
 #undef X
 
+/* Fields and URL schemes of features that are not there yet: refused as not_supported. */
+#define PROTO_LATER_FIELD_MAP(X) X("delta") X("names") X("publish") X("webhooks") X("mlflow") X("search")
+#define PROTO_LATER_SCHEME_MAP(X) X("hf") X("s3") X("gs") X("az") X("abfs") X("oci") X("mlflow-artifacts") X("models") X("runs")
+
+enum { PROTO_MAX_NAME = 128, PROTO_MAX_METADATA = 16, PROTO_MAX_METADATA_KEY = 64, PROTO_MAX_METADATA_VALUE = 512 };
+#define PROTO_MAX_SEED (((uint64_t)1 << 53) - 1)
+#define PROTO_MAX_TIMEOUT_SECONDS ((uint64_t)366 * 86400)
+
 struct proto_input {
     char *url; /* as given, query string and all; NULL where the kind has no such input */
     bool has_sha256;
@@ -44,6 +52,7 @@ struct proto_policy {
 /*
  * Parses a document into *job (owned by the caller, proto_job_free). Any fault: *job is NULL, `faults` has them all, and -1 is returned.
  * The document is borrowed. Unknown fields, wrong types, values out of range, features that are not there yet ("not_supported") are faults.
+ * Out of memory: -1 without any fault.
  */
 int proto_job_parse(struct proto_job **job, const json_t *document, const struct proto_policy *policy, struct proto_faults *faults);
 void proto_job_free(struct proto_job **job);
@@ -53,7 +62,5 @@ void proto_job_free(struct proto_job **job);
  * job.
  */
 json_t *proto_job_to_json(const struct proto_job *job, bool redacted);
-/* A malloc'ed copy of the URL for showing: "?..." instead of a query string, no fragment. NULL if out of memory. */
-char *proto_url_redact(const char *url);
 
 #endif
