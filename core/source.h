@@ -48,7 +48,8 @@ struct ken_opener {
      * itself where name is NULL. The source belongs to the caller. KEN_ENOT_FOUND where there is none: probing goes on with the next name.
      */
     int (*open)(struct ken_opener *opener, const char *name, struct ken_source **source, struct ken_error *error);
-    bool is_folder; /* probe for the usual names instead of opening the location itself */
+    bool is_folder;    /* probe for the usual names instead of opening the location itself */
+    const char *label; /* what messages call the location itself, where it is a file; NULL: model.safetensors */
 };
 
 #endif
