@@ -41,8 +41,9 @@ struct ken_checkpoint {
 };
 
 struct ken_checkpoint_limits {
-    uint64_t max_header_bytes; /* per header or index; more is KEN_ETOO_LARGE */
-    uint64_t max_tensors;      /* in all; more is KEN_ETOO_LARGE */
+    uint64_t
+        max_header_bytes; /* per header or index, and for names, shapes and metadata of all headers in memory; more is KEN_ETOO_LARGE */
+    uint64_t max_tensors; /* in all; more is KEN_ETOO_LARGE */
 };
 #define KEN_DEFAULT_MAX_HEADER_BYTES UINT64_C(25000000)
 #define KEN_DEFAULT_MAX_TENSORS UINT64_C(100000)
@@ -50,8 +51,8 @@ struct ken_checkpoint_limits {
 /*
  * Opens what the opener finds and reads the headers only, as streams. What a file is, is told from its content: a safetensors file, a
  * JSON index, a torch file (KEN_EUNSUPPORTED, by name). A folder is probed for model.safetensors, model.safetensors.index.json,
- * pytorch_model.bin, pytorch_model.bin.index.json, in that order. *checkpoint is owned by the caller, the opener may go.
- * KEN_EBAD_CHECKPOINT names the file, the tensor or byte, and the reason.
+ * pytorch_model.bin, pytorch_model.bin.index.json, in that order. limits: NULL for the defaults. *checkpoint is owned by the caller, the
+ * opener may go. KEN_EBAD_CHECKPOINT names the file, the tensor or byte, and the reason.
  */
 int ken_checkpoint_open(struct ken_checkpoint **checkpoint, struct ken_opener *opener, const struct ken_checkpoint_limits *limits,
                         struct ken_error *error);
