@@ -33,43 +33,21 @@ static const char *const non_finite_names[] = {KEN_NON_FINITE_MAP(X)};
 static const char *const unmatched_names[] = {KEN_UNMATCHED_MAP(X)};
 #undef X
 
-/* Each adds to an object that may be NULL already (out of memory), and gives it back, or NULL with the reference dropped. */
-static json_t *set(json_t *object, const char *key, json_t *value)
-{
-    if (!object) {
-        json_decref(value);
-        return NULL;
-    }
-    if (json_object_set_new(object, key, value) == 0) return object;
-    json_decref(object);
-    return NULL;
-}
-
-static json_t *set_text(json_t *object, const char *key, const char *text)
-{
-    return set(object, key, proto_json_text(text));
-}
-
-static json_t *set_number(json_t *object, const char *key, uint64_t number)
-{
-    return set(object, key, json_integer((json_int_t)number));
-}
-
 static json_t *set_amount(json_t *object, const struct ken_amount *amount)
 {
-    if (amount->k) return set_number(object, "k", amount->k);
-    return amount->keep > 0 ? set(object, "keep", json_real(amount->keep)) : object;
+    if (amount->k) return proto_json_set_number(object, "k", amount->k);
+    return amount->keep > 0 ? proto_json_set(object, "keep", json_real(amount->keep)) : object;
 }
 
 static json_t *set_method(json_t *object, const struct ken_variant *variant)
 {
-    return set_text(object, "method", ken_method_name(variant->method));
+    return proto_json_set_text(object, "method", ken_method_name(variant->method));
 }
 
 static json_t *set_rescale(json_t *object, const struct ken_variant *variant)
 {
-    object = set_text(object, "rescale", ken_rescale_name(variant->rescale));
-    return set_text(object, "duplicates", ken_duplicates_name(variant->duplicates));
+    object = proto_json_set_text(object, "rescale", ken_rescale_name(variant->rescale));
+    return proto_json_set_text(object, "duplicates", ken_duplicates_name(variant->duplicates));
 }
 
 static json_t *input_to_json(const struct proto_input *input, bool redacted)
@@ -77,20 +55,8 @@ static json_t *input_to_json(const struct proto_input *input, bool redacted)
     char *shown = redacted ? proto_url_redact(input->url) : NULL;
     json_t *url = redacted && !shown ? NULL : proto_json_text(shown ? shown : input->url);
     free(shown);
-    json_t *object = set(json_object(), "url", url);
-    return input->has_sha256 ? set(object, "sha256", proto_json_sha256(input->sha256)) : object;
-}
-
-/* Appends to an array as set does to an object. */
-static json_t *append(json_t *array, json_t *value)
-{
-    if (!array) {
-        json_decref(value);
-        return NULL;
-    }
-    if (json_array_append_new(array, value) == 0) return array;
-    json_decref(array);
-    return NULL;
+    json_t *object = proto_json_set(json_object(), "url", url);
+    return input->has_sha256 ? proto_json_set(object, "sha256", proto_json_sha256(input->sha256)) : object;
 }
 
 static json_t *rules_to_json(const struct ken_options *options)
@@ -99,9 +65,9 @@ static json_t *rules_to_json(const struct ken_options *options)
     json_t *array = json_array();
     for (size_t i = 0; i < options->rule_count; i++) {
         const struct ken_rule *rule = &options->rules[i];
-        json_t *object = set_text(json_object(), "match", rule->match);
-        object = set_text(object, "action", ken_action_name(rule->action));
-        array = append(array, set_amount(object, &rule->amount));
+        json_t *object = proto_json_set_text(json_object(), "match", rule->match);
+        object = proto_json_set_text(object, "action", ken_action_name(rule->action));
+        array = proto_json_append(array, set_amount(object, &rule->amount));
     }
     return array;
 }
@@ -111,10 +77,10 @@ static json_t *variants_to_json(const struct ken_options *options)
     json_t *array = json_array();
     for (size_t i = 0; i < options->variant_count; i++) {
         const struct ken_variant *variant = &options->variants[i];
-        json_t *object = set_text(json_object(), "name", variant->name);
+        json_t *object = proto_json_set_text(json_object(), "name", variant->name);
         object = set_amount(object, &variant->amount);
         object = set_rescale(set_method(object, variant), variant);
-        array = append(array, set_number(object, "seed", variant->seed));
+        array = proto_json_append(array, proto_json_set_number(object, "seed", variant->seed));
     }
     return array;
 }
@@ -123,7 +89,7 @@ static json_t *outputs_to_json(unsigned outputs)
 {
     json_t *array = json_array();
 #define X(symbol, name, bit) \
-    if (outputs & symbol) array = append(array, json_string(name));
+    if (outputs & symbol) array = proto_json_append(array, json_string(name));
     KEN_OUTPUT_MAP(X)
 #undef X
     return array;
@@ -132,7 +98,7 @@ static json_t *outputs_to_json(unsigned outputs)
 static json_t *metadata_to_json(const struct proto_job *job)
 {
     json_t *object = json_object();
-    for (size_t i = 0; i < job->metadata_count; i++) object = set_text(object, job->metadata[i].key, job->metadata[i].value);
+    for (size_t i = 0; i < job->metadata_count; i++) object = proto_json_set_text(object, job->metadata[i].key, job->metadata[i].value);
     return object;
 }
 
@@ -141,23 +107,37 @@ static json_t *set_options(json_t *object, const struct ken_options *options)
 {
     const struct ken_variant *only = *options->variants[0].name ? NULL : &options->variants[0];
     if (only) object = set_rescale(set_amount(set_method(object, only), &only->amount), only);
-    object = set_text(object, "non_finite", non_finite_names[options->non_finite]);
-    if (only) object = set_number(object, "seed", only->seed);
-    object = set(object, "rules", rules_to_json(options));
-    object = set_text(object, "unmatched", unmatched_names[options->unmatched]);
-    if (!only) object = set(object, "variants", variants_to_json(options));
-    object = set(object, "outputs", outputs_to_json(options->outputs));
-    return set_text(object, "delta_encoding", ken_encoding_name(options->encoding));
+    object = proto_json_set_text(object, "non_finite", non_finite_names[options->non_finite]);
+    if (only) object = proto_json_set_number(object, "seed", only->seed);
+    object = proto_json_set(object, "rules", rules_to_json(options));
+    object = proto_json_set_text(object, "unmatched", unmatched_names[options->unmatched]);
+    if (!only) object = proto_json_set(object, "variants", variants_to_json(options));
+    object = proto_json_set(object, "outputs", outputs_to_json(options->outputs));
+    return proto_json_set_text(object, "delta_encoding", ken_encoding_name(options->encoding));
 }
 
 json_t *proto_job_to_json(const struct proto_job *job, bool redacted)
 {
-    json_t *object = set_text(json_object(), "kind", kind_names[job->kind]);
-    if (job->name) object = set_text(object, "name", job->name);
-    if (job->model.url) object = set(object, "model", input_to_json(&job->model, redacted));
-    if (job->base.url) object = set(object, "base", input_to_json(&job->base, redacted));
-    if (job->delta.url) object = set(object, "delta", input_to_json(&job->delta, redacted));
+    json_t *object = proto_json_set_text(json_object(), "kind", kind_names[job->kind]);
+    if (job->name) object = proto_json_set_text(object, "name", job->name);
+    if (job->model.url) object = proto_json_set(object, "model", input_to_json(&job->model, redacted));
+    if (job->base.url) object = proto_json_set(object, "base", input_to_json(&job->base, redacted));
+    if (job->delta.url) object = proto_json_set(object, "delta", input_to_json(&job->delta, redacted));
     object = set_options(object, &job->options);
-    object = set(object, "metadata", metadata_to_json(job));
-    return set_number(object, "timeout_seconds", job->timeout_seconds);
+    object = proto_json_set(object, "metadata", metadata_to_json(job));
+    return proto_json_set_number(object, "timeout_seconds", job->timeout_seconds);
+}
+
+int proto_job_redact(json_t *document)
+{
+    static const char *const inputs[] = {"model", "base", "delta"};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        json_t *input = json_object_get(document, inputs[i]);
+        const char *url = json_string_value(json_object_get(input, "url"));
+        char *shown = url ? proto_url_redact(url) : NULL;
+        int failed = url && (!shown || json_object_set_new(input, "url", proto_json_text(shown)));
+        free(shown);
+        if (failed) return -1;
+    }
+    return 0;
 }

@@ -63,4 +63,7 @@ void proto_job_free(struct proto_job **job);
  */
 json_t *proto_job_to_json(const struct proto_job *job, bool redacted);
 
+/* Redacts a document in canonical form in place. -1 if out of memory: the document must not be shown then. */
+int proto_job_redact(json_t *document);
+
 #endif

@@ -39,3 +39,35 @@ json_t *proto_json_sha256(const unsigned char sha256[32])
     char text[KEN_SHA256_HEX_SIZE];
     return json_string(ken_hex_encode(text, sha256, KEN_SHA256_SIZE));
 }
+
+json_t *proto_json_set(json_t *object, const char *key, json_t *value)
+{
+    if (!object) {
+        json_decref(value);
+        return NULL;
+    }
+    if (json_object_set_new(object, key, value) == 0) return object;
+    json_decref(object);
+    return NULL;
+}
+
+json_t *proto_json_append(json_t *array, json_t *value)
+{
+    if (!array) {
+        json_decref(value);
+        return NULL;
+    }
+    if (json_array_append_new(array, value) == 0) return array;
+    json_decref(array);
+    return NULL;
+}
+
+json_t *proto_json_set_text(json_t *object, const char *key, const char *text)
+{
+    return proto_json_set(object, key, proto_json_text(text));
+}
+
+json_t *proto_json_set_number(json_t *object, const char *key, uint64_t number)
+{
+    return proto_json_set(object, key, json_integer((json_int_t)number));
+}

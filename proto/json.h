@@ -19,4 +19,13 @@ json_t *proto_json_time(int64_t ms);
 /* 64 lower-case hexadecimal digits. */
 json_t *proto_json_sha256(const unsigned char sha256[32]);
 
+/*
+ * Build documents without a ladder: each adds `value` (taken over) to a container that may be NULL already (out of memory), and gives the
+ * container back, or NULL with its reference dropped.
+ */
+json_t *proto_json_set(json_t *object, const char *key, json_t *value);
+json_t *proto_json_append(json_t *array, json_t *value);
+json_t *proto_json_set_text(json_t *object, const char *key, const char *text);
+json_t *proto_json_set_number(json_t *object, const char *key, uint64_t number);
+
 #endif
