@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands over jobs that are there: list, show, watch, cancel, delete. */
+#include "job.h"
+#include "kenctl.h"
+#include "lifecycle.h"
+#include "print.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_IN_A_PAGE = 200 };
+
+/* ---- list */
+
+/* Appends "&key=value", the value percent-encoded. */
+static bool add_query(char **path, const char *key, const char *value)
+{
+    char *encoded = kenctl_percent_encode(value, ""), *longer = NULL;
+    bool added = encoded && asprintf(&longer, "%s%c%s=%s", *path, strchr(*path, '?') ? '&' : '?', key, encoded) >= 0;
+    free(encoded);
+    if (!added) return false;
+    free(*path);
+    *path = longer;
+    return true;
+}
+
+static int add_metadata(const struct kenctl *kenctl, char **path)
+{
+    for (size_t i = 0; i < kenctl->arguments.value_count; i++) {
+        if (kenctl->arguments.values[i].option != KENCTL_OPT_METADATA) continue;
+        const char *text = kenctl->arguments.values[i].text, *equals = strchr(text, '=');
+        if (!equals || equals == text) return kenctl_usage(kenctl, "--metadata is KEY=VALUE, not '%s'", text);
+        char *key = strndup(text, (size_t)(equals - text)), *encoded = key ? kenctl_percent_encode(key, "") : NULL, *name = NULL;
+        bool added = encoded && asprintf(&name, "metadata.%s", encoded) >= 0 && add_query(path, name, equals + 1);
+        free(key);
+        free(encoded);
+        if (name) free(name);
+        if (!added) return kenctl_fail(KENCTL_FAILURE, "out of memory");
+    }
+    return KENCTL_SUCCESS;
+}
+
+/* The query of one page; NULL and *status after a fault. */
+static char *list_path(const struct kenctl *kenctl, const char *after, int *status)
+{
+    const char *wanted = kenctl_option(kenctl, KENCTL_OPT_STATUS), *limit = kenctl_option(kenctl, KENCTL_OPT_LIMIT);
+    bool all = kenctl_option(kenctl, KENCTL_OPT_ALL) != NULL;
+    char *path = strdup("/v1/jobs"), most[16];
+    snprintf(most, sizeof most, "%d", MOST_IN_A_PAGE);
+    if (!limit && all) limit = most;
+    *status = KENCTL_FAILURE;
+    bool added = path && (!wanted || add_query(&path, "status", wanted)) && (!limit || add_query(&path, "limit", limit)) &&
+                 (!after || add_query(&path, "after", after));
+    if (!added)
+        kenctl_fail(KENCTL_FAILURE, "out of memory");
+    else
+        *status = add_metadata(kenctl, &path);
+    if (*status == KENCTL_SUCCESS) return path;
+    free(path);
+    return NULL;
+}
+
+/* GETs one page. New reference; NULL and *status after a fault. */
+static json_t *get_page(const struct kenctl *kenctl, struct kenctl_http *http, const char *after, int *status)
+{
+    struct kenctl_response response = {0};
+    struct ken_error error = {0};
+    json_t *page = NULL;
+    char *path = list_path(kenctl, after, status);
+    if (!path) return NULL;
+    struct kenctl_request request = {.method = "GET", .path = path};
+    if (kenctl_http_call(http, &request, &response, &error))
+        *status = kenctl_call_failed(kenctl, &error);
+    else if (response.status != 200 || !json_is_array(json_object_get(response.json, "data")))
+        *status = kenctl_refused(kenctl, &response);
+    else
+        page = json_incref(response.json);
+    kenctl_response_clear(&response);
+    free(path);
+    return page;
+}
+
+static void add_job(struct kenctl_table *table, const json_t *job)
+{
+    static const char *const keys[] = {"id", "status", "stage"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) kenctl_table_add(table, json_string_value(json_object_get(job, keys[i])));
+    const json_t *percent = json_object_get(json_object_get(job, "progress"), "percent");
+    if (json_is_number(percent))
+        kenctl_table_add_format(table, "%.0f%%", json_number_value(percent));
+    else
+        kenctl_table_add(table, NULL);
+    kenctl_table_add(table, json_string_value(json_object_get(job, "created_at")));
+    kenctl_table_add(table, json_string_value(json_object_get(job, "name")));
+}
+
+static int print_jobs(const json_t *jobs)
+{
+    static const char *const heads[] = {"ID", "STATUS", "STAGE", "DONE", "CREATED", "NAME"};
+    struct kenctl_table *table = kenctl_table_create("lllrll", heads);
+    size_t i;
+    json_t *job;
+    json_array_foreach(jobs, i, job) add_job(table, job);
+    bool printed = kenctl_table_print(table, stdout);
+    if (table) kenctl_table_free(&table);
+    return printed ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "cannot print the list");
+}
+
+static int run_list(struct kenctl *kenctl)
+{
+    bool all = kenctl_option(kenctl, KENCTL_OPT_ALL) != NULL;
+    struct kenctl_http *http = kenctl_http_open(kenctl);
+    if (!http) return KENCTL_USAGE;
+    int status;
+    json_t *list = get_page(kenctl, http, NULL, &status);
+    while (list && all && json_is_true(json_object_get(list, "has_more"))) {
+        const char *after = json_string_value(json_object_get(list, "next"));
+        json_t *page = after ? get_page(kenctl, http, after, &status) : NULL;
+        if (!page) {
+            json_decref(list);
+            list = NULL;
+            break;
+        }
+        json_array_extend(json_object_get(list, "data"), json_object_get(page, "data"));
+        json_object_set(list, "has_more", json_object_get(page, "has_more"));
+        json_object_set(list, "next", json_object_get(page, "next"));
+        json_decref(page);
+    }
+    if (list) status = kenctl->json ? kenctl_print_json(list) : print_jobs(json_object_get(list, "data"));
+    if (list && !kenctl->json && !kenctl->quiet && json_is_true(json_object_get(list, "has_more")))
+        fprintf(stderr, "There are more: --all lists them all.\n");
+    json_decref(list);
+    kenctl_http_close(&http);
+    return status;
+}
+
+static const unsigned char list_options[] = {KENCTL_OPT_FORMAT, KENCTL_OPT_STATUS, KENCTL_OPT_METADATA, KENCTL_OPT_LIMIT, KENCTL_OPT_ALL};
+
+const struct kenctl_command kenctl_command_list = {
+    .name = "list",
+    .summary = "List the server's jobs, newest first",
+    .operands = "",
+    .text = "A table: id, status, stage, how much is done, when it was created, name.\n"
+            "\nExamples:\n"
+            "  kenctl list --status running\n"
+            "  kenctl list --all --metadata team=nlp -o json\n",
+    .options = list_options,
+    .option_count = sizeof list_options,
+    .run = run_list,
+};
+
+/* ---- show, watch, cancel, delete */
+
+static const unsigned char plain_options[] = {KENCTL_OPT_FORMAT};
+
+static int run_show(struct kenctl *kenctl)
+{
+    int status;
+    struct kenctl_http *http = kenctl_http_open(kenctl);
+    if (!http) return KENCTL_USAGE;
+    json_t *job = kenctl_job_get(kenctl, http, kenctl->arguments.operands[0], "", &status);
+    if (job) status = kenctl->json ? kenctl_print_json(job) : kenctl_job_show(job);
+    json_decref(job);
+    kenctl_http_close(&http);
+    return status;
+}
+
+const struct kenctl_command kenctl_command_show = {
+    .name = "show",
+    .summary = "Tell all about one job",
+    .operands = "ID",
+    .text = "Its status, document, times, artifacts with their digests, and the summary of its report.\n"
+            "\nExamples:\n"
+            "  kenctl show job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n"
+            "  kenctl show -o json job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C | jq .summary\n",
+    .options = plain_options,
+    .option_count = sizeof plain_options,
+    .least = 1,
+    .most = 1,
+    .run = run_show,
+};
+
+static int run_watch(struct kenctl *kenctl)
+{
+    struct kenctl_http *http = kenctl_http_open(kenctl);
+    if (!http) return KENCTL_USAGE;
+    json_t *job = NULL;
+    int status = kenctl_job_follow(kenctl, http, kenctl->arguments.operands[0], &job);
+    if (job && status != KENCTL_INTERRUPTED) {
+        int printed = kenctl->json ? kenctl_print_json(job) : kenctl_job_show(job);
+        if (printed != KENCTL_SUCCESS) status = printed;
+    }
+    json_decref(job);
+    kenctl_http_close(&http);
+    return status;
+}
+
+const struct kenctl_command kenctl_command_watch = {
+    .name = "watch",
+    .summary = "Wait for a job's end",
+    .operands = "ID",
+    .text = "Shows its progress, then the job. The exit status is 0 if it succeeded, 1 if it failed, 3 if it was cancelled.\n"
+            "\nExamples:\n"
+            "  kenctl watch job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n"
+            "  kenctl watch -q job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C && kenctl download job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C -o pruned\n",
+    .options = plain_options,
+    .option_count = sizeof plain_options,
+    .least = 1,
+    .most = 1,
+    .run = run_watch,
+};
+
+/* Sends a request about a job that is answered with `wanted`; *answer (may be NULL) is a new reference to its body. */
+static int act(const struct kenctl *kenctl, const char *method, const char *rest, long wanted, json_t **answer)
+{
+    struct kenctl_response response = {0};
+    struct ken_error error = {0};
+    int status = KENCTL_SUCCESS;
+    char *path = kenctl_job_path(kenctl->arguments.operands[0], rest);
+    struct kenctl_http *http = kenctl_http_open(kenctl);
+    if (!http || !path) {
+        status = http ? kenctl_fail(KENCTL_FAILURE, "out of memory") : KENCTL_USAGE;
+        goto out;
+    }
+    struct kenctl_request request = {.method = method, .path = path};
+    if (kenctl_http_call(http, &request, &response, &error))
+        status = kenctl_call_failed(kenctl, &error);
+    else if (response.status != wanted)
+        status = kenctl_refused(kenctl, &response);
+    else if (answer)
+        *answer = json_incref(response.json);
+out:
+    kenctl_response_clear(&response);
+    kenctl_http_close(&http);
+    free(path);
+    return status;
+}
+
+static int run_cancel(struct kenctl *kenctl)
+{
+    json_t *job = NULL;
+    int status = act(kenctl, "POST", "/cancel", 202, &job);
+    if (status == KENCTL_SUCCESS && kenctl->json)
+        status = kenctl_print_json(job);
+    else if (status == KENCTL_SUCCESS) {
+        const char *name = json_string_value(json_object_get(job, "status"));
+        bool ended = name && strcmp(name, proto_status_name(PROTO_CANCELLED)) == 0;
+        printf("%s\n", ended ? "cancelled" : "cancel requested");
+    }
+    json_decref(job);
+    return status;
+}
+
+const struct kenctl_command kenctl_command_cancel = {
+    .name = "cancel",
+    .summary = "Cancel a job",
+    .operands = "ID",
+    .text = "Its work stops within a second. A job that has ended cannot be cancelled.\n"
+            "\nExample:\n"
+            "  kenctl cancel job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n",
+    .options = plain_options,
+    .option_count = sizeof plain_options,
+    .least = 1,
+    .most = 1,
+    .run = run_cancel,
+};
+
+static int run_delete(struct kenctl *kenctl)
+{
+    int status = act(kenctl, "DELETE", "", 204, NULL);
+    if (status == KENCTL_SUCCESS && kenctl->json) {
+        json_t *answer = json_pack("{s:s, s:b}", "id", kenctl->arguments.operands[0], "deleted", 1);
+        status = kenctl_print_json(answer);
+        json_decref(answer);
+    } else if (status == KENCTL_SUCCESS)
+        printf("deleted\n");
+    return status;
+}
+
+const struct kenctl_command kenctl_command_delete = {
+    .name = "delete",
+    .summary = "Delete a job that has ended, with its artifacts",
+    .operands = "ID",
+    .text = "A job that is active must be cancelled first.\n"
+            "\nExample:\n"
+            "  kenctl delete job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n",
+    .options = plain_options,
+    .option_count = sizeof plain_options,
+    .least = 1,
+    .most = 1,
+    .run = run_delete,
+};

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "document.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum field_kind { TEXT, INTEGER, REAL };
+
+/* Options that are one field of the document. */
+static const struct {
+    enum kenctl_option option;
+    const char *field, *name;
+    enum field_kind kind;
+} fields[] = {
+    {KENCTL_OPT_NAME, "name", "--name", TEXT},
+    {KENCTL_OPT_METHOD, "method", "--method", TEXT},
+    {KENCTL_OPT_K, "k", "--k", INTEGER},
+    {KENCTL_OPT_KEEP, "keep", "--keep", REAL},
+    {KENCTL_OPT_RESCALE, "rescale", "--rescale", TEXT},
+    {KENCTL_OPT_DUPLICATES, "duplicates", "--duplicates", TEXT},
+    {KENCTL_OPT_NON_FINITE, "non_finite", "--non-finite", TEXT},
+    {KENCTL_OPT_SEED, "seed", "--seed", INTEGER},
+    {KENCTL_OPT_UNMATCHED, "unmatched", "--unmatched", TEXT},
+    {KENCTL_OPT_ENCODING, "delta_encoding", "--delta-encoding", TEXT},
+    {KENCTL_OPT_TIMEOUT, "timeout_seconds", "--timeout", INTEGER},
+};
+enum { FIELD_COUNT = sizeof fields / sizeof *fields };
+
+/* New reference; NULL if text is no number of that kind. */
+static json_t *number(const char *text, enum field_kind kind)
+{
+    char *end;
+    errno = 0;
+    if (kind == INTEGER) {
+        long long value = strtoll(text, &end, 10);
+        return *text && !*end && !errno ? json_integer(value) : NULL;
+    }
+    double value = strtod(text, &end);
+    return *text && !*end && isfinite(value) ? json_real(value) : NULL;
+}
+
+static int set_fields(const struct kenctl *kenctl, json_t *document)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        const char *text = kenctl_option(kenctl, fields[i].option);
+        if (!text) continue;
+        json_t *value = fields[i].kind == TEXT ? json_string(text) : number(text, fields[i].kind);
+        if (!value)
+            return kenctl_usage(kenctl, "%s needs %s, not '%s'", fields[i].name,
+                                fields[i].kind == TEXT      ? "UTF-8"
+                                : fields[i].kind == INTEGER ? "a whole number"
+                                                            : "a number",
+                                text);
+        json_object_set_new(document, fields[i].field, value);
+    }
+    return KENCTL_SUCCESS;
+}
+
+static void set_input(const struct kenctl *kenctl, json_t *document, const char *field, enum kenctl_option url_option,
+                      enum kenctl_option sha256_option)
+{
+    const char *url = kenctl_option(kenctl, url_option), *sha256 = kenctl_option(kenctl, sha256_option);
+    json_t *input = NULL;
+    if (!url) return;
+    if (sha256)
+        input = json_pack("{s:s, s:s}", "url", url, "sha256", sha256);
+    else
+        input = json_string(url);
+    json_object_set_new(document, field, input);
+}
+
+/* "GLOB=prune:0.5" as a rule of the document; NULL (and told) if it is none. */
+static json_t *rule(const struct kenctl *kenctl, const char *text)
+{
+    const char *equals = strrchr(text, '='), *colon = equals ? strchr(equals, ':') : NULL;
+    if (!equals) {
+        kenctl_usage(kenctl, "--rule is GLOB=ACTION, not '%s'", text);
+        return NULL;
+    }
+    json_t *rule = json_pack("{s:s%, s:s%}", "match", text, (size_t)(equals - text), "action", equals + 1,
+                             colon ? (size_t)(colon - equals - 1) : strlen(equals + 1));
+    if (!colon) return rule;
+    bool share = strchr(colon, '.') != NULL;
+    json_t *amount = number(colon + 1, share ? REAL : INTEGER);
+    if (!amount) {
+        kenctl_usage(kenctl, "what a --rule keeps is a number as 384 or 0.5, not '%s'", colon + 1);
+        json_decref(rule);
+        return NULL;
+    }
+    json_object_set_new(rule, share ? "keep" : "k", amount);
+    return rule;
+}
+
+static int set_rules(const struct kenctl *kenctl, json_t *document)
+{
+    bool layers = kenctl_option(kenctl, KENCTL_OPT_RULES_LAYERS) != NULL;
+    if (layers && kenctl_option(kenctl, KENCTL_OPT_RULE)) return kenctl_usage(kenctl, "--rules-layers and --rule exclude each other");
+    if (layers) json_object_set_new(document, "rules", json_string("layers"));
+    for (size_t i = 0; i < kenctl->arguments.value_count; i++) {
+        if (kenctl->arguments.values[i].option != KENCTL_OPT_RULE) continue;
+        json_t *rules = json_object_get(document, "rules"), *one = rule(kenctl, kenctl->arguments.values[i].text);
+        if (!one) return KENCTL_USAGE;
+        if (!rules) {
+            rules = json_array();
+            json_object_set_new(document, "rules", rules);
+        }
+        json_array_append_new(rules, one);
+    }
+    return KENCTL_SUCCESS;
+}
+
+static int set_metadata(const struct kenctl *kenctl, json_t *document)
+{
+    for (size_t i = 0; i < kenctl->arguments.value_count; i++) {
+        if (kenctl->arguments.values[i].option != KENCTL_OPT_METADATA) continue;
+        const char *text = kenctl->arguments.values[i].text, *equals = strchr(text, '=');
+        if (!equals) return kenctl_usage(kenctl, "--metadata is KEY=VALUE, not '%s'", text);
+        json_t *metadata = json_object_get(document, "metadata");
+        if (!metadata) {
+            metadata = json_object();
+            json_object_set_new(document, "metadata", metadata);
+        }
+        char *key = strndup(text, (size_t)(equals - text));
+        int set = key ? json_object_set_new(metadata, key, json_string(equals + 1)) : -1;
+        free(key);
+        if (set != 0) return kenctl_usage(kenctl, "--metadata must be UTF-8");
+    }
+    return KENCTL_SUCCESS;
+}
+
+static void set_outputs(const struct kenctl *kenctl, json_t *document)
+{
+    const char *list = kenctl_option(kenctl, KENCTL_OPT_OUTPUTS);
+    if (!list) return;
+    json_t *outputs = json_array();
+    while (*list) {
+        size_t length = strcspn(list, ",");
+        json_array_append_new(outputs, json_stringn(list, length));
+        list += length + (list[length] == ',');
+    }
+    json_object_set_new(document, "outputs", outputs);
+}
+
+static json_t *from_options(const struct kenctl *kenctl, int *status)
+{
+    json_t *document = json_object();
+    set_input(kenctl, document, "model", KENCTL_OPT_MODEL, KENCTL_OPT_MODEL_SHA256);
+    set_input(kenctl, document, "base", KENCTL_OPT_BASE, KENCTL_OPT_BASE_SHA256);
+    set_outputs(kenctl, document);
+    *status = set_fields(kenctl, document);
+    if (*status == KENCTL_SUCCESS) *status = set_rules(kenctl, document);
+    if (*status == KENCTL_SUCCESS) *status = set_metadata(kenctl, document);
+    if (*status == KENCTL_SUCCESS && document) return document;
+    if (!document) *status = kenctl_fail(KENCTL_FAILURE, "out of memory");
+    json_decref(document);
+    return NULL;
+}
+
+static json_t *from_file(const char *path, int *status)
+{
+    json_error_t fault;
+    bool standard = strcmp(path, "-") == 0;
+    FILE *file = standard ? stdin : fopen(path, "re");
+    if (!file) {
+        *status = kenctl_fail(KENCTL_FAILURE, "cannot read %s: %s", path, strerror(errno));
+        return NULL;
+    }
+    json_t *document = json_loadf(file, JSON_REJECT_DUPLICATES, &fault);
+    if (!standard) fclose(file);
+    if (!document)
+        *status = kenctl_fail(KENCTL_FAILURE, "%s:%d:%d: not a JSON document: %s", standard ? "standard input" : path, fault.line,
+                              fault.column, fault.text);
+    return document;
+}
+
+json_t *kenctl_document(const struct kenctl *kenctl, const char *file, int *status)
+{
+    static const unsigned char makers[] = {KENCTL_DOCUMENT_OPTIONS};
+    const char *job = kenctl_option(kenctl, KENCTL_OPT_JOB);
+    size_t given = 0;
+    for (size_t i = 0; i < sizeof makers; i++) given += makers[i] != KENCTL_OPT_JOB && kenctl_option(kenctl, (enum kenctl_option)makers[i]);
+    if (file && job) {
+        *status = kenctl_usage(kenctl, "one document is enough: '%s' or '%s'", file, job);
+        return NULL;
+    }
+    if (job) file = job;
+    if (file && given) {
+        *status = kenctl_usage(kenctl, "a document and options that make one exclude each other");
+        return NULL;
+    }
+    if (!file && !given) {
+        *status = kenctl_usage(kenctl, "'%s' needs a job document, or --model, --base and --k or --keep", kenctl->command->name);
+        return NULL;
+    }
+    return file ? from_file(file, status) : from_options(kenctl, status);
+}
+
+bool kenctl_parse_size(const char *text, uint64_t *bytes)
+{
+    static const struct {
+        const char *name;
+        uint64_t factor;
+    } units[] = {{"", 1},
+                 {"B", 1},
+                 {"K", 1ULL << 10},
+                 {"M", 1ULL << 20},
+                 {"G", 1ULL << 30},
+                 {"KiB", 1ULL << 10},
+                 {"MiB", 1ULL << 20},
+                 {"GiB", 1ULL << 30},
+                 {"kB", 1000},
+                 {"MB", 1000000},
+                 {"GB", 1000000000}};
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || !isfinite(value) || value < 0) return false;
+    while (*end == ' ') end++;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(units[i].name, end) != 0) continue;
+        value *= (double)units[i].factor;
+        if (value > 9e18) return false;
+        *bytes = (uint64_t)value;
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "files.h"
+
+#include "digest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+char *kenctl_join(const char *folder, const char *name)
+{
+    char *path = NULL;
+    size_t length = strlen(folder);
+    if (asprintf(&path, "%s%s%s", folder, length && folder[length - 1] == '/' ? "" : "/", name) < 0) return NULL;
+    return path;
+}
+
+bool kenctl_is_safe_name(const char *name)
+{
+    for (const char *part = name;; part++) {
+        size_t length = strcspn(part, "/");
+        if (length == 0 || (length == 1 && part[0] == '.') || (length == 2 && part[0] == '.' && part[1] == '.')) return false;
+        for (size_t i = 0; i < length; i++)
+            if ((unsigned char)part[i] < 0x20 || part[i] == 0x7f) return false;
+        part += length;
+        if (!*part) return true;
+    }
+}
+
+int kenctl_make_parents(const char *path, struct ken_error *error)
+{
+    char *copy = strdup(path);
+    int code = copy ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory");
+    for (char *slash = copy ? strchr(copy + 1, '/') : NULL; slash && !code; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST) code = ken_fail_errno(error, errno, "cannot make the folder %s", copy);
+        *slash = '/';
+    }
+    free(copy);
+    return code;
+}
+
+static int remove_one(const char *path, const struct stat *state, int type, struct FTW *place)
+{
+    (void)state, (void)type, (void)place;
+    remove(path);
+    return 0;
+}
+
+void kenctl_remove_tree(const char *path)
+{
+    enum { DESCRIPTORS = 16 };
+    nftw(path, remove_one, DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
+}
+
+int kenctl_file_sha256(const char *path, unsigned char sha256[32], struct ken_error *error)
+{
+    enum { PIECE = 1 << 17 };
+    struct ken_digest digest = {0};
+    ssize_t length;
+    char *buffer = malloc(PIECE);
+    int file = open(path, O_RDONLY | O_CLOEXEC), code;
+    if (!buffer)
+        code = ken_fail(error, KEN_ENOMEM, "out of memory");
+    else if (file < 0)
+        code = ken_fail_errno(error, errno, "cannot read %s", path);
+    else
+        code = ken_digest_init(&digest, error);
+    while (!code && (length = read(file, buffer, PIECE)) != 0) {
+        if (length < 0)
+            code = ken_fail_errno(error, errno, "cannot read %s", path);
+        else
+            ken_digest_update(&digest, buffer, (size_t)length);
+    }
+    if (!code) code = ken_digest_final(&digest, sha256, error);
+    ken_digest_free(&digest);
+    if (file >= 0) close(file);
+    free(buffer);
+    return code;
+}
+
+bool kenctl_folder_is_filled(const char *path)
+{
+    DIR *folder = opendir(path);
+    bool filled = false;
+    struct dirent *entry;
+    while (folder && !filled && (entry = readdir(folder))) filled = strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    if (folder) closedir(folder);
+    return filled;
+}

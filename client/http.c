@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http.h"
+
+#include "kenctl.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+enum {
+    CONNECT_SECONDS = 10,
+    CALL_SECONDS = 60,
+    STALL_SECONDS = 60,
+    TRIES_AT_FIRST = 3,
+    TRIES = 12,
+    FIRST_PAUSE_MS = 500,
+    LONGEST_PAUSE_MS = 8000,
+    MAX_BODY = 64 << 20, /* of an answer that is kept in memory */
+};
+
+struct kenctl_http {
+    CURL *curl;
+    char *server; /* without a slash at the end */
+    char *authorization;
+    bool answered; /* ever */
+    char message[CURL_ERROR_SIZE];
+};
+
+/* One transfer: where its answer goes. */
+struct transfer {
+    CURL *curl;
+    struct kenctl_response *response;
+    size_t length; /* of response->text */
+    const struct kenctl_sink *sink;
+    bool began;
+};
+
+void kenctl_response_clear(struct kenctl_response *response)
+{
+    free(response->text);
+    json_decref(response->json);
+    *response = (struct kenctl_response){0};
+}
+
+struct kenctl_http *kenctl_http_open(const struct kenctl *kenctl)
+{
+    const char *server = kenctl->server, *ca_file = kenctl_option(kenctl, KENCTL_OPT_CA_FILE);
+    if (strncasecmp(server, "http://", 7) != 0 && strncasecmp(server, "https://", 8) != 0) {
+        kenctl_fail(KENCTL_USAGE, "the server must be a URL as %s, not '%s'", KENCTL_DEFAULT_SERVER, server);
+        return NULL;
+    }
+    struct kenctl_http *http = calloc(1, sizeof *http);
+    if (!http || !(http->server = strdup(server))) goto fail;
+    for (size_t length = strlen(server); length && http->server[length - 1] == '/'; length--) http->server[length - 1] = '\0';
+    if (kenctl->token && asprintf(&http->authorization, "Authorization: Bearer %s", kenctl->token) < 0) {
+        http->authorization = NULL;
+        goto fail;
+    }
+    http->curl = curl_easy_init();
+    if (!http->curl) goto fail;
+    curl_easy_setopt(http->curl, CURLOPT_ERRORBUFFER, http->message);
+    curl_easy_setopt(http->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(http->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(http->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
+    curl_easy_setopt(http->curl, CURLOPT_USERAGENT, "kenctl/" PACKAGE_VERSION);
+    if (ca_file) curl_easy_setopt(http->curl, CURLOPT_CAINFO, ca_file);
+    return http;
+fail:
+    kenctl_fail(KENCTL_FAILURE, "out of memory");
+    kenctl_http_close(&http);
+    return NULL;
+}
+
+void kenctl_http_close(struct kenctl_http **http)
+{
+    if (!*http) return;
+    curl_easy_cleanup((*http)->curl);
+    free((*http)->server);
+    if ((*http)->authorization) explicit_bzero((*http)->authorization, strlen((*http)->authorization));
+    free((*http)->authorization);
+    free(*http);
+    *http = NULL;
+}
+
+static size_t on_header(char *line, size_t size, size_t count, void *opaque)
+{
+    struct transfer *transfer = opaque;
+    size_t length = size * count;
+    if (length > 5 && strncasecmp(line, "etag:", 5) == 0) {
+        size_t from = 5, to = length;
+        while (from < to && (line[from] == ' ' || line[from] == '\t')) from++;
+        while (to > from && strchr(" \t\r\n", line[to - 1])) to--;
+        if (to - from < sizeof transfer->response->etag) {
+            memcpy(transfer->response->etag, line + from, to - from);
+            transfer->response->etag[to - from] = '\0';
+        }
+    }
+    return length;
+}
+
+static bool to_memory(struct transfer *transfer, const char *bytes, size_t length)
+{
+    struct kenctl_response *response = transfer->response;
+    if (length > MAX_BODY - transfer->length) return false;
+    char *text = realloc(response->text, transfer->length + length + 1);
+    if (!text) return false;
+    memcpy(text + transfer->length, bytes, length);
+    transfer->length += length;
+    text[transfer->length] = '\0';
+    response->text = text;
+    return true;
+}
+
+static size_t on_bytes(char *bytes, size_t size, size_t count, void *opaque)
+{
+    struct transfer *transfer = opaque;
+    size_t length = size * count;
+    long status = 0;
+    curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
+    bool good = transfer->sink && (status == 200 || status == 206);
+    if (good && !transfer->began) {
+        transfer->began = true;
+        if (!transfer->sink->begin(transfer->sink->opaque, status)) return 0;
+    }
+    bool taken = good ? transfer->sink->bytes(transfer->sink->opaque, bytes, length) : to_memory(transfer, bytes, length);
+    return taken ? length : 0;
+}
+
+static int on_progress(void *opaque, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    (void)opaque, (void)a, (void)b, (void)c, (void)d;
+    return kenctl_interrupted(NULL);
+}
+
+static bool add_header(struct curl_slist **headers, const char *name, const char *value)
+{
+    char *line = NULL;
+    struct curl_slist *longer = NULL;
+    if (asprintf(&line, "%s%s", name, value) >= 0) {
+        longer = curl_slist_append(*headers, line);
+        free(line);
+    }
+    if (longer) *headers = longer;
+    return longer != NULL;
+}
+
+/* Sets the URL, the headers and the call-backs that all transfers have. */
+static bool prepare(struct kenctl_http *http, const char *path, struct transfer *transfer, struct curl_slist **headers)
+{
+    char *url = NULL;
+    if (asprintf(&url, "%s%s", http->server, path) < 0) return false;
+    CURLcode set = curl_easy_setopt(http->curl, CURLOPT_URL, url);
+    free(url);
+    if (set != CURLE_OK) return false;
+    if (http->authorization && !add_header(headers, http->authorization, "")) return false;
+    if (!add_header(headers, "Expect:", "")) return false;
+    transfer->curl = http->curl;
+    http->message[0] = '\0';
+    curl_easy_setopt(http->curl, CURLOPT_HTTPGET, 1L);
+    curl_easy_setopt(http->curl, CURLOPT_CUSTOMREQUEST, NULL);
+    curl_easy_setopt(http->curl, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(http->curl, CURLOPT_HEADERDATA, transfer);
+    curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, on_bytes);
+    curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, transfer);
+    curl_easy_setopt(http->curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(http->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    return true;
+}
+
+static int perform(struct kenctl_http *http, struct transfer *transfer, struct ken_error *error)
+{
+    CURLcode code = curl_easy_perform(http->curl);
+    struct kenctl_response *response = transfer->response;
+    if (kenctl_interrupted(NULL)) return ken_fail(error, KEN_ECANCELLED, "interrupted");
+    if (code != CURLE_OK)
+        return ken_fail(error, KEN_EFETCH, "%s: %s", http->server, *http->message ? http->message : curl_easy_strerror(code));
+    curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &response->status);
+    http->answered = true;
+    if (response->text) response->json = json_loadb(response->text, transfer->length, JSON_REJECT_DUPLICATES, NULL);
+    return KEN_OK;
+}
+
+static int call_once(struct kenctl_http *http, const struct kenctl_request *request, const char *body, struct kenctl_response *response,
+                     struct ken_error *error)
+{
+    struct transfer transfer = {.response = response};
+    struct curl_slist *headers = NULL;
+    int code = KEN_ENOMEM;
+    kenctl_response_clear(response);
+    if (!prepare(http, request->path, &transfer, &headers)) goto out;
+    if (!add_header(&headers, "Accept: ", "application/json, application/problem+json")) goto out;
+    if (body && !add_header(&headers, "Content-Type: ", "application/json")) goto out;
+    if (request->if_none_match && !add_header(&headers, "If-None-Match: ", request->if_none_match)) goto out;
+    if (request->idempotency_key && !add_header(&headers, "Idempotency-Key: ", request->idempotency_key)) goto out;
+    if (strcmp(request->method, "POST") == 0) {
+        curl_easy_setopt(http->curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(http->curl, CURLOPT_POSTFIELDS, body ? body : "");
+        curl_easy_setopt(http->curl, CURLOPT_POSTFIELDSIZE, body ? (long)strlen(body) : 0L);
+    } else if (strcmp(request->method, "GET") != 0)
+        curl_easy_setopt(http->curl, CURLOPT_CUSTOMREQUEST, request->method);
+    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(http->curl, CURLOPT_TIMEOUT, (long)CALL_SECONDS + (long)request->wait_seconds);
+    curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_LIMIT, 0L);
+    code = perform(http, &transfer, error);
+out:
+    if (code == KEN_ENOMEM) ken_fail(error, code, "out of memory");
+    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
+    return code;
+}
+
+bool kenctl_back_off(const struct kenctl_http *http, unsigned attempt)
+{
+    if (attempt + 1 >= (http->answered ? TRIES : TRIES_AT_FIRST)) return false;
+    long ms = FIRST_PAUSE_MS;
+    for (unsigned i = 0; i < attempt && ms < LONGEST_PAUSE_MS; i++) ms *= 2;
+    if (ms > LONGEST_PAUSE_MS) ms = LONGEST_PAUSE_MS;
+    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    return nanosleep(&pause, NULL) == 0 && !kenctl_interrupted(NULL);
+}
+
+static bool is_busy(long status)
+{
+    return status == 429 || status == 502 || status == 503 || status == 504;
+}
+
+int kenctl_http_call(struct kenctl_http *http, const struct kenctl_request *request, struct kenctl_response *response,
+                     struct ken_error *error)
+{
+    bool repeatable = strcmp(request->method, "GET") == 0 || request->idempotency_key;
+    char *body = request->body ? json_dumps(request->body, JSON_COMPACT) : NULL;
+    if (request->body && !body) return ken_fail(error, KEN_ENOMEM, "out of memory");
+    int code;
+    for (unsigned attempt = 0;; attempt++) {
+        code = call_once(http, request, body, response, error);
+        bool again = code == KEN_EFETCH || (code == KEN_OK && is_busy(response->status));
+        if (!again || !repeatable || !kenctl_back_off(http, attempt)) break;
+    }
+    free(body);
+    if (code == KEN_OK && kenctl_interrupted(NULL)) code = ken_fail(error, KEN_ECANCELLED, "interrupted");
+    return code;
+}
+
+int kenctl_http_download(struct kenctl_http *http, const char *path, uint64_t offset, const char *etag, const struct kenctl_sink *sink,
+                         struct kenctl_response *response, struct ken_error *error)
+{
+    struct transfer transfer = {.response = response, .sink = sink};
+    struct curl_slist *headers = NULL;
+    char range[48];
+    int code = KEN_ENOMEM;
+    kenctl_response_clear(response);
+    if (!prepare(http, path, &transfer, &headers)) goto out;
+    if (offset) {
+        /* A header of our own: with libcurl's range option an answer of 200 would end the transfer as an error. */
+        snprintf(range, sizeof range, "bytes=%llu-", (unsigned long long)offset);
+        if (!add_header(&headers, "Range: ", range) || !add_header(&headers, "If-Range: ", etag)) goto out;
+    }
+    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(http->curl, CURLOPT_TIMEOUT, 0L);
+    curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
+    code = perform(http, &transfer, error);
+    if (code == KEN_OK && (response->status == 200 || response->status == 206) && !transfer.began &&
+        !sink->begin(sink->opaque, response->status))
+        code = ken_fail(error, KEN_EIO, "cannot begin");
+out:
+    if (code == KEN_ENOMEM) ken_fail(error, code, "out of memory");
+    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
+    return code;
+}
+
+char *kenctl_percent_encode(const char *text, const char *keep)
+{
+    static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~", digits[] = "0123456789ABCDEF";
+    char *encoded = malloc(3 * strlen(text) + 1), *end = encoded;
+    if (!encoded) return NULL;
+    for (; *text; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if (strchr(unreserved, byte) || strchr(keep, byte))
+            *end++ = *text;
+        else {
+            *end++ = '%';
+            *end++ = digits[byte >> 4];
+            *end++ = digits[byte & 15];
+        }
+    }
+    *end = '\0';
+    return encoded;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A job of the server: asking for it, waiting for it, showing it. */
+#ifndef KENCTL_JOB_H
+#define KENCTL_JOB_H
+
+#include "http.h"
+#include "kenctl.h"
+
+/* Prints a core error after a failed call, adding how to name another server. Its exit status. */
+int kenctl_call_failed(const struct kenctl *kenctl, const struct ken_error *error);
+/* "/v1/jobs/ID" + rest with the id percent-encoded, malloc'ed; NULL if out of memory. */
+char *kenctl_job_path(const char *id, const char *rest);
+/* GETs a JSON object below a job. New reference; NULL and *status if that failed, which has been told. */
+json_t *kenctl_job_get(const struct kenctl *kenctl, struct kenctl_http *http, const char *id, const char *rest, int *status);
+/*
+ * Waits for the job's end with its progress on standard error. *job (new reference) is its last representation, or NULL. The exit status
+ * that tells the result.
+ */
+int kenctl_job_follow(const struct kenctl *kenctl, struct kenctl_http *http, const char *id, json_t **job);
+/* Prints a job for people. */
+int kenctl_job_show(const json_t *job);
+/* Prints an object for people: one line for each plain value, nested ones as "a.b"; indented. */
+void kenctl_print_fields(const json_t *object, const char *indent);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of all commands in one table, and the reading of a command line by it. */
+#ifndef KENCTL_OPTIONS_H
+#define KENCTL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* symbol, name, short name or 0, name of its value or NULL for a flag, help. A command accepts those that it lists, and the global ones. */
+#define KENCTL_OPTION_MAP(X)                                                                                                         \
+    X(SERVER, "server", 0, "URL", "the kend to talk to (KENCTL_SERVER; default " KENCTL_DEFAULT_SERVER ")")                          \
+    X(TOKEN_FILE, "token-file", 0, "FILE", "a file with the token; KENCTL_TOKEN holds the token itself")                             \
+    X(CA_FILE, "ca-file", 0, "FILE", "certificates to trust instead of the system's")                                                \
+    X(JSON, "json", 0, NULL, "print JSON")                                                                                           \
+    X(QUIET, "quiet", 'q', NULL, "no progress, no notes")                                                                            \
+    X(HELP, "help", 'h', NULL, "print this help")                                                                                    \
+    X(VERSION, "version", 'V', NULL, "print the version")                                                                            \
+    X(FORMAT, "output", 'o', "FORMAT", "text or json")                                                                               \
+    X(FOLDER, "output", 'o', "DIR", "the folder that is made")                                                                       \
+    X(OUTPUT, "output", 'o', "OUT", "the file that is made, or the folder where the model is sharded")                               \
+    X(TARGET, "output", 'o', "DIR", "where the files go (default: here)")                                                            \
+    X(FORCE, "force", 'f', NULL, "replace files that are there already")                                                             \
+    X(JOB, "job", 0, "FILE", "the job document, - for standard input")                                                               \
+    X(MODEL, "model", 0, "MODEL", "the fine-tuned checkpoint")                                                                       \
+    X(MODEL_SHA256, "model-sha256", 0, "HEX", "what the model's file must hash to")                                                  \
+    X(BASE, "base", 0, "BASE", "the pre-trained checkpoint")                                                                         \
+    X(BASE_SHA256, "base-sha256", 0, "HEX", "what the base's file must hash to")                                                     \
+    X(DELTA, "delta", 0, "DELTA", "the delta")                                                                                       \
+    X(K, "k", 'k', "N", "columns that a row keeps")                                                                                  \
+    X(KEEP, "keep", 0, "SHARE", "share of a row's columns that is kept, above 0 and below 1")                                        \
+    X(METHOD, "method", 0, "METHOD", "ken (default), density, magnitude or random")                                                  \
+    X(RESCALE, "rescale", 0, "HOW", "none (default) or l1, which keeps quality where little is kept")                                \
+    X(DUPLICATES, "duplicates", 0, "HOW", "exact (default) or all, as the published implementation")                                 \
+    X(NON_FINITE, "non-finite", 0, "HOW", "fail (default) or keep rows with NaN or infinity")                                        \
+    X(SEED, "seed", 0, "N", "of method random (default 0)")                                                                          \
+    X(RULES_LAYERS, "rules-layers", 0, NULL, "prune tensors with a digit in their name only")                                        \
+    X(RULE, "rule", 0, "GLOB=ACTION", "prune, prune:K, prune:SHARE, keep or reset what matches; may be repeated, the first decides") \
+    X(UNMATCHED, "unmatched", 0, "HOW", "add (default) or fail at a tensor that the base has not")                                   \
+    X(OUTPUTS, "outputs", 0, "LIST", "of delta,model,report (default: all)")                                                         \
+    X(ENCODING, "delta-encoding", 0, "HOW", "plain (default) or packed")                                                             \
+    X(NAME, "name", 0, "TEXT", "a name for people")                                                                                  \
+    X(METADATA, "metadata", 0, "KEY=VALUE", "metadata; may be repeated")                                                             \
+    X(TIMEOUT, "timeout", 0, "SECONDS", "end the job as failed after that long")                                                     \
+    X(THREADS, "threads", 0, "N", "threads that prune (default: one for each CPU)")                                                  \
+    X(MEMORY, "memory", 0, "SIZE", "of buffers, as 96MiB (default)")                                                                 \
+    X(WAIT, "wait", 'w', NULL, "wait for the job's end; the exit status tells it")                                                   \
+    X(DRY_RUN, "dry-run", 'n', NULL, "check only: what would be done, and what it needs")                                            \
+    X(IDEMPOTENCY_KEY, "idempotency-key", 0, "KEY", "the same key and document give the same job")                                   \
+    X(STATUS, "status", 0, "STATUS", "queued, running, succeeded, failed or cancelled")                                              \
+    X(LIMIT, "limit", 0, "N", "at most so many, 1 to 200 (default 50)")                                                              \
+    X(ALL, "all", 'a', NULL, "all of them, page by page")
+
+#define KENCTL_DEFAULT_SERVER "http://127.0.0.1:8377"
+
+#define X(symbol, name, letter, value, help) KENCTL_OPT_##symbol,
+enum kenctl_option { KENCTL_OPTION_MAP(X) KENCTL_OPTION_COUNT };
+#undef X
+
+struct kenctl_command;
+
+struct kenctl_value {
+    enum kenctl_option option;
+    const char *text; /* "" for a flag; borrowed from the command line */
+};
+
+struct kenctl_arguments {
+    struct kenctl_value *values; /* [value_count], in the order given */
+    size_t value_count;
+    const char **operands; /* [operand_count], what is no option */
+    size_t operand_count;
+};
+
+/*
+ * Reads words [count]. command NULL: the global options in front of the command's name; reading stops there, *used tells how many words
+ * were read. Otherwise all words are the command's. A fault is printed with a hint and false is returned. Free in both cases.
+ */
+bool kenctl_arguments_read(struct kenctl_arguments *arguments, const struct kenctl_command *command, char *const *words, size_t count,
+                           size_t *used);
+void kenctl_arguments_free(struct kenctl_arguments *arguments);
+/* The last value of an option, or NULL if it was not given. */
+const char *kenctl_argument(const struct kenctl_arguments *arguments, enum kenctl_option option);
+/* Prints the options of a command (NULL: the global ones), aligned. */
+void kenctl_options_help(FILE *out, const struct kenctl_command *command);
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Words and tables for people, which stay parseable in a pipe. */
+#ifndef KENCTL_PRINT_H
+#define KENCTL_PRINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Whether a stream is a terminal. */
+bool kenctl_is_terminal(FILE *out);
+/* Whether colours are wanted there: a terminal, and NO_COLOR is not set. */
+bool kenctl_colour(FILE *out);
+/* Prints text from anywhere: control characters, which could steer a terminal, as '?'. */
+void kenctl_print_text(FILE *out, const char *text);
+/* A size in bytes: "1.5 MB" on a terminal, the exact number in a pipe. Returns buffer[size]. */
+const char *kenctl_size(char *buffer, size_t size, FILE *out, uint64_t bytes);
+/* A size in bytes for people: "1.5 MB". Returns buffer[size]. */
+const char *kenctl_human_size(char *buffer, size_t size, uint64_t bytes);
+/* A time in seconds for people: "1:02:03", "2:03", "3 s". Returns buffer[size]. */
+const char *kenctl_duration(char *buffer, size_t size, double seconds);
+
+/* A table whose columns are aligned when it is printed. */
+struct kenctl_table;
+
+/* align: one letter for each column, 'l' or 'r'. heads [strlen(align)], NULL: no line of heads. NULL if out of memory. */
+struct kenctl_table *kenctl_table_create(const char *align, const char *const *heads);
+/* Adds one cell, row by row; empty or NULL text is shown as "-". Out of memory is told by kenctl_table_print. */
+void kenctl_table_add(struct kenctl_table *table, const char *text);
+void kenctl_table_add_format(struct kenctl_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void kenctl_table_add_size(struct kenctl_table *table, FILE *out, uint64_t bytes);
+/* Prints with two spaces between the columns. False if it could not. */
+bool kenctl_table_print(const struct kenctl_table *table, FILE *out);
+void kenctl_table_free(struct kenctl_table **table);
+
+#endif

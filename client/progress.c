@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "progress.h"
+
+#include "print.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { BAR_WIDTH = 30, LINE_PERCENT = 10 };
+static const double redraw_seconds = 0.1;
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+void kenctl_progress_begin(struct kenctl_progress *progress, bool quiet)
+{
+    *progress = (struct kenctl_progress){.quiet = quiet, .terminal = kenctl_is_terminal(stderr)};
+}
+
+static unsigned percent_of(const struct kenctl_progress_state *state)
+{
+    if (!state->total) return 0;
+    return state->done >= state->total ? 100 : (unsigned)(100.0 * (double)state->done / (double)state->total);
+}
+
+static void amount(char *text, size_t size, enum kenctl_unit unit, double value)
+{
+    if (unit == KENCTL_BYTES)
+        kenctl_human_size(text, size, (uint64_t)value);
+    else
+        snprintf(text, size, "%.0f rows", value);
+}
+
+/* "38 %  1.2 GB of 3.1 GB  110 MB/s  0:17 left" */
+static void describe(char *text, size_t size, const struct kenctl_progress *progress, const struct kenctl_progress_state *state)
+{
+    char done[32], total[32], speed[40] = "", left[48] = "", time[32];
+    double elapsed = now() - progress->stage_began, eta = state->eta_seconds;
+    double rate = elapsed > 0.5 && state->done > progress->stage_first ? (double)(state->done - progress->stage_first) / elapsed : 0;
+    amount(done, sizeof done, state->unit, (double)state->done);
+    amount(total, sizeof total, state->unit, (double)state->total);
+    if (rate >= 1) {
+        amount(time, sizeof time, state->unit, rate);
+        snprintf(speed, sizeof speed, "  %s/s", time);
+    }
+    if (eta < 0 && rate > 0 && state->total > state->done) eta = (double)(state->total - state->done) / rate;
+    if (eta >= 1) snprintf(left, sizeof left, "  %s left", kenctl_duration(time, sizeof time, eta));
+    snprintf(text, size, "%3u %%  %s of %s%s%s", percent_of(state), done, total, speed, left);
+}
+
+static void draw_bar(const struct kenctl_progress *progress, const struct kenctl_progress_state *state, const char *text)
+{
+    char bar[BAR_WIDTH + 1];
+    unsigned filled = percent_of(state) * BAR_WIDTH / 100;
+    memset(bar, '-', BAR_WIDTH);
+    memset(bar, '#', filled);
+    bar[BAR_WIDTH] = '\0';
+    fprintf(stderr, "\r\033[K%-10s [%s] %s", progress->stage, bar, text);
+    fflush(stderr);
+}
+
+void kenctl_progress_show(struct kenctl_progress *progress, const struct kenctl_progress_state *state)
+{
+    if (progress->quiet) return;
+    double time = now();
+    bool new_stage = strcmp(progress->stage, state->stage) != 0;
+    unsigned percent = percent_of(state);
+    if (new_stage) {
+        snprintf(progress->stage, sizeof progress->stage, "%s", state->stage);
+        progress->stage_began = time;
+        progress->stage_first = state->done;
+        progress->shown_percent = 0;
+    }
+    if (progress->terminal ? !new_stage && time - progress->shown_at < redraw_seconds
+                           : !new_stage && percent < progress->shown_percent + LINE_PERCENT)
+        return;
+    char text[200] = "";
+    if (state->total) describe(text, sizeof text, progress, state);
+    progress->shown_at = time;
+    progress->shown_percent = percent - percent % LINE_PERCENT;
+    progress->drawn = true;
+    if (progress->terminal)
+        draw_bar(progress, state, text);
+    else
+        fprintf(stderr, "%s%s%s\n", progress->stage, *text ? " " : "", text);
+}
+
+void kenctl_progress_clear(struct kenctl_progress *progress)
+{
+    if (progress->drawn && progress->terminal) fputs("\r\033[K", stderr);
+    progress->drawn = false;
+}
