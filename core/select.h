@@ -11,11 +11,11 @@
 
 /* One row of a pruned tensor, all values finite, not wholly unchanged. Borrowed, never written. */
 struct ken_row {
-    size_t n;                        /* columns, 1 <= n <= KEN_MAX_COLUMNS */
-    const float *x;                  /* [n] the fine-tuned row, widened by ken_widen; methods ken and density */
-    enum ken_dtype dtype;            /* of model and base */
-    const void *model;               /* [n] the fine-tuned row as stored; method magnitude */
-    const void *base;                /* [n] the base row, converted to dtype; method magnitude */
+    size_t n;             /* columns, 1 <= n <= KEN_MAX_COLUMNS */
+    const float *x;       /* [n] the fine-tuned row, widened by ken_widen; methods ken and density, and duplicates "all" with any method */
+    enum ken_dtype dtype; /* of model and base */
+    const void *model;    /* [n] the fine-tuned row as stored; method magnitude */
+    const void *base;     /* [n] the base row, converted to dtype; method magnitude */
     const unsigned char *tensor_key; /* [32] SHA-256 of the tensor's name; method random */
     uint64_t row;                    /* index of the row in its tensor; method random */
 };
