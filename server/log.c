@@ -27,6 +27,18 @@ struct line {
     char text[LINE_MAX_BYTES];
 };
 
+enum kend_log_level kend_log_level_of(const char *name)
+{
+    for (unsigned i = 0; i < sizeof level_names / sizeof *level_names; i++)
+        if (strcmp(name, level_names[i]) == 0) return (enum kend_log_level)i;
+    return KEND_LOG_INFO;
+}
+
+enum kend_log_format kend_log_format_of(const char *name)
+{
+    return strcmp(name, "json") == 0 ? KEND_LOG_JSON : KEND_LOG_LOGFMT;
+}
+
 void kend_log_setup(enum kend_log_level level, enum kend_log_format format)
 {
     atomic_store(&log_level, (int)level);

@@ -8,6 +8,9 @@
 enum kend_log_level { KEND_LOG_ERROR, KEND_LOG_WARN, KEND_LOG_INFO, KEND_LOG_DEBUG };
 enum kend_log_format { KEND_LOG_LOGFMT, KEND_LOG_JSON };
 
+/* By the words of the configuration; unknown ones are info and logfmt. Before other threads are started. */
+enum kend_log_level kend_log_level_of(const char *name);
+enum kend_log_format kend_log_format_of(const char *name);
 void kend_log_setup(enum kend_log_level level, enum kend_log_format format);
 
 /* One key and value; make them with KEND_S and KEND_I. Values are escaped; NULL strings are left out. */

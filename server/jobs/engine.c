@@ -8,13 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-int64_t kend_monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void kend_wait_ms(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t ms)
 {
     const int64_t end = kend_monotonic_ms() + ms;

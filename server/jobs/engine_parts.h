@@ -3,6 +3,7 @@
 #ifndef KEND_ENGINE_PARTS_H
 #define KEND_ENGINE_PARTS_H
 
+#include "clock.h"
 #include "conf.h"
 #include "jobs/check.h"
 #include "jobs/engine.h"
@@ -56,7 +57,6 @@ struct kend_engine {
     struct kend_engine_metrics metrics; /* under mutex */
 };
 
-int64_t kend_monotonic_ms(void);
 /* Waits on a condition (CLOCK_MONOTONIC) for at most ms; the mutex is held. */
 void kend_wait_ms(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t ms);
 

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where kend listens, and which Host headers it answers to. A page of a stranger can make a browser send requests to kend under the
+ * stranger's own name (DNS rebinding); a name that nobody allowed is therefore refused. An address literal cannot be rebound.
+ */
+#ifndef KEND_HTTP_HOST_H
+#define KEND_HTTP_HOST_H
+
+#include "error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct kend_address {
+    struct sockaddr_storage storage;
+    socklen_t length;
+};
+
+/* "ADDR:PORT", "[ADDR]:PORT" or "localhost:PORT" (127.0.0.1). KEN_EINVAL. */
+int kend_address_parse(struct kend_address *address, const char *text, struct ken_error *error);
+/* Whether it is within 127.0.0.0/8 or ::1. */
+bool kend_address_is_loopback(const struct kend_address *address);
+/* Whether it is 0.0.0.0 or ::. */
+bool kend_address_is_any(const struct kend_address *address);
+uint16_t kend_address_port(const struct kend_address *address);
+/* "127.0.0.1:8377", "[::1]:8377"; text [KEND_ADDRESS_TEXT]. */
+enum { KEND_ADDRESS_TEXT = 64 };
+void kend_address_text(const struct kend_address *address, char *text);
+
+struct kend_hosts {
+    struct kend_address listening; /* as bound */
+    const char *allowed;           /* http.allowed_hosts: NAME or NAME:PORT, comma-separated */
+    const char *public_url;        /* "" or URL: its authority is allowed */
+};
+
+enum kend_host_verdict { KEND_HOST_ALLOWED, KEND_HOST_MALFORMED, KEND_HOST_FORBIDDEN };
+/*
+ * Allowed are: the address listened on and `localhost` with the port listened on or none; what http.allowed_hosts names (without a port in
+ * the entry: any port); the authority of http.public_url. Listening on the any-address (a container, whose port may be mapped): every
+ * address literal and localhost with any port.
+ */
+enum kend_host_verdict kend_host_check(const struct kend_hosts *hosts, const char *value);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/job_answer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *artifact_url(const struct kend_request *request, const char *job, const char *name)
+{
+    char *url = NULL; /* names of artifacts need no escapes: letters, digits, '.', '_', '-' and '/' */
+    return asprintf(&url, "%s/v1/jobs/%s/artifacts/%s", request->http->base_url, job, name) < 0 ? NULL : url;
+}
+
+static void views_free(struct proto_artifact_view *views, size_t count)
+{
+    for (size_t i = 0; views && i < count; i++) free((char *)(uintptr_t)views[i].url);
+    free(views);
+}
+
+/* [list->count] views that borrow from the list; NULL if out of memory. */
+static struct proto_artifact_view *views_make(const struct kend_request *request, const char *job, const struct kend_artifact_list *list)
+{
+    struct proto_artifact_view *views = calloc(list->count + 1, sizeof *views);
+    for (size_t i = 0; views && i < list->count; i++) {
+        const struct kend_job_artifact *artifact = &list->item[i];
+        views[i] = (struct proto_artifact_view){artifact->name, artifact->variant, artifact->size, artifact->sha256,
+                                                artifact_url(request, job, artifact->name)};
+        if (views[i].url) continue;
+        views_free(views, i);
+        views = NULL;
+    }
+    return views;
+}
+
+json_t *kend_artifacts_document(const struct kend_request *request, const char *job, const struct kend_artifact_list *list)
+{
+    struct proto_artifact_view *views = views_make(request, job, list);
+    json_t *array = views ? json_array() : NULL;
+    for (size_t i = 0; array && i < list->count; i++)
+        if (json_array_append_new(array, proto_artifact_view_to_json(&views[i])) < 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    views_free(views, list->count);
+    return array;
+}
+
+json_t *kend_job_document(struct kend_request *request, const struct kend_job *job)
+{
+    struct kend_store *store = request->http->parts.store;
+    struct kend_artifact_list list = {0};
+    json_t *document = NULL;
+    if (job->status == PROTO_SUCCEEDED && store->ops->artifacts(store, job->id, &list) != KEND_STORE_OK) return NULL;
+    struct proto_artifact_view *artifacts = views_make(request, job->id, &list);
+    if (artifacts) {
+        const struct proto_job_view view = {
+            .id = job->id,
+            .spec = job->spec,
+            .status = job->status,
+            .stage = job->stage,
+            .bytes_fetched = job->progress.bytes_fetched,
+            .bytes_total = job->progress.bytes_total,
+            .rows_done = job->progress.rows_done,
+            .rows_total = job->progress.rows_total,
+            .attempt = job->attempt,
+            .created_at = job->created_at,
+            .started_at = job->started_at,
+            .finished_at = job->finished_at,
+            .cancel_requested_at = job->cancel_requested_at,
+            .expires_at = job->expires_at,
+            .timings = job->timings,
+            .has_error = job->has_error,
+            .error = job->error,
+            .error_stage = job->error_stage,
+            .error_message = job->error_message,
+            .summary = job->summary,
+            .artifacts = artifacts,
+            .artifact_count = list.count,
+        };
+        document = proto_job_view_to_json(&view);
+    }
+    views_free(artifacts, list.count);
+    kend_artifact_list_clear(&list);
+    return document;
+}

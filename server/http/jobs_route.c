@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/job_answer.h"
+
+#include <string.h>
+
+enum { METADATA_FILTERS = 16, LIST_DEFAULT = 50, LIST_MOST = 200 };
+
+bool kend_list_limit(struct kend_request *request, uint64_t *limit, enum MHD_Result *result)
+{
+    char detail[256];
+    *limit = LIST_DEFAULT;
+    if (kend_query_number(&request->query, "limit", 1, LIST_MOST, limit, detail, sizeof detail)) return true;
+    *result = kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
+    return false;
+}
+
+bool kend_find_job(struct kend_request *request, struct kend_job **job, enum MHD_Result *result)
+{
+    struct kend_store *store = request->http->parts.store;
+    *job = NULL;
+    enum kend_store_result found = KEND_STORE_NONE;
+    if (kend_request_has_id(request)) found = store->ops->get(store, request->match.id, kend_request_owner(request), job);
+    if (found == KEND_STORE_OK) return true;
+    *result = kend_answer_store(request, found);
+    return false;
+}
+
+/* Fills the filter from the query. False with a reason in detail. */
+static bool read_filter(const struct kend_request *request, struct kend_job_filter *filter, struct kend_pair pairs[METADATA_FILTERS],
+                        char *detail, size_t size)
+{
+    static const char family[] = "metadata.";
+    filter->metadata = pairs;
+    for (size_t i = 0; i < request->query.count; i++) {
+        const struct kend_parameter *parameter = &request->query.parameter[i];
+        if (strcmp(parameter->name, "status") == 0) {
+            filter->has_status = proto_status_parse(parameter->value, &filter->status);
+            if (filter->has_status) continue;
+            snprintf(detail, size, "query parameter \"status\" must be queued, running, succeeded, failed or cancelled");
+            return false;
+        }
+        if (strcmp(parameter->name, "after") == 0) {
+            filter->after = parameter->value;
+            if (proto_id_is(filter->after)) continue;
+            snprintf(detail, size, "query parameter \"after\" is not a cursor of this list");
+            return false;
+        }
+        if (strncmp(parameter->name, family, sizeof family - 1) != 0) continue;
+        if (filter->metadata_count == METADATA_FILTERS) {
+            snprintf(detail, size, "more than %d metadata filters", METADATA_FILTERS);
+            return false;
+        }
+        pairs[filter->metadata_count++] = (struct kend_pair){parameter->name + sizeof family - 1, parameter->value};
+    }
+    return true;
+}
+
+enum MHD_Result kend_route_list(struct kend_request *request)
+{
+    struct kend_store *store = request->http->parts.store;
+    struct kend_pair pairs[METADATA_FILTERS];
+    struct kend_job_filter filter = {.owner = kend_request_owner(request)};
+    struct kend_job_list list = {0};
+    enum MHD_Result result;
+    char detail[256];
+    uint64_t limit;
+    if (!kend_list_limit(request, &limit, &result)) return result;
+    filter.limit = limit;
+    if (!read_filter(request, &filter, pairs, detail, sizeof detail)) return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
+    enum kend_store_result listed = store->ops->list(store, &filter, &list);
+    if (listed != KEND_STORE_OK) return kend_answer_store(request, listed);
+    json_t *data = json_array();
+    for (size_t i = 0; data && i < list.count; i++)
+        if (json_array_append_new(data, kend_job_document(request, list.item[i])) < 0) {
+            json_decref(data);
+            data = NULL;
+        }
+    result = kend_answer_json(request, 200, proto_list_to_json(data, list.has_more ? list.item[list.count - 1]->id : NULL));
+    kend_job_list_clear(&list);
+    return result;
+}

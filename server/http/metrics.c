@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/metrics.h"
+
+#include "http/respond.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const int statuses[KEND_STATUS_COUNT] = {
+#define X(code) code,
+    KEND_STATUS_MAP(X)
+#undef X
+};
+static const uint64_t request_buckets[KEND_REQUEST_BUCKET_COUNT] = KEND_REQUEST_BUCKETS;
+static const double stage_buckets[KEND_STAGE_BUCKET_COUNT] = KEND_STAGE_BUCKETS;
+
+/* symbol, name, type, help: every family of /metrics. */
+#define METRIC_MAP(X)                                                                                         \
+    X(JOBS_TOTAL, "kend_jobs_total", "counter", "Jobs that ended since start, by status.")                    \
+    X(JOBS, "kend_jobs", "gauge", "Jobs in the store, by status.")                                            \
+    X(QUEUE_OLDEST, "kend_queue_oldest_seconds", "gauge", "Age of the oldest queued job; 0 if none is.")      \
+    X(STAGE_SECONDS, "kend_job_stage_seconds", "histogram", "Time that jobs spent in a stage.")               \
+    X(FETCH_BYTES, "kend_fetch_bytes_total", "counter", "Bytes of inputs received since start.")              \
+    X(CACHE_BYTES, "kend_cache_bytes", "gauge", "Bytes that the cache of inputs holds.")                      \
+    X(PRUNED, "kend_pruned_parameters_total", "counter", "Parameters pruned since start, by method.")         \
+    X(REQUESTS, "kend_http_requests_total", "counter", "HTTP requests answered since start.")                 \
+    X(REQUEST_SECONDS, "kend_http_request_seconds", "histogram", "Time to answer, without ?wait= and alike.") \
+    X(BUILD_INFO, "kend_build_info", "gauge", "Always 1.")
+#define X(symbol, name, type, help) METRIC_##symbol,
+enum metric { METRIC_MAP(X) METRIC_COUNT };
+#undef X
+static const struct {
+    const char *name, *type, *help;
+} metrics_families[METRIC_COUNT] = {
+#define X(symbol, name, type, help) {name, type, help},
+    METRIC_MAP(X)
+#undef X
+};
+
+void kend_http_metrics_count(struct kend_http_metrics *metrics, enum kend_route_index route, enum kend_method method, int status,
+                             uint64_t microseconds)
+{
+    size_t code = 0, bucket = 0;
+    while (code < KEND_STATUS_COUNT && statuses[code] != status) code++;
+    KEN_ASSERT(code < KEND_STATUS_COUNT);
+    while (bucket < KEND_REQUEST_BUCKET_COUNT && microseconds > request_buckets[bucket]) bucket++;
+    atomic_fetch_add_explicit(&metrics->requests[route][method][code], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&metrics->bucket[route][bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&metrics->microseconds[route], microseconds, memory_order_relaxed);
+}
+
+static const char *metric(enum metric metric_, FILE *out)
+{
+    const char *name = metrics_families[metric_].name;
+    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, metrics_families[metric_].help, name, metrics_families[metric_].type);
+    return name;
+}
+
+static const char *route_name(size_t route)
+{
+    return route == KEND_ROUTE_COUNT ? "other" : kend_routes[route].pattern;
+}
+
+static void print_requests(struct kend_http_metrics *metrics, FILE *out)
+{
+    const char *name = metric(METRIC_REQUESTS, out);
+    for (size_t route = 0; route <= KEND_ROUTE_COUNT; route++)
+        for (size_t method = 0; method < KEND_METHOD_COUNT; method++)
+            for (size_t code = 0; code < KEND_STATUS_COUNT; code++) {
+                unsigned long long count = atomic_load_explicit(&metrics->requests[route][method][code], memory_order_relaxed);
+                if (count)
+                    fprintf(out, "%s{route=\"%s\",method=\"%s\",code=\"%d\"} %llu\n", name, route_name(route),
+                            kend_method_name((enum kend_method)method), statuses[code], count);
+            }
+}
+
+/* Routes that share a path share its series: they are added up into the first of them. */
+static bool is_first_of_path(size_t route)
+{
+    for (size_t i = 0; i < route; i++)
+        if (strcmp(route_name(i), route_name(route)) == 0) return false;
+    return true;
+}
+
+static void print_request_seconds(struct kend_http_metrics *metrics, FILE *out)
+{
+    const char *name = metric(METRIC_REQUEST_SECONDS, out);
+    for (size_t route = 0; route <= KEND_ROUTE_COUNT; route++) {
+        unsigned long long bucket[KEND_REQUEST_BUCKET_COUNT + 1] = {0}, sum = 0, count = 0;
+        if (!is_first_of_path(route)) continue;
+        for (size_t same = route; same <= KEND_ROUTE_COUNT; same++) {
+            if (strcmp(route_name(same), route_name(route)) != 0) continue;
+            for (size_t i = 0; i <= KEND_REQUEST_BUCKET_COUNT; i++)
+                bucket[i] += atomic_load_explicit(&metrics->bucket[same][i], memory_order_relaxed);
+            sum += atomic_load_explicit(&metrics->microseconds[same], memory_order_relaxed);
+        }
+        for (size_t i = 0; i < KEND_REQUEST_BUCKET_COUNT; i++) {
+            count += bucket[i];
+            fprintf(out, "%s_bucket{route=\"%s\",le=\"%g\"} %llu\n", name, route_name(route), (double)request_buckets[i] / 1e6, count);
+        }
+        count += bucket[KEND_REQUEST_BUCKET_COUNT];
+        fprintf(out, "%s_bucket{route=\"%s\",le=\"+Inf\"} %llu\n", name, route_name(route), count);
+        fprintf(out, "%s_sum{route=\"%s\"} %.6f\n", name, route_name(route), (double)sum / 1e6);
+        fprintf(out, "%s_count{route=\"%s\"} %llu\n", name, route_name(route), count);
+    }
+}
+
+/* Without the store these families are left out; the others still tell what goes on. */
+static void print_store(struct kend_store *store, FILE *out)
+{
+    struct kend_store_counts counts;
+    if (store->ops->counts(store, &counts) != KEND_STORE_OK) return;
+    const char *name = metric(METRIC_JOBS, out);
+    for (size_t i = 0; i < PROTO_STATUS_COUNT; i++)
+        fprintf(out, "%s{status=\"%s\"} %" PRIu64 "\n", name, proto_status_name((enum proto_status)i), counts.by_status[i]);
+    int64_t age = counts.oldest_queued_at ? proto_now_ms() - counts.oldest_queued_at : 0;
+    name = metric(METRIC_QUEUE_OLDEST, out);
+    fprintf(out, "%s %.3f\n", name, age > 0 ? (double)age / 1000 : 0.0);
+}
+
+static void print_stages(const struct kend_engine_metrics *metrics, FILE *out)
+{
+    const char *name = metric(METRIC_STAGE_SECONDS, out);
+    for (size_t stage = PROTO_CHECKING; stage < PROTO_STAGE_COUNT; stage++) {
+        const char *label = proto_stage_name((enum proto_stage)stage);
+        for (size_t i = 0; i < KEND_STAGE_BUCKET_COUNT; i++)
+            fprintf(out, "%s_bucket{stage=\"%s\",le=\"%g\"} %" PRIu64 "\n", name, label, stage_buckets[i], metrics->stage[stage].bucket[i]);
+        fprintf(out, "%s_bucket{stage=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, label, metrics->stage[stage].count);
+        fprintf(out, "%s_sum{stage=\"%s\"} %.6f\n", name, label, metrics->stage[stage].sum);
+        fprintf(out, "%s_count{stage=\"%s\"} %" PRIu64 "\n", name, label, metrics->stage[stage].count);
+    }
+}
+
+static void print_engine(struct kend_engine *engine, FILE *out)
+{
+    struct kend_engine_metrics metrics;
+    kend_engine_metrics(engine, &metrics);
+    const char *name = metric(METRIC_JOBS_TOTAL, out);
+    for (size_t i = 0; i < PROTO_STATUS_COUNT; i++)
+        if (proto_status_is_terminal((enum proto_status)i))
+            fprintf(out, "%s{status=\"%s\"} %" PRIu64 "\n", name, proto_status_name((enum proto_status)i), metrics.jobs_total[i]);
+    print_stages(&metrics, out);
+    name = metric(METRIC_PRUNED, out);
+    for (size_t i = 0; i < KEN_METHOD_COUNT; i++)
+        fprintf(out, "%s{method=\"%s\"} %" PRIu64 "\n", name, ken_method_name((enum ken_method)i), metrics.pruned_parameters[i]);
+}
+
+static void print_fetcher(struct kend_fetcher *fetcher, FILE *out)
+{
+    static const char *const sources[] = {"http", "file"};
+    const char *name = metric(METRIC_FETCH_BYTES, out);
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
+        fprintf(out, "%s{source=\"%s\"} %" PRIu64 "\n", name, sources[i], kend_fetcher_received(fetcher, sources[i]));
+    name = metric(METRIC_CACHE_BYTES, out);
+    fprintf(out, "%s %" PRIu64 "\n", name, kend_fetcher_cache_bytes(fetcher));
+}
+
+enum MHD_Result kend_route_metrics(struct kend_request *request)
+{
+    const struct kend_http_parts *parts = &request->http->parts;
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    if (!out) return MHD_NO;
+    print_engine(parts->engine, out);
+    print_store(parts->store, out);
+    print_fetcher(parts->fetcher, out);
+    print_requests(&request->http->metrics, out);
+    print_request_seconds(&request->http->metrics, out);
+    fprintf(out, "%s{version=\"%s\",kernel=\"%s\"} 1\n", metric(METRIC_BUILD_INFO, out), PACKAGE_VERSION, "scalar");
+    bool whole = fclose(out) == 0;
+    struct MHD_Response *response = whole ? kend_response_text(text, length, "text/plain; version=0.0.4; charset=utf-8") : NULL;
+    free(text);
+    return kend_send(request, 200, response);
+}

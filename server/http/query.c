@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/query.h"
+
+#include "error.h"
+#include "utf8.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+bool kend_percent_decode(char *text, bool plus)
+{
+    char *out = text;
+    for (const char *in = text; *in; in++) {
+        if (*in == '%') {
+            int high = hex_digit(in[1]), low = high < 0 ? -1 : hex_digit(in[2]);
+            if (low < 0 || (high == 0 && low == 0)) return false;
+            *out++ = (char)(high << 4 | low);
+            in += 2;
+        } else {
+            *out++ = plus && *in == '+' ? ' ' : *in;
+        }
+    }
+    *out = '\0';
+    return ken_utf8_valid(text, (size_t)(out - text)) == (size_t)(out - text);
+}
+
+static const char *shown(char *buffer, size_t size, const char *text)
+{
+    return ken_printable(buffer, size, text, strlen(text));
+}
+
+bool kend_query_parse(struct kend_query *query, char *text, char *detail, size_t size)
+{
+    char name_shown[80], *rest = text, *part;
+    query->count = 0;
+    while ((part = strsep(&rest, "&"))) {
+        if (!*part) continue;
+        char *value = strchr(part, '=');
+        if (value) *value++ = '\0';
+        if (!kend_percent_decode(part, true) || (value && !kend_percent_decode(value, true))) {
+            snprintf(detail, size, "the query string has a malformed escape or is not UTF-8");
+            return false;
+        }
+        if (query->count == KEND_MAX_PARAMETERS) {
+            snprintf(detail, size, "more than %d query parameters", KEND_MAX_PARAMETERS);
+            return false;
+        }
+        if (kend_query_get(query, part)) {
+            snprintf(detail, size, "query parameter \"%s\" is given twice", shown(name_shown, sizeof name_shown, part));
+            return false;
+        }
+        query->parameter[query->count++] = (struct kend_parameter){part, value ? value : ""};
+    }
+    return true;
+}
+
+static bool is_among(const char *name, const char *allowed)
+{
+    while (*allowed) {
+        size_t length = strcspn(allowed, " ");
+        bool family = length > 2 && memcmp(allowed + length - 2, ".*", 2) == 0;
+        if (family && strncmp(name, allowed, length - 1) == 0 && name[length - 1]) return true;
+        if (!family && strlen(name) == length && memcmp(name, allowed, length) == 0) return true;
+        allowed += length;
+        allowed += strspn(allowed, " ");
+    }
+    return false;
+}
+
+bool kend_query_only(const struct kend_query *query, const char *allowed, char *detail, size_t size)
+{
+    char name_shown[80];
+    for (size_t i = 0; i < query->count; i++) {
+        if (is_among(query->parameter[i].name, allowed)) continue;
+        snprintf(detail, size, "unknown query parameter \"%s\"", shown(name_shown, sizeof name_shown, query->parameter[i].name));
+        return false;
+    }
+    return true;
+}
+
+const char *kend_query_get(const struct kend_query *query, const char *name)
+{
+    for (size_t i = 0; i < query->count; i++)
+        if (strcmp(query->parameter[i].name, name) == 0) return query->parameter[i].value;
+    return NULL;
+}
+
+bool kend_query_number(const struct kend_query *query, const char *name, uint64_t least, uint64_t most, uint64_t *number, char *detail,
+                       size_t size)
+{
+    const char *text = kend_query_get(query, name);
+    if (!text) return true;
+    size_t digits = strspn(text, "0123456789");
+    uint64_t value = digits && digits <= 18 && !text[digits] ? strtoull(text, NULL, 10) : UINT64_MAX;
+    if (value < least || value > most) {
+        snprintf(detail, size, "query parameter \"%s\" must be a number from %llu to %llu", name, (unsigned long long)least,
+                 (unsigned long long)most);
+        return false;
+    }
+    *number = value;
+    return true;
+}
+
+bool kend_query_flag(const struct kend_query *query, const char *name, bool *flag, char *detail, size_t size)
+{
+    const char *text = kend_query_get(query, name);
+    if (!text) return true;
+    *flag = strcmp(text, "true") == 0;
+    if (*flag || strcmp(text, "false") == 0) return true;
+    snprintf(detail, size, "query parameter \"%s\" must be true or false", name);
+    return false;
+}

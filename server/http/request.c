@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/request.h"
+
+#include "clock.h"
+#include "http/respond.h"
+#include "log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+
+enum {
+    REQUEST_MAGIC = 0x6b656e72,
+    /* A body that is refused is still read up to this size: closing the connection on unread bytes would destroy the answer. */
+    REQUEST_MAX_DROPPED = 4 << 20,
+    /* Bodies of all requests together; more are told to come again. */
+    REQUEST_MAX_BODIES = 16 << 20,
+};
+
+/* ---- refusing */
+
+static void request_refuse(struct kend_request *request, enum proto_problem problem, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The first reason stays. */
+static void request_refuse(struct kend_request *request, enum proto_problem problem, const char *format, ...)
+{
+    va_list arguments;
+    if (request->refused) return;
+    request->refused = true;
+    request->problem = problem;
+    va_start(arguments, format);
+    vsnprintf(request->detail, sizeof request->detail, format, arguments);
+    va_end(arguments);
+}
+
+static void body_free(struct kend_request *request)
+{
+    atomic_fetch_sub(&request->http->body_bytes, request->body_room);
+    free(request->body);
+    request->body = NULL;
+    request->body_size = request->body_room = 0;
+}
+
+/* ---- the head of a request */
+
+static bool is_sane_id(const char *text)
+{
+    size_t length = strlen(text);
+    return length && length <= KEND_REQUEST_ID_MAX &&
+           strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._:/+=@-") == length;
+}
+
+/* The caller's own id, so that it finds its request in our log; or a new one. */
+static void request_identify(struct kend_request *request)
+{
+    const char *given = request->headers.value[KEND_X_REQUEST_ID];
+    unsigned char noise[16] = {0};
+    if (given && is_sane_id(given)) {
+        strcpy(request->id, given);
+        return;
+    }
+    ssize_t got = getrandom(noise, sizeof noise, GRND_NONBLOCK);
+    (void)got; /* an id of zeros is as good as none */
+    for (size_t i = 0; i < sizeof noise; i++) snprintf(request->id + 2 * i, 3, "%02x", noise[i]);
+}
+
+static enum MHD_Result take_header(void *opaque, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    kend_headers_add(opaque, name, value);
+    return MHD_YES;
+}
+
+static void check_headers(struct kend_request *request, const char *version)
+{
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, take_header, &request->headers);
+    kend_headers_end(&request->headers, version);
+    if (request->headers.failed) request_refuse(request, request->headers.problem, "%s", request->headers.detail);
+}
+
+static void check_host(struct kend_request *request)
+{
+    const char *host = request->headers.value[KEND_HOST];
+    char shown[128];
+    if (!host) return;
+    ken_printable(shown, sizeof shown, host, strlen(host));
+    switch (kend_host_check(&request->http->hosts, host)) {
+    case KEND_HOST_MALFORMED: request_refuse(request, PROTO_BAD_REQUEST, "malformed Host \"%s\"", shown); break;
+    case KEND_HOST_FORBIDDEN:
+        request_refuse(request, PROTO_FORBIDDEN, "Host \"%s\" is not a name of this server; http.allowed_hosts can allow it", shown);
+        break;
+    case KEND_HOST_ALLOWED: break;
+    }
+}
+
+static void check_target(struct kend_request *request)
+{
+    char *query = strchr(request->target, '?');
+    if (strlen(request->target) > KEND_MAX_TARGET) {
+        request_refuse(request, PROTO_TOO_LARGE, "the request target is longer than %d bytes", KEND_MAX_TARGET);
+        return;
+    }
+    if (query) *query++ = '\0';
+    switch (kend_route_find(request->method, request->target, &request->match)) {
+    case KEND_MATCH_MALFORMED:
+        request_refuse(request, PROTO_BAD_REQUEST, "the path must begin with '/' and be percent-encoded UTF-8");
+        return;
+    case KEND_MATCH_NO_PATH: request_refuse(request, PROTO_NOT_FOUND, "there is nothing at this path"); return;
+    case KEND_MATCH_NO_METHOD: request_refuse(request, PROTO_METHOD_NOT_ALLOWED, "this path answers to %s", request->match.allow); return;
+    case KEND_MATCHED: break;
+    }
+    char detail[256];
+    if (!kend_query_parse(&request->query, query ? query : "", detail, sizeof detail) ||
+        !kend_query_only(&request->query, kend_routes[request->match.route].parameters, detail, sizeof detail))
+        request_refuse(request, PROTO_BAD_REQUEST, "%s", detail);
+}
+
+/* "application/json", perhaps with charset=utf-8. */
+static bool is_json_type(const char *type)
+{
+    static const char json[] = "application/json";
+    if (strncasecmp(type, json, sizeof json - 1) != 0) return false;
+    type += sizeof json - 1;
+    type += strspn(type, " \t");
+    if (!*type) return true;
+    if (*type++ != ';') return false;
+    type += strspn(type, " \t");
+    return strcasecmp(type, "charset=utf-8") == 0 || strcasecmp(type, "charset=\"utf-8\"") == 0;
+}
+
+static void check_body(struct kend_request *request)
+{
+    const struct kend_headers *headers = &request->headers;
+    const char *type = headers->value[KEND_CONTENT_TYPE], *coding = headers->value[KEND_CONTENT_ENCODING];
+    bool has_body = headers->chunked || headers->content_length > 0;
+    if (request->refused || !has_body) return;
+    if (kend_routes[request->match.route].body == KEND_NO_BODY)
+        request_refuse(request, PROTO_BAD_REQUEST, "this request takes no body");
+    else if (!type || !is_json_type(type))
+        request_refuse(request, PROTO_UNSUPPORTED_MEDIA_TYPE,
+                       "a body needs Content-Type: application/json; curl sends it with `curl --json @job.json`");
+    else if (coding && strcasecmp(coding, "identity") != 0)
+        request_refuse(request, PROTO_UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not understood; send the body as it is");
+    else if (headers->content_length > request->http->parts.conf->http_max_body_bytes)
+        request_refuse(request, PROTO_TOO_LARGE, "the body is larger than http.max_body_bytes (%llu)",
+                       (unsigned long long)request->http->parts.conf->http_max_body_bytes);
+}
+
+static enum MHD_Result request_answer_refusal(struct kend_request *request)
+{
+    body_free(request);
+    return kend_answer_problem(request, request->problem, "%s", request->detail);
+}
+
+/* The first call of libmicrohttpd: the head is there, the body is not. */
+static enum MHD_Result request_begin(struct kend_request *request, const char *method, const char *version)
+{
+    const struct kend_headers *headers = &request->headers;
+    request->begun = true;
+    request->method = kend_method_parse(method);
+    request->match.route = KEND_ROUTE_COUNT;
+    check_headers(request, version);
+    request_identify(request);
+    check_host(request);
+    if (!request->refused) check_target(request);
+    check_body(request);
+    if (!request->refused) return MHD_YES;
+    if (headers->framing || headers->value[KEND_EXPECT] || headers->content_length > REQUEST_MAX_DROPPED) {
+        request->headers.framing = true; /* what follows is not read: the connection is closed after the answer */
+        return request_answer_refusal(request);
+    }
+    return MHD_YES;
+}
+
+/* ---- the body */
+
+static bool body_reserve(struct kend_request *request, size_t size)
+{
+    size_t room = request->body_room ? request->body_room : 4096;
+    if (size <= request->body_room) return true;
+    while (room < size) room *= 2;
+    size_t more = room - request->body_room;
+    if (atomic_fetch_add(&request->http->body_bytes, more) + more > REQUEST_MAX_BODIES) {
+        atomic_fetch_sub(&request->http->body_bytes, more);
+        request_refuse(request, PROTO_RATE_LIMITED, "too many large bodies at once");
+        return false;
+    }
+    char *body = realloc(request->body, room);
+    if (!body) {
+        atomic_fetch_sub(&request->http->body_bytes, more);
+        request_refuse(request, PROTO_INTERNAL, "out of memory");
+        return false;
+    }
+    request->body = body;
+    request->body_room = room;
+    return true;
+}
+
+static enum MHD_Result request_take(struct kend_request *request, const char *upload, size_t *upload_size)
+{
+    uint64_t most = request->http->parts.conf->http_max_body_bytes;
+    size_t size = *upload_size;
+    *upload_size = 0;
+    if (!request->refused && request->body_size + size > most)
+        request_refuse(request, PROTO_TOO_LARGE, "the body is larger than http.max_body_bytes (%llu)", (unsigned long long)most);
+    if (!request->refused && body_reserve(request, request->body_size + size + 1)) {
+        memcpy(request->body + request->body_size, upload, size);
+        request->body_size += size;
+        request->body[request->body_size] = '\0';
+        return MHD_YES;
+    }
+    body_free(request);
+    request->body_dropped += size;
+    return request->body_dropped > REQUEST_MAX_DROPPED ? MHD_NO : MHD_YES;
+}
+
+json_t *kend_request_json(struct kend_request *request, enum MHD_Result *result)
+{
+    json_error_t error;
+    if (!request->body_size) {
+        *result = kend_answer_problem(request, PROTO_BAD_JSON, "the body is empty");
+        return NULL;
+    }
+    json_t *document = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    body_free(request);
+    if (!document) *result = kend_answer_problem(request, PROTO_BAD_JSON, "line %d, column %d: %s", error.line, error.column, error.text);
+    return document;
+}
+
+/* ---- the whole */
+
+/* A handler for which an empty object is as good as no body. */
+static bool is_empty_document(struct kend_request *request, enum MHD_Result *result)
+{
+    if (!request->body_size) return true;
+    json_t *document = kend_request_json(request, result);
+    if (!document) return false;
+    bool empty = json_is_object(document) && json_object_size(document) == 0;
+    json_decref(document);
+    if (!empty) *result = kend_answer_problem(request, PROTO_BAD_REQUEST, "this request takes no body but an empty JSON object");
+    return empty;
+}
+
+static enum MHD_Result request_answer(struct kend_request *request)
+{
+    enum MHD_Result result = MHD_NO;
+    if (request->wait.gone) return MHD_NO;
+    if (request->refused) return request_answer_refusal(request);
+    const struct kend_route *route = &kend_routes[request->match.route];
+    if (route->body == KEND_EMPTY_BODY && !is_empty_document(request, &result)) return result;
+    return route->handler(request);
+}
+
+bool kend_request_has_id(const struct kend_request *request)
+{
+    return proto_id_is(request->match.id);
+}
+
+void *kend_request_open(void *cls, const char *target, struct MHD_Connection *connection)
+{
+    struct kend_request *request = calloc(1, sizeof *request);
+    if (!request) return NULL;
+    request->magic = REQUEST_MAGIC;
+    request->http = cls;
+    request->connection = connection;
+    request->started = kend_monotonic_us();
+    request->target = strdup(target);
+    if (request->target) return request;
+    free(request);
+    return NULL;
+}
+
+enum MHD_Result kend_request_step(void *cls, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
+                                  const char *upload, size_t *upload_size, void **context)
+{
+    struct kend_request *request = *context;
+    (void)cls, (void)connection, (void)url;
+    if (!request) return MHD_NO; /* out of memory at its start */
+    KEN_ASSERT(request->magic == REQUEST_MAGIC);
+    if (!request->begun) return request_begin(request, method, version);
+    if (*upload_size) return request_take(request, upload, upload_size);
+    return request_answer(request);
+}
+
+static void request_log(const struct kend_request *request, int64_t microseconds)
+{
+    const char *route = request->match.route == KEND_ROUTE_COUNT ? "other" : kend_routes[request->match.route].pattern;
+    bool probe = request->match.route >= KEND_ROUTE_LIVEZ && request->match.route <= KEND_ROUTE_METRICS;
+    kend_log(probe ? KEND_LOG_DEBUG : KEND_LOG_INFO, "request", KEND_S("request", request->id),
+             KEND_S("method", kend_method_name(request->method)), KEND_S("route", route),
+             KEND_S("job", kend_request_has_id(request) ? request->match.id : NULL), KEND_I("status", request->status),
+             KEND_I("microseconds", microseconds), KEND_I("waited_ms", request->wait.suspended_ms));
+}
+
+void kend_request_closed(void *cls, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code)
+{
+    struct kend_request *request = *context;
+    (void)cls, (void)connection, (void)code;
+    *context = NULL;
+    if (!request) return;
+    KEN_ASSERT(request->magic == REQUEST_MAGIC && !request->wait.suspended);
+    if (request->begun) {
+        int64_t busy = kend_monotonic_us() - request->started - request->wait.suspended_ms * 1000;
+        if (request->status)
+            kend_http_metrics_count(&request->http->metrics, request->match.route, request->method, request->status,
+                                    busy > 0 ? (uint64_t)busy : 0);
+        request_log(request, busy);
+    }
+    if (request->release) request->release(request->state);
+    body_free(request);
+    free(request->target);
+    request->magic = 0;
+    free(request);
+}

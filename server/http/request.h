@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One request, from its first line to the end of its answer. Everything here runs on HTTP threads; one request on one thread at a time. */
+#ifndef KEND_HTTP_REQUEST_H
+#define KEND_HTTP_REQUEST_H
+
+#include "http/headers.h"
+#include "http/query.h"
+#include "http/router.h"
+#include "http/server.h"
+#include "http/wait.h"
+
+#include <jansson.h>
+
+enum { KEND_REQUEST_ID_MAX = 128 };
+
+struct kend_request {
+    unsigned magic;
+    struct kend_http *http;
+    struct MHD_Connection *connection;
+    char *target; /* as received; cut into path and query, whose parameters point into it */
+    char id[KEND_REQUEST_ID_MAX + 1];
+    enum kend_method method;
+    struct kend_headers headers;
+    struct kend_match match;
+    struct kend_query query;
+
+    bool begun;
+    bool refused; /* the answer is `problem` with `detail`, once the body has been read or dropped */
+    enum proto_problem problem;
+    char detail[512];
+    char *body; /* [body_size], NUL after it; NULL if there is none */
+    size_t body_size, body_room, body_dropped;
+
+    int64_t started;        /* monotonic us */
+    int64_t deadline;       /* monotonic ms: the end of its waiting; 0: has not begun */
+    char content_range[64]; /* of a 416 */
+    int status;             /* of the answer; 0: none was queued */
+    struct kend_wait wait;  /* if it waits */
+    void *state;            /* what a handler keeps over a suspension */
+    void (*release)(void *state);
+};
+
+/* Callbacks of libmicrohttpd; cls is the kend_http. */
+void *kend_request_open(void *cls, const char *target, struct MHD_Connection *connection);
+enum MHD_Result kend_request_step(void *cls, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
+                                  const char *upload, size_t *upload_size, void **context);
+void kend_request_closed(void *cls, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code);
+
+/* Whose jobs the request may see and make: the owner of its token, "" without tokens. */
+const char *kend_request_owner(const struct kend_request *request);
+/* The job id of the path; false if it cannot be one (nothing has been answered then). */
+bool kend_request_has_id(const struct kend_request *request);
+/* The body as JSON. NULL: it was answered (with *result). */
+json_t *kend_request_json(struct kend_request *request, enum MHD_Result *result);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/respond.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { JSON_FLAGS = JSON_COMPACT | JSON_REAL_PRECISION(15) };
+
+/* Takes malloc'ed text over. */
+static struct MHD_Response *response_take(char *text, size_t length, const char *type)
+{
+    if (!text) return NULL;
+    struct MHD_Response *response = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
+    if (!response) {
+        free(text);
+        return NULL;
+    }
+    kend_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    return response;
+}
+
+char *kend_json_text(const json_t *document)
+{
+    size_t size = json_dumpb(document, NULL, 0, JSON_FLAGS);
+    char *text = malloc(size + 2);
+    if (!text) return NULL;
+    if (!size || json_dumpb(document, text, size, JSON_FLAGS) != size) {
+        free(text);
+        return NULL;
+    }
+    memcpy(text + size, "\n", 2); /* so that a terminal's prompt begins on a line of its own */
+    return text;
+}
+
+static struct MHD_Response *response_document(json_t *document, const char *type)
+{
+    char *text = document ? kend_json_text(document) : NULL;
+    json_decref(document);
+    return response_take(text, text ? strlen(text) : 0, type);
+}
+
+struct MHD_Response *kend_response_json(json_t *document)
+{
+    return response_document(document, "application/json");
+}
+
+struct MHD_Response *kend_response_text(const char *text, size_t length, const char *type)
+{
+    char *copy = malloc(length + 1);
+    if (copy) memcpy(copy, text, length);
+    return response_take(copy, length, type);
+}
+
+void kend_response_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    if (response) MHD_add_response_header(response, name, value);
+}
+
+static enum MHD_Result response_queue(struct kend_request *request, int status, struct MHD_Response *response)
+{
+    if (!response) return MHD_NO;
+    kend_response_header(response, "X-Request-Id", request->id);
+    kend_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (request->headers.framing) kend_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)status, response);
+    MHD_destroy_response(response);
+    if (result == MHD_YES) request->status = status;
+    return result;
+}
+
+enum MHD_Result kend_send(struct kend_request *request, int status, struct MHD_Response *response)
+{
+    kend_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    return response_queue(request, status, response);
+}
+
+enum MHD_Result kend_send_cacheable(struct kend_request *request, int status, struct MHD_Response *response)
+{
+    kend_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
+    return response_queue(request, status, response);
+}
+
+enum MHD_Result kend_answer_json(struct kend_request *request, int status, json_t *document)
+{
+    return kend_send(request, status, kend_response_json(document));
+}
+
+enum MHD_Result kend_answer_empty(struct kend_request *request, int status, const char *etag)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (etag) kend_response_header(response, MHD_HTTP_HEADER_ETAG, etag);
+    return etag ? kend_send_cacheable(request, status, response) : kend_send(request, status, response);
+}
+
+/* Seconds after which the same request may well be answered; NULL where it will not. */
+static const char *retry_after(enum proto_problem problem)
+{
+    switch (problem) {
+    case PROTO_RATE_LIMITED: return "1";
+    case PROTO_QUEUE_FULL:
+    case PROTO_DRAINING:
+    case PROTO_STORE_UNAVAILABLE: return "5";
+    case PROTO_NO_SPACE: return "60";
+    default: return NULL;
+    }
+}
+
+static enum MHD_Result answer_problem(struct kend_request *request, enum proto_problem problem, const char *detail,
+                                      const struct proto_faults *faults)
+{
+    struct MHD_Response *response = response_document(proto_problem_to_json(problem, detail, faults), "application/problem+json");
+    const char *seconds = retry_after(problem);
+    if (seconds) kend_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    if (problem == PROTO_METHOD_NOT_ALLOWED) kend_response_header(response, MHD_HTTP_HEADER_ALLOW, request->match.allow);
+    if (problem == PROTO_RANGE_NOT_SATISFIABLE) kend_response_header(response, MHD_HTTP_HEADER_CONTENT_RANGE, request->content_range);
+    return kend_send(request, proto_problem_status(problem), response);
+}
+
+enum MHD_Result kend_answer_problem(struct kend_request *request, enum proto_problem problem, const char *format, ...)
+{
+    char detail[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    return answer_problem(request, problem, detail, NULL);
+}
+
+enum MHD_Result kend_answer_faults(struct kend_request *request, const struct proto_faults *faults)
+{
+    char detail[64];
+    snprintf(detail, sizeof detail, faults->count == 1 ? "%zu fault" : "%zu faults", faults->count);
+    return answer_problem(request, proto_faults_problem(faults), detail, faults);
+}
+
+enum MHD_Result kend_answer_no_job(struct kend_request *request)
+{
+    return kend_answer_problem(request, PROTO_NOT_FOUND, "there is no such job");
+}
+
+enum MHD_Result kend_answer_store(struct kend_request *request, enum kend_store_result result)
+{
+    switch (result) {
+    case KEND_STORE_NONE: return kend_answer_no_job(request);
+    case KEND_STORE_KEY_MISMATCH:
+        return kend_answer_problem(request, PROTO_IDEMPOTENCY_MISMATCH, "this Idempotency-Key belongs to a job with another document");
+    case KEND_STORE_QUEUE_FULL: return kend_answer_problem(request, PROTO_QUEUE_FULL, "as many jobs are queued as jobs.max_queued allows");
+    case KEND_STORE_ACTIVE: return kend_answer_problem(request, PROTO_JOB_ACTIVE, "the job has not ended yet; cancel it first");
+    case KEND_STORE_FINISHED: return kend_answer_problem(request, PROTO_JOB_FINISHED, "the job has already ended");
+    case KEND_STORE_NO_SPACE: return kend_answer_problem(request, PROTO_NO_SPACE, "the disk of the job store is full");
+    case KEND_STORE_UNAVAILABLE: return kend_answer_problem(request, PROTO_STORE_UNAVAILABLE, "the job store cannot be reached");
+    default: return kend_answer_problem(request, PROTO_INTERNAL, "unexpected answer of the job store");
+    }
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers. Each function that sends returns what the handler returns to libmicrohttpd. */
+#ifndef KEND_HTTP_RESPOND_H
+#define KEND_HTTP_RESPOND_H
+
+#include "http/request.h"
+#include "jobs/store.h"
+
+/* A document as it is sent: malloc'ed, with a line's end. NULL if out of memory. */
+char *kend_json_text(const json_t *document);
+/* A JSON document (taken over; NULL: out of memory) as a response that kend_send takes. NULL if out of memory. */
+struct MHD_Response *kend_response_json(json_t *document);
+/* Text as a response; copied. */
+struct MHD_Response *kend_response_text(const char *text, size_t length, const char *type);
+/* Adds a header; does nothing for NULL. */
+void kend_response_header(struct MHD_Response *response, const char *name, const char *value);
+/* Queues the response (taken over) with what every answer has: X-Request-Id, nosniff, no-store. NULL closes the connection. */
+enum MHD_Result kend_send(struct kend_request *request, int status, struct MHD_Response *response);
+/* As kend_send, for what may be cached by its entity tag. */
+enum MHD_Result kend_send_cacheable(struct kend_request *request, int status, struct MHD_Response *response);
+
+/* kend_send of kend_response_json. */
+enum MHD_Result kend_answer_json(struct kend_request *request, int status, json_t *document);
+/* 204 or 304, without a body. */
+enum MHD_Result kend_answer_empty(struct kend_request *request, int status, const char *etag);
+enum MHD_Result kend_answer_problem(struct kend_request *request, enum proto_problem problem, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+enum MHD_Result kend_answer_faults(struct kend_request *request, const struct proto_faults *faults);
+/* The problem that a result of the store means; not for KEND_STORE_OK and EXISTS. */
+enum MHD_Result kend_answer_store(struct kend_request *request, enum kend_store_result result);
+/* 404 for an id that is unknown, malformed or somebody else's: all the same. */
+enum MHD_Result kend_answer_no_job(struct kend_request *request);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one table of routes: what kend answers to, with which method, parameters and body. */
+#ifndef KEND_HTTP_ROUTER_H
+#define KEND_HTTP_ROUTER_H
+
+#include "problem.h"
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct kend_request;
+
+/* symbol, name */
+#define KEND_METHOD_MAP(X)     \
+    X(KEND_GET, "GET")         \
+    X(KEND_HEAD, "HEAD")       \
+    X(KEND_POST, "POST")       \
+    X(KEND_PUT, "PUT")         \
+    X(KEND_PATCH, "PATCH")     \
+    X(KEND_DELETE, "DELETE")   \
+    X(KEND_OPTIONS, "OPTIONS") \
+    X(KEND_OTHER_METHOD, "other")
+#define X(symbol, name) symbol,
+enum kend_method { KEND_METHOD_MAP(X) KEND_METHOD_COUNT };
+#undef X
+/* KEND_OTHER_METHOD for any that is not in the table. Methods are case-sensitive. */
+enum kend_method kend_method_parse(const char *name);
+const char *kend_method_name(enum kend_method method);
+
+enum kend_body {
+    KEND_NO_BODY,    /* any body is refused */
+    KEND_JSON_BODY,  /* needed */
+    KEND_EMPTY_BODY, /* none, or an empty JSON object, which many clients send with every POST */
+};
+
+/*
+ * symbol, method (GET answers HEAD as well), pattern, body, query parameters, handler. {id} is one segment, {name} the rest of the path.
+ * The pattern is the route's name in metrics and logs.
+ */
+#define KEND_ROUTE_MAP(X)                                                                                                  \
+    X(KEND_ROUTE_CREATE, KEND_POST, "/v1/jobs", KEND_JSON_BODY, "dry_run", kend_route_create)                              \
+    X(KEND_ROUTE_LIST, KEND_GET, "/v1/jobs", KEND_NO_BODY, "status metadata.* limit after", kend_route_list)               \
+    X(KEND_ROUTE_SHOW, KEND_GET, "/v1/jobs/{id}", KEND_NO_BODY, "wait", kend_route_show)                                   \
+    X(KEND_ROUTE_REMOVE, KEND_DELETE, "/v1/jobs/{id}", KEND_NO_BODY, "", kend_route_remove)                                \
+    X(KEND_ROUTE_EVENTS, KEND_GET, "/v1/jobs/{id}/events", KEND_NO_BODY, "limit after", kend_route_events)                 \
+    X(KEND_ROUTE_CANCEL, KEND_POST, "/v1/jobs/{id}/cancel", KEND_EMPTY_BODY, "", kend_route_cancel)                        \
+    X(KEND_ROUTE_ARTIFACTS, KEND_GET, "/v1/jobs/{id}/artifacts", KEND_NO_BODY, "", kend_route_artifacts)                   \
+    X(KEND_ROUTE_ARTIFACT, KEND_GET, "/v1/jobs/{id}/artifacts/{name}", KEND_NO_BODY, "", kend_route_artifact)              \
+    X(KEND_ROUTE_TENSORS, KEND_GET, "/v1/jobs/{id}/tensors", KEND_NO_BODY, "variant name limit after", kend_route_tensors) \
+    X(KEND_ROUTE_LIVEZ, KEND_GET, "/livez", KEND_NO_BODY, "", kend_route_livez)                                            \
+    X(KEND_ROUTE_READYZ, KEND_GET, "/readyz", KEND_NO_BODY, "", kend_route_readyz)                                         \
+    X(KEND_ROUTE_METRICS, KEND_GET, "/metrics", KEND_NO_BODY, "", kend_route_metrics)                                      \
+    X(KEND_ROUTE_VERSION, KEND_GET, "/version", KEND_NO_BODY, "", kend_route_version)                                      \
+    X(KEND_ROUTE_OPENAPI, KEND_GET, "/openapi.json", KEND_NO_BODY, "", kend_route_openapi)
+
+/*
+ * Answers a request whose path, parameters and body have been checked; called again after a suspension. Returns what libmicrohttpd wants:
+ * MHD_YES after an answer was queued or the connection suspended, MHD_NO to close the connection.
+ */
+typedef enum MHD_Result kend_handler(struct kend_request *request);
+#define X(symbol, method, pattern, body, parameters, handler) kend_handler handler;
+KEND_ROUTE_MAP(X)
+#undef X
+#define X(symbol, method, pattern, body, parameters, handler) symbol,
+enum kend_route_index { KEND_ROUTE_MAP(X) KEND_ROUTE_COUNT }; /* KEND_ROUTE_COUNT: no route */
+#undef X
+
+struct kend_route {
+    enum kend_method method;
+    const char *pattern;
+    enum kend_body body;
+    const char *parameters;
+    kend_handler *handler;
+};
+extern const struct kend_route kend_routes[KEND_ROUTE_COUNT];
+
+enum { KEND_MAX_ID_SEGMENT = 64, KEND_MAX_NAME = 1024 };
+struct kend_match {
+    enum kend_route_index route;  /* of the method, or of another one of that path */
+    char id[KEND_MAX_ID_SEGMENT]; /* decoded; "" if the pattern has none */
+    char name[KEND_MAX_NAME];     /* decoded */
+    char allow[64];               /* for the Allow header, if the path is known but the method is not */
+};
+
+enum kend_match_result { KEND_MATCHED, KEND_MATCH_NO_PATH, KEND_MATCH_NO_METHOD, KEND_MATCH_MALFORMED };
+/* Finds the route of a path as received, up to KEND_MAX_TARGET bytes, without query. */
+enum kend_match_result kend_route_find(enum kend_method method, const char *path, struct kend_match *match);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/server.h"
+
+#include "http/request.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    SERVER_BACKLOG = 1024,
+    /* Holds a request's head and the buffers around it; larger heads are answered by libmicrohttpd itself with 431 or 414. */
+    SERVER_CONNECTION_MEMORY = 128 << 10,
+    SERVER_THREAD_STACK = 512 << 10,
+};
+
+static int server_bind(struct kend_http *http, const struct kend_address *wanted, struct ken_error *error)
+{
+    struct kend_address *bound = &http->hosts.listening;
+    char text[KEND_ADDRESS_TEXT];
+    int on = 1;
+    kend_address_text(wanted, text);
+    http->socket = socket(wanted->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (http->socket < 0) return ken_fail_errno(error, errno, "http.listen: %s", text);
+    setsockopt(http->socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    bound->length = sizeof bound->storage;
+    if (bind(http->socket, (const struct sockaddr *)&wanted->storage, wanted->length) < 0 || listen(http->socket, SERVER_BACKLOG) < 0 ||
+        getsockname(http->socket, (struct sockaddr *)&bound->storage, &bound->length) < 0)
+        return ken_fail_errno(error, errno, "http.listen: %s", text);
+    return KEN_OK;
+}
+
+/* public_url without a final '/', or the address listened on. */
+static char *server_base_url(const struct kend_http *http, const char *public_url)
+{
+    char text[KEND_ADDRESS_TEXT], *url = NULL;
+    if (*public_url) {
+        url = strdup(public_url);
+        for (size_t length = url ? strlen(url) : 0; length && url[length - 1] == '/'; length--) url[length - 1] = '\0';
+        return url;
+    }
+    kend_address_text(&http->hosts.listening, text);
+    return asprintf(&url, "http://%s", text) < 0 ? NULL : url;
+}
+
+int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struct ken_error *error)
+{
+    struct kend_address wanted;
+    int rc = kend_address_parse(&wanted, conf->http_listen, error);
+    *out = NULL;
+    if (rc) return rc;
+    struct kend_http *http = calloc(1, sizeof *http);
+    if (!http) return ken_fail(error, KEN_ENOMEM, "out of memory");
+    rc = server_bind(http, &wanted, error);
+    if (rc) goto no_url;
+    http->hosts.allowed = conf->http_allowed_hosts;
+    http->hosts.public_url = conf->http_public_url;
+    http->base_url = server_base_url(http, conf->http_public_url);
+    if (!http->base_url) {
+        rc = ken_fail(error, KEN_ENOMEM, "out of memory");
+        goto no_url;
+    }
+    *out = http;
+    return KEN_OK;
+
+no_url:
+    if (http->socket >= 0) close(http->socket);
+    free(http);
+    return rc;
+}
+
+/* Paths and parameters are decoded by query.c, once and strictly: here nothing. */
+static size_t unescape_nothing(void *opaque, struct MHD_Connection *connection, char *text)
+{
+    (void)opaque, (void)connection;
+    return strlen(text);
+}
+
+static void log_line(void *opaque, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
+static void log_line(void *opaque, const char *format, va_list arguments)
+{
+    char text[256];
+    (void)opaque;
+    vsnprintf(text, sizeof text, format, arguments);
+    text[strcspn(text, "\n")] = '\0';
+    kend_log(KEND_LOG_DEBUG, "libmicrohttpd", KEND_S("text", text));
+}
+
+int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts, struct ken_error *error)
+{
+    const struct kend_conf *conf = parts->conf;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    unsigned threads = (unsigned)conf->http_threads;
+    char text[KEND_ADDRESS_TEXT];
+    if (threads > conf->http_max_connections) threads = (unsigned)conf->http_max_connections;
+    http->parts = *parts;
+    http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, kend_request_step, http,                        //
+                                    MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,                           //
+                                    MHD_OPTION_LISTEN_SOCKET, http->socket,                               //
+                                    MHD_OPTION_THREAD_POOL_SIZE, threads,                                 //
+                                    MHD_OPTION_THREAD_STACK_SIZE, (size_t)SERVER_THREAD_STACK,            //
+                                    MHD_OPTION_CONNECTION_LIMIT, (unsigned)conf->http_max_connections,    //
+                                    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)conf->http_idle_seconds,     //
+                                    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)SERVER_CONNECTION_MEMORY, //
+                                    MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL,                 //
+                                    MHD_OPTION_URI_LOG_CALLBACK, kend_request_open, http,                 //
+                                    MHD_OPTION_NOTIFY_COMPLETED, kend_request_closed, http, MHD_OPTION_END);
+    if (!http->daemon) return ken_fail(error, KEN_EIO, "libmicrohttpd could not be started");
+    http->socket = -1; /* the daemon's now */
+    kend_address_text(&http->hosts.listening, text);
+    char *line = NULL;
+    if (asprintf(&line, "listening on http://%s", text) < 0) line = NULL;
+    kend_log(KEND_LOG_INFO, line ? line : "listening");
+    free(line);
+    if (kend_address_is_any(&http->hosts.listening) && !*conf->http_public_url)
+        kend_log(KEND_LOG_WARN, "http.public_url is not set: URLs in answers carry the address listened on", KEND_S("url", http->base_url));
+    return KEN_OK;
+}
+
+void kend_http_drain(struct kend_http *http)
+{
+    atomic_store(&http->draining, true);
+}
+
+void kend_http_destroy(struct kend_http **out)
+{
+    struct kend_http *http = *out;
+    if (!http) return;
+    *out = NULL;
+    if (http->daemon) {
+        kend_waits_close(http->parts.waits);
+        MHD_stop_daemon(http->daemon);
+    }
+    if (http->socket >= 0) close(http->socket);
+    free(http->base_url);
+    free(http);
+}

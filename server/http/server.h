@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The HTTP side of kend: libmicrohttpd, its threads, and what their requests share. */
+#ifndef KEND_HTTP_SERVER_H
+#define KEND_HTTP_SERVER_H
+
+#include "artifacts/artifacts.h"
+#include "conf.h"
+#include "fetch/fetch.h"
+#include "http/host.h"
+#include "http/metrics.h"
+#include "http/wait.h"
+#include "jobs/engine.h"
+#include "jobs/store.h"
+
+#include <microhttpd.h>
+#include <stdatomic.h>
+
+/* Borrowed until kend_http_destroy. */
+struct kend_http_parts {
+    const struct kend_conf *conf;
+    struct kend_store *store;
+    struct kend_artifacts *artifacts;
+    struct kend_fetcher *fetcher;
+    struct kend_engine *engine;
+    struct kend_waits *waits;
+};
+
+/* Seen by the files of http/ alone. */
+struct kend_http {
+    struct kend_http_parts parts;
+    struct MHD_Daemon *daemon;
+    int socket;
+    struct kend_hosts hosts;
+    char *base_url; /* what absolute URLs begin with, without a final '/' */
+    atomic_bool draining;
+    atomic_size_t body_bytes; /* bodies in memory */
+    struct kend_http_metrics metrics;
+};
+
+/* Binds http.listen; connections are accepted by the kernel from here on and answered after kend_http_start. KEN_EINVAL for an option,
+ * KEN_EIO for an address that cannot be had. */
+int kend_http_create(struct kend_http **http, const struct kend_conf *conf, struct ken_error *error);
+/* Starts to answer, and logs that kend is ready. */
+int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts, struct ken_error *error);
+/* From now on no new jobs and not ready; everything else is still answered. */
+void kend_http_drain(struct kend_http *http);
+/* Ends waiting requests and their threads. */
+void kend_http_destroy(struct kend_http **http);
+
+#endif

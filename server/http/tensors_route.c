@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/cursor.h"
+#include "http/job_answer.h"
+#include "http/rows.h"
+#include "log.h"
+#include "options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A page ends after so many rows looked at, so that a filter that matches nothing does not hold an HTTP thread for long. */
+enum { ROWS_LOOKED_AT = 5000, FILE_NAME_SIZE = KEN_MAX_VARIANT_NAME + 32 };
+
+struct tensors_page {
+    const char *glob; /* or NULL */
+    uint64_t limit;
+    uint64_t next; /* where the next page begins; 0: there is none */
+    unsigned looked_at;
+    json_t *data;
+};
+
+/* Adds a row if it is wanted. False: out of memory, or the row is no JSON object with a name. */
+static bool page_add(struct tensors_page *page, const char *line, size_t length)
+{
+    json_t *row = json_loadb(line, length, 0, NULL);
+    const char *name = json_string_value(json_object_get(row, "name"));
+    bool good = name != NULL;
+    page->looked_at++;
+    if (good && (!page->glob || ken_glob_match(page->glob, name))) good = json_array_append(page->data, row) == 0;
+    json_decref(row);
+    return good;
+}
+
+static int page_read(struct tensors_page *page, struct kend_rows *rows, struct ken_error *error)
+{
+    while (json_array_size(page->data) < page->limit && page->looked_at < ROWS_LOOKED_AT && !kend_rows_ended(rows)) {
+        const char *line;
+        size_t length;
+        int rc = kend_rows_next(rows, &line, &length, error);
+        if (rc) return rc;
+        if (!page_add(page, line, length)) return ken_fail(error, KEN_EINTERNAL, "a row is not what was written");
+    }
+    page->next = kend_rows_ended(rows) ? 0 : kend_rows_offset(rows);
+    return KEN_OK;
+}
+
+static enum MHD_Result answer_page(struct kend_request *request, struct tensors_page *page, const char *file, uint64_t offset)
+{
+    struct ken_error error = {0};
+    struct kend_rows *rows;
+    char next[KEND_CURSOR_SIZE];
+    int rc = kend_rows_open(&rows, request->http->parts.artifacts, request->match.id, file, offset, &error);
+    if (rc == KEN_OK) {
+        rc = page_read(page, rows, &error);
+        kend_rows_close(&rows);
+    }
+    if (rc == KEN_EINVALID)
+        return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
+    if (rc) {
+        kend_log(KEND_LOG_ERROR, "rows cannot be read", KEND_S("job", request->match.id), KEND_S("error", error.message));
+        return kend_answer_problem(request, PROTO_INTERNAL, "the rows cannot be read");
+    }
+    kend_cursor_format(next, page->next);
+    return kend_answer_json(request, 200, proto_list_to_json(json_incref(page->data), page->next ? next : NULL));
+}
+
+/* The file with the rows of the variant that the query names, below the job's artifacts. False with a reason in detail. */
+static bool find_file(char file[FILE_NAME_SIZE], const struct kend_job *job, const char *variant, char *detail, size_t size)
+{
+    json_t *spec = json_loads(job->spec, 0, NULL), *item;
+    const json_t *variants = json_object_get(spec, "variants");
+    const char *known = json_array_size(variants) ? NULL : "tensors";
+    size_t i;
+    if (variant) known = NULL;
+    json_array_foreach(variants, i, item)
+    {
+        const char *name = json_string_value(json_object_get(item, "name"));
+        if (name && variant && strcmp(name, variant) == 0) known = name;
+    }
+    if (known)
+        snprintf(file, FILE_NAME_SIZE, ".kend/%s.jsonl", known);
+    else if (variant)
+        snprintf(detail, size, "query parameter \"variant\" is not a variant of this job");
+    else
+        snprintf(detail, size, "query parameter \"variant\" is needed: this job has variants");
+    json_decref(spec);
+    return known != NULL;
+}
+
+static enum MHD_Result answer_rows(struct kend_request *request, const struct kend_job *job, uint64_t limit)
+{
+    const char *glob = kend_query_get(&request->query, "name"), *cursor = kend_query_get(&request->query, "after");
+    char detail[256], file[FILE_NAME_SIZE];
+    uint64_t offset = 0;
+    if (glob && strlen(glob) > KEN_MAX_GLOB)
+        return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"name\" is longer than %d bytes", KEN_MAX_GLOB);
+    if (!find_file(file, job, kend_query_get(&request->query, "variant"), detail, sizeof detail))
+        return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
+    if (cursor && !kend_cursor_parse(cursor, &offset))
+        return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
+    struct tensors_page page = {.glob = glob, .limit = limit, .data = json_array()};
+    if (!page.data) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
+    enum MHD_Result result = answer_page(request, &page, file, offset);
+    json_decref(page.data);
+    return result;
+}
+
+enum MHD_Result kend_route_tensors(struct kend_request *request)
+{
+    struct kend_job *job;
+    enum MHD_Result result;
+    uint64_t limit;
+    if (!kend_list_limit(request, &limit, &result)) return result;
+    if (!kend_find_job(request, &job, &result)) return result;
+    if (job->status == PROTO_SUCCEEDED)
+        result = answer_rows(request, job, limit);
+    else if (proto_status_is_terminal(job->status))
+        result = kend_answer_json(request, 200, proto_list_to_json(json_array(), NULL));
+    else
+        result = kend_answer_problem(request, PROTO_JOB_ACTIVE, "the rows are there when the job has succeeded");
+    kend_job_free(&job);
+    return result;
+}
