@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon.h"
+
+#include "artifacts/artifacts.h"
+#include "budget.h"
+#include "fetch/fetch.h"
+#include "data_folder.h"
+#include "http/server.h"
+#include "jobs/engine.h"
+#include "jobs/store.h"
+#include "log.h"
+#include "prune/pool.h"
+#include "shutdown.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+struct daemon {
+    const struct kend_conf *conf;
+    struct kend_data_folder folder;
+    struct kend_http *http;
+    struct kend_store *store;
+    struct kend_artifacts *artifacts;
+    struct kend_fetcher *fetcher;
+    struct kend_pool *pool;
+    struct ken_budget *budget;
+    struct kend_waits *waits;
+    struct kend_engine *engine;
+};
+
+int kend_daemon_check(const struct kend_conf *conf, struct ken_error *error)
+{
+    struct kend_address address;
+    int rc = kend_address_parse(&address, conf->http_listen, error);
+    if (rc) return rc;
+    if (!kend_address_is_loopback(&address) && !conf->auth_allow_anonymous)
+        return ken_fail(
+            error, KEN_EINVALID,
+            "http.listen = %s can be reached from other machines, and without tokens anybody there could submit jobs: listen on "
+            "127.0.0.1, or set auth.allow_anonymous = true where the network is trusted",
+            conf->http_listen);
+    return KEN_OK;
+}
+
+/* Every connection, cached file and artifact takes a descriptor: as many as the system lets us have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= limit.rlim_max) return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) kend_log(KEND_LOG_WARN, "the limit of open files cannot be raised");
+}
+
+static int open_store(struct daemon *daemon, struct ken_error *error)
+{
+    char message[256];
+    if (kend_store_open(&daemon->store, daemon->conf->store_url, message) != KEND_STORE_OK)
+        return ken_fail(error, KEN_EIO, "store.url: %s", message);
+    daemon->store->keep_ms = (int64_t)daemon->conf->jobs_keep_days * 86400000;
+    return KEN_OK;
+}
+
+static int create_fetcher(struct daemon *daemon, struct ken_error *error)
+{
+    const struct kend_conf *conf = daemon->conf;
+    const struct kend_fetch_options options = {
+        .cache_dir = conf->cache_dir,
+        .cache_max_bytes = conf->cache_max_bytes,
+        .reserve_bytes = conf->disk_reserve_bytes,
+        .allow_schemes = conf->fetch_allow_schemes,
+        .allow_networks = conf->fetch_allow_networks,
+        .file_roots = conf->fetch_file_roots,
+        .max_bytes = conf->fetch_max_bytes,
+        .connections = (unsigned)conf->fetch_connections,
+        .ca_file = conf->fetch_ca_file,
+        .proxy = conf->fetch_proxy,
+        .connect_timeout_seconds = (unsigned)conf->fetch_connect_seconds,
+        .stall_timeout_seconds = (unsigned)conf->fetch_stall_seconds,
+        .retries = (unsigned)conf->fetch_retries,
+    };
+    return kend_fetcher_create(&daemon->fetcher, &options, error);
+}
+
+static int create_budget(struct daemon *daemon, struct ken_error *error)
+{
+    daemon->budget = ken_budget_create(daemon->conf->prune_memory);
+    return daemon->budget ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory");
+}
+
+static int create_engine(struct daemon *daemon, struct ken_error *error)
+{
+    const struct kend_parts parts = {
+        .conf = daemon->conf,
+        .store = daemon->store,
+        .artifacts = daemon->artifacts,
+        .fetcher = daemon->fetcher,
+        .pool = daemon->pool,
+        .budget = daemon->budget,
+        .holder = daemon->folder.instance,
+        .changed = kend_waits_changed,
+        .opaque = daemon->waits,
+    };
+    return kend_engine_create(&daemon->engine, &parts, error);
+}
+
+static int start_http(struct daemon *daemon, struct ken_error *error)
+{
+    const struct kend_http_parts parts = {
+        .conf = daemon->conf,
+        .store = daemon->store,
+        .artifacts = daemon->artifacts,
+        .fetcher = daemon->fetcher,
+        .engine = daemon->engine,
+        .waits = daemon->waits,
+    };
+    return kend_http_start(daemon->http, &parts, error);
+}
+
+/* Builds everything, runs until a signal, takes everything down: a ladder, so that a failure on any rung undoes the rungs below. */
+static int daemon_live(struct daemon *daemon, struct ken_error *error)
+{
+    const struct kend_conf *conf = daemon->conf;
+    struct kend_shutdown *shutdown;
+    int rc = kend_shutdown_create(&shutdown, error);
+    if (rc) return rc;
+    rc = kend_data_folder_open(&daemon->folder, conf->data, error);
+    if (rc) goto no_folder;
+    rc = kend_http_create(&daemon->http, conf, error);
+    if (rc) goto no_http;
+    rc = open_store(daemon, error);
+    if (rc) goto no_store;
+    rc = kend_artifacts_open(&daemon->artifacts, conf->artifacts_url, error);
+    if (rc) goto no_artifacts;
+    kend_pool_set_threads((unsigned)conf->prune_threads);
+    rc = create_fetcher(daemon, error);
+    if (rc) goto no_fetcher;
+    rc = kend_pool_create(&daemon->pool, (unsigned)conf->prune_threads, error);
+    if (rc) goto no_pool;
+    rc = create_budget(daemon, error);
+    if (rc) goto no_budget;
+    rc = kend_waits_create(&daemon->waits, (uint32_t)conf->http_max_connections, error);
+    if (rc) goto no_waits;
+    rc = create_engine(daemon, error);
+    if (rc) goto no_engine;
+    rc = start_http(daemon, error);
+    if (rc) goto no_start;
+
+    kend_shutdown_wait(shutdown, daemon->engine, daemon->http, (unsigned)conf->jobs_drain_seconds);
+    kend_http_destroy(&daemon->http);
+
+no_start:
+    kend_engine_destroy(&daemon->engine);
+no_engine:
+    kend_waits_destroy(&daemon->waits);
+no_waits:
+    ken_budget_destroy(&daemon->budget);
+no_budget:
+    kend_pool_destroy(&daemon->pool);
+no_pool:
+    kend_fetcher_destroy(&daemon->fetcher);
+no_fetcher:
+    kend_artifacts_close(&daemon->artifacts);
+no_artifacts:
+    kend_store_close(&daemon->store);
+no_store:
+    kend_http_destroy(&daemon->http);
+no_http:
+    kend_data_folder_close(&daemon->folder);
+no_folder:
+    kend_shutdown_destroy(&shutdown);
+    return rc;
+}
+
+int kend_daemon_run(const struct kend_conf *conf)
+{
+    struct daemon daemon = {.conf = conf};
+    struct ken_error error = {0};
+    kend_log_setup(kend_log_level_of(conf->log_level), kend_log_format_of(conf->log_format));
+    kend_log(KEND_LOG_INFO, "kend starts", KEND_S("version", PACKAGE_VERSION), KEND_S("data", conf->data));
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptors();
+    if (daemon_live(&daemon, &error) == KEN_OK) {
+        kend_log(KEND_LOG_INFO, "kend ends");
+        return EXIT_SUCCESS;
+    }
+    kend_log(KEND_LOG_ERROR, "kend cannot run", KEND_S("error", error.message));
+    return EXIT_FAILURE;
+}
