@@ -229,13 +229,13 @@ static bool is_busy(long status)
 int kenctl_http_call(struct kenctl_http *http, const struct kenctl_request *request, struct kenctl_response *response,
                      struct ken_error *error)
 {
-    bool repeatable = strcmp(request->method, "GET") == 0 || request->idempotency_key;
+    bool reads = strcmp(request->method, "GET") == 0, repeatable = reads || request->idempotency_key;
     char *body = request->body ? json_dumps(request->body, JSON_COMPACT) : NULL;
     if (request->body && !body) return ken_fail(error, KEN_ENOMEM, "out of memory");
     int code;
     for (unsigned attempt = 0;; attempt++) {
         code = call_once(http, request, body, response, error);
-        bool again = code == KEN_EFETCH || (code == KEN_OK && is_busy(response->status));
+        bool again = code == KEN_EFETCH || (code == KEN_OK && reads && is_busy(response->status));
         if (!again || !repeatable || !kenctl_back_off(http, attempt)) break;
     }
     free(body);
