@@ -2,7 +2,7 @@
 #include "safetensors.h"
 #include "index.h"
 #include "json_reader.h"
-#include "json_writer.h"
+#include "metadata.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -49,91 +49,19 @@ static int check_memory(const struct reading *reading)
                     reading->label, limit);
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Sorts names [count] and returns one that is there twice, or NULL. */
-static const char *find_twice(const char **names, size_t count)
-{
-    if (count) qsort(names, count, sizeof *names, compare_names);
-    for (size_t i = 1; i < count; i++)
-        if (strcmp(names[i - 1], names[i]) == 0) return names[i];
-    return NULL;
-}
-
 /* ---- __metadata__ */
-
-/* Keys of a metadata object, to find those that appear twice. */
-struct key_list {
-    struct ken_arena arena;
-    const char **keys;
-    size_t count, capacity;
-};
-
-static int add_key(struct reading *reading, struct key_list *list)
-{
-    const struct ken_json_reader *json = &reading->json;
-    if (list->count == reading->store->limits.max_tensors)
-        return ken_fail(reading->error, KEN_ETOO_LARGE, "%s: more than %" PRIu64 " entries in __metadata__", reading->label,
-                        reading->store->limits.max_tensors);
-    if (memchr(json->text, '\0', json->length)) return ken_json_fail(json, reading->error, "a key of __metadata__ has a NUL character");
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 16;
-        const char **keys = realloc(list->keys, capacity * sizeof *keys);
-        if (!keys) return no_memory(reading);
-        list->keys = keys;
-        list->capacity = capacity;
-    }
-    const char *key = ken_arena_copy(&list->arena, json->text, json->length);
-    if (!key) return no_memory(reading);
-    list->keys[list->count++] = key;
-    return KEN_OK;
-}
-
-static int copy_entries(struct reading *reading, struct ken_json_writer *writer, struct key_list *list)
-{
-    struct ken_json_reader *json = &reading->json;
-    int code;
-    while (!(code = ken_json_next(json, reading->error)) && json->token == KEN_JSON_KEY) {
-        if ((code = add_key(reading, list))) return code;
-        ken_json_key_bytes(writer, json->text, json->length);
-        if ((code = ken_json_expect(json, KEN_JSON_STRING, "a string in __metadata__", reading->error))) return code;
-        ken_json_string_bytes(writer, json->text, json->length);
-    }
-    const char *twice = code ? NULL : find_twice(list->keys, list->count);
-    char shown[SHOWN];
-    if (!twice) return code;
-    return ken_fail(reading->error, KEN_EBAD_CHECKPOINT, "%s: key \"%s\" appears twice in __metadata__", reading->label,
-                    ken_printable(shown, sizeof shown, twice, strlen(twice)));
-}
 
 static int read_metadata(struct reading *reading)
 {
     struct ken_checkpoint_file *file = reading->file;
-    if (file->metadata_json) return ken_json_fail(&reading->json, reading->error, "__metadata__ appears twice");
-    struct key_list list = {0};
-    struct ken_json_writer writer;
     char *text = NULL;
-    ken_json_writer_init(&writer);
+    if (file->metadata_json) return ken_json_fail(&reading->json, reading->error, "__metadata__ appears twice");
     int code = ken_json_expect(&reading->json, KEN_JSON_OBJECT, "__metadata__ to be an object", reading->error);
-    if (code) goto free_all;
-    ken_json_begin_object(&writer);
-    if ((code = copy_entries(reading, &writer, &list))) goto free_all;
-    ken_json_end_object(&writer);
-    if (ken_json_writer_take(&writer, &text, &file->metadata_length)) {
-        code = no_memory(reading);
-        goto free_all;
-    }
+    if (!code) code = ken_metadata_read(&reading->json, reading->store->limits.max_tensors, &text, &file->metadata_length, reading->error);
+    if (code) return code;
     file->metadata_json = text;
     reading->store->metadata_bytes += file->metadata_length;
-    code = check_memory(reading);
-free_all:
-    ken_json_writer_free(&writer);
-    ken_arena_free(&list.arena);
-    free(list.keys);
-    return code;
+    return check_memory(reading);
 }
 
 /* ---- one tensor */
@@ -290,7 +218,7 @@ static int check_names(struct reading *reading)
     const char **names = malloc((count + 1) * sizeof *names);
     if (!names) return no_memory(reading);
     for (size_t i = 0; i < count; i++) names[i] = reading->store->tensors[reading->file->first + i].name;
-    const char *twice = find_twice(names, count);
+    const char *twice = ken_find_twice(names, count);
     free(names);
     return twice ? bad_tensor(reading, twice, "the name appears twice") : KEN_OK;
 }

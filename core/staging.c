@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "staging.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NAMES_TO_TRY = 100, WALK_DESCRIPTORS = 16 };
+
+struct ken_staging {
+    char *target, *path;
+    bool is_folder;
+};
+
+static int no_memory(struct ken_error *error)
+{
+    return ken_fail(error, KEN_ENOMEM, "out of memory");
+}
+
+static void free_staging(struct ken_staging **staging)
+{
+    free((*staging)->target);
+    free((*staging)->path);
+    free(*staging);
+    *staging = NULL;
+}
+
+/* Makes what the path names, which must not be there. 0, or an errno. */
+static int make(const char *path, bool is_folder)
+{
+    if (is_folder) return mkdir(path, 0777) == 0 ? 0 : errno;
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file < 0) return errno;
+    close(file);
+    return 0;
+}
+
+int ken_staging_open(struct ken_staging **staging, const char *target, bool is_folder, struct ken_error *error)
+{
+    struct stat state;
+    size_t length = strlen(target);
+    while (length > 1 && target[length - 1] == '/') length--;
+    *staging = NULL;
+    if (!length) return ken_fail(error, KEN_EINVALID, "an empty path");
+    struct ken_staging *new = calloc(1, sizeof *new);
+    if (!new || !(new->target = strndup(target, length))) goto out_of_memory;
+    new->is_folder = is_folder;
+    if (stat(new->target, &state) == 0 && S_ISDIR(state.st_mode) != is_folder) {
+        int code = ken_fail(error, KEN_EINVALID, "%s is %s folder, and %s is to be written", new->target, is_folder ? "no" : "a",
+                            is_folder ? "a folder" : "a file");
+        free_staging(&new);
+        return code;
+    }
+    int errnum = EEXIST;
+    for (unsigned i = 0; i < NAMES_TO_TRY && errnum == EEXIST; i++) {
+        free(new->path);
+        if (asprintf(&new->path, "%s.%ld-%u.part", new->target, (long)getpid(), i) < 0) {
+            new->path = NULL;
+            goto out_of_memory;
+        }
+        errnum = make(new->path, is_folder);
+    }
+    if (errnum) {
+        int code = ken_fail_errno(error, errnum, "cannot write %s", new->path);
+        free_staging(&new);
+        return code;
+    }
+    *staging = new;
+    return KEN_OK;
+out_of_memory:
+    if (new) free_staging(&new);
+    return no_memory(error);
+}
+
+const char *ken_staging_path(const struct ken_staging *staging)
+{
+    return staging->path;
+}
+
+/* Syncs a file or folder. 0, or an errno. */
+static int sync_path(const char *path)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC), errnum = 0;
+    if (file < 0) return errno;
+    if (fsync(file) != 0 && errno != EINVAL) errnum = errno;
+    close(file);
+    return errnum;
+}
+
+static int sync_one(const char *path, const struct stat *state, int type, struct FTW *place)
+{
+    (void)state, (void)place;
+    return type == FTW_F || type == FTW_DP ? sync_path(path) : 0;
+}
+
+static int remove_one(const char *path, const struct stat *state, int type, struct FTW *place)
+{
+    (void)state, (void)type, (void)place;
+    remove(path);
+    return 0;
+}
+
+void ken_staging_abandon(struct ken_staging **staging)
+{
+    if (!*staging) return;
+    nftw((*staging)->path, remove_one, WALK_DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
+    free_staging(staging);
+}
+
+static int move_into(const char *from, const char *to);
+
+/* Moves one entry of a folder. 0, or an errno. */
+static int move_entry(const char *from, const char *to, const char *name)
+{
+    char *source = NULL, *target = NULL;
+    struct stat state;
+    int errnum = ENOMEM;
+    if (asprintf(&source, "%s/%s", from, name) < 0) goto out;
+    if (asprintf(&target, "%s/%s", to, name) < 0) goto free_source;
+    bool both = stat(source, &state) == 0 && S_ISDIR(state.st_mode) && stat(target, &state) == 0 && S_ISDIR(state.st_mode);
+    errnum = both ? move_into(source, target) : rename(source, target) == 0 ? 0 : errno;
+    free(target);
+free_source:
+    free(source);
+out:
+    return errnum;
+}
+
+/* Moves all entries of a folder into another one, and removes it. 0, or an errno. */
+static int move_into(const char *from, const char *to)
+{
+    struct dirent **names = NULL;
+    int count = scandir(from, &names, NULL, alphasort), errnum = count < 0 ? errno : 0;
+    for (int i = 0; i < count; i++) {
+        bool dots = strcmp(names[i]->d_name, ".") == 0 || strcmp(names[i]->d_name, "..") == 0;
+        if (!errnum && !dots) errnum = move_entry(from, to, names[i]->d_name);
+        free(names[i]);
+    }
+    free(names);
+    return errnum || rmdir(from) == 0 ? errnum : errno;
+}
+
+/* Syncs the folder that target lies in, so that the new name lasts. */
+static int sync_parent(const char *target)
+{
+    const char *slash = strrchr(target, '/');
+    char *parent = slash ? strndup(target, slash == target ? 1 : (size_t)(slash - target)) : strdup(".");
+    int errnum = parent ? sync_path(parent) : ENOMEM;
+    free(parent);
+    return errnum;
+}
+
+int ken_staging_commit(struct ken_staging **staging, struct ken_error *error)
+{
+    struct ken_staging *this = *staging;
+    int errnum = nftw(this->path, sync_one, WALK_DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
+    if (errnum < 0) errnum = errno;
+    if (!errnum && rename(this->path, this->target) != 0) {
+        errnum = errno;
+        if (this->is_folder && (errnum == ENOTEMPTY || errnum == EEXIST)) errnum = move_into(this->path, this->target);
+    }
+    if (!errnum) errnum = sync_parent(this->target);
+    if (errnum) {
+        int code = ken_fail_errno(error, errnum, "cannot write %s", this->target);
+        ken_staging_abandon(staging);
+        return code;
+    }
+    free_staging(staging);
+    return KEN_OK;
+}
