@@ -8,11 +8,12 @@
 
 #include <stdint.h>
 
+/* Bytes of scratch for rows of n values; a multiple of 8. */
+size_t ken_levels_scratch(size_t n);
 /*
- * order [k] receives the grid points by level, highest first, and within a level ascending. entries [k] and temporary
- * [ken_sort_temporary(k)] are overwritten; order may be the buffer of neither.
+ * entries [k] receive the grid points (in their low 32 bits) by level, highest first, and within a level ascending. temporary
+ * [ken_sort_temporary(k)] and scratch [ken_levels_scratch(n)] bytes, aligned to 8, are overwritten. O(n + k) whatever the values are.
  */
-void ken_levels_order(const struct ken_density *density, const struct ken_grid *grid, uint32_t *order, uint64_t *entries,
-                      uint64_t *temporary);
+void ken_levels_sort(const struct ken_density *density, const struct ken_grid *grid, uint64_t *entries, uint64_t *temporary, void *scratch);
 
 #endif

@@ -9,12 +9,18 @@
 #include "sort.h"
 
 /*
- * Scratch, for rows of any length: entries [n] hold the levels first, then the sorted values; order [n]; the set of free values; the
- * temporary buffer of sorting. 12.3 bytes a value and at most 512 KiB more.
+ * Scratch: entries [n] hold the sorted levels, then the sorted values; the temporary buffer of sorting; and what is needed for finding
+ * levels, then, in the same place, the order of the grid points and the set of free values. For large n 12.3 bytes a value and 512 KiB.
  */
+static size_t order_bytes(size_t n)
+{
+    return (n + 1) / 2 * sizeof(uint64_t);
+}
+
 static size_t scratch_bytes(size_t n)
 {
-    return (n + ken_sort_temporary(n)) * sizeof(uint64_t) + ken_untaken_scratch(n) + n * sizeof(uint32_t);
+    size_t levels = ken_levels_scratch(n), taking = order_bytes(n) + ken_untaken_scratch(n);
+    return (n + ken_sort_temporary(n)) * sizeof(uint64_t) + (levels > taking ? levels : taking);
 }
 
 /* Position of the first entry of sorted entries [n] whose value is >= g. */
@@ -64,15 +70,16 @@ static void select_ken(const struct ken_row *row, size_t k, uint64_t seed, uint6
         ken_mask_set(mask, first_column_of(row->x, moments.min));
         return;
     }
-    uint64_t *entries = scratch, *temporary = entries + n, *untaken_scratch = temporary + ken_sort_temporary(n);
-    uint32_t *order = (uint32_t *)(untaken_scratch + ken_untaken_scratch(n) / sizeof *untaken_scratch);
+    uint64_t *entries = scratch, *temporary = entries + n, *rest = temporary + ken_sort_temporary(n);
+    uint32_t *order = (uint32_t *)rest;
     struct ken_density density;
     struct ken_grid grid = ken_grid_make((double)moments.min, (double)moments.max, k);
     ken_density_init(&density, row->x, n, &moments);
-    ken_levels_order(&density, &grid, order, entries, temporary);
+    ken_levels_sort(&density, &grid, entries, temporary, rest);
+    for (size_t j = 0; j < k; j++) order[j] = (uint32_t)entries[j];
     for (size_t i = 0; i < n; i++) entries[i] = ken_entry(ken_float_key(row->x[i]), (uint32_t)i);
     ken_sort(entries, n, temporary);
-    take_in_order(row, &grid, order, entries, untaken_scratch, mask);
+    take_in_order(row, &grid, order, entries, (unsigned char *)order + order_bytes(n), mask);
 }
 
 const struct ken_selector ken_selector_ken = {scratch_bytes, select_ken};

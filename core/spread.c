@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "spread.h"
+#include "error.h"
+#include "exponential.h"
+#include "pair.h"
+
+#include <math.h>
+#include <string.h>
+
+/*
+ * Distance of nodes: 0.4 h, whose trapezoidal sum has a relative error of 2 exp(-pi^2 / (2 * 0.4^2)) = 8e-14. Reach: the 36 nearest nodes,
+ * so that all beyond 18 * 0.4 h = 7.2 h are left out: 3 exp(-7.2^2) = 9e-23 of a value.
+ */
+#define SPACING 0.4
+enum { REACH = 36, LEFT = REACH / 2 - 1, PAIRS = REACH / 2, CHUNK = 1 << 16 };
+#define ROOT_OF_TWO_OVER_PI 0x1.9884533d43651p-1
+
+/* exp(-(SPACING j)^2) for j = -17 to 18, and what of it depends on the place between two nodes is a geometric sequence in j. */
+static const double profile[REACH] = {
+    0x1.38f2cee171661p-67, 0x1.e01b4dc58b38bp-60, 0x1.0b6c3afdde051p-52, 0x1.b0a877956b90bp-46, 0x1.fc4bde5e39859p-40,
+    0x1.b1a02a0225246p-34, 0x1.0c9ec5ad0c54bp-28, 0x1.e355bbaee85bcp-24, 0x1.3bc1de4d10024p-19, 0x1.2b94c2b893410p-15,
+    0x1.9ccaba7b21826p-12, 0x1.9d05c285d1a71p-9,  0x1.2c155b8213cf2p-6,  0x1.3ca3e54079d19p-4,  0x1.e53a61786f311p-3,
+    0x1.0df945c9630cep-1,  0x1.b44c30d232e50p-1,  0x1.0000000000000p+0,  0x1.b44c30d232e50p-1,  0x1.0df945c9630cep-1,
+    0x1.e53a61786f311p-3,  0x1.3ca3e54079d19p-4,  0x1.2c155b8213cf2p-6,  0x1.9d05c285d1a71p-9,  0x1.9ccaba7b21826p-12,
+    0x1.2b94c2b893410p-15, 0x1.3bc1de4d10024p-19, 0x1.e355bbaee85bcp-24, 0x1.0c9ec5ad0c54bp-28, 0x1.b1a02a0225246p-34,
+    0x1.fc4bde5e39859p-40, 0x1.b0a877956b90bp-46, 0x1.0b6c3afdde051p-52, 0x1.e01b4dc58b38bp-60, 0x1.38f2cee171661p-67,
+    0x1.2840eeb0c308ep-75,
+};
+
+struct place {
+    double *first;          /* the first of REACH nodes */
+    ken_pair factor, ratio; /* for nodes 0 and 1, and from each pair to the next */
+};
+
+static inline struct place place_of(const struct ken_spread *spread, double x)
+{
+    double position = (x - spread->origin) * spread->per_node;
+    size_t left = (size_t)position;
+    double between = position - (double)left;
+    /* exp(-S^2 (between - j)^2) = exp(-S^2 between^2) exp(2 S^2 between)^j exp(-S^2 j^2) */
+    double start = ken_exp(-(SPACING * SPACING) * between * (between + 2 * LEFT)), ratio = ken_exp(2 * SPACING * SPACING * between);
+    return (struct place){spread->node + left, {start, start * ratio}, ken_pair_of(ratio * ratio)};
+}
+
+static void spread_values(const struct ken_spread *spread, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct place at = place_of(spread, (double)x[i]);
+        for (size_t pair = 0; pair < PAIRS; pair++) {
+            double *node = at.first + 2 * pair;
+            ken_pair_store(node, ken_pair_load(node) + at.factor * ken_pair_load(profile + 2 * pair));
+            at.factor *= at.ratio;
+        }
+    }
+}
+
+double ken_spread_at(const struct ken_spread *spread, double g)
+{
+    struct place at = place_of(spread, g);
+    ken_pair sum = ken_pair_of(0);
+    for (size_t pair = 0; pair < PAIRS; pair++) {
+        sum += ken_pair_load(at.first + 2 * pair) * (at.factor * ken_pair_load(profile + 2 * pair));
+        at.factor *= at.ratio;
+    }
+    return (sum[0] + sum[1]) * spread->factor;
+}
+
+/* The range is at most s sqrt(2n), hence at most 1.34 n^0.7 bandwidths: reached by two opposite outliers. */
+static size_t most_nodes(size_t n)
+{
+    return (size_t)(sqrt(2 * (double)n) / (1.06 * ken_inverse_fifth_root(n) * SPACING) * 1.000001) + REACH + 2;
+}
+
+size_t ken_spread_scratch(size_t n)
+{
+    return most_nodes(n) * 2 * sizeof(double);
+}
+
+/* Adds at most 65536 values to a node before adding up such sums, so that the rounding of long sums stays below 2^-36. */
+static void spread_in_chunks(struct ken_spread *spread, const struct ken_density *density, double *chunk)
+{
+    double *total = spread->node;
+    for (size_t first = 0; first < density->n; first += CHUNK) {
+        memset(chunk, 0, spread->nodes * sizeof *chunk);
+        spread->node = chunk;
+        spread_values(spread, density->x + first, density->n - first < CHUNK ? density->n - first : CHUNK);
+        for (size_t i = 0; i < spread->nodes; i++) total[i] += chunk[i];
+    }
+    spread->node = total;
+}
+
+void ken_spread_init(struct ken_spread *spread, const struct ken_density *density, void *scratch)
+{
+    double *node = scratch, per_node = 1 / (SPACING * density->h), last = (density->max - density->min) * per_node;
+    size_t n = density->n;
+    *spread = (struct ken_spread){.origin = density->min, .per_node = per_node, .node = node, .nodes = (size_t)last + REACH + 1};
+    KEN_ASSERT(spread->nodes <= most_nodes(n));
+    spread->factor = SPACING * ROOT_OF_TWO_OVER_PI * density->weight;
+    spread->bound = 2e-11 + 0x1p-49 * last;
+    memset(node, 0, spread->nodes * sizeof *node);
+    if (n <= CHUNK)
+        spread_values(spread, density->x, n);
+    else
+        spread_in_chunks(spread, density, node + most_nodes(n));
+}
