@@ -4,7 +4,6 @@
 
 #include <check.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,30 +74,7 @@ struct made_file make_safetensors(const char *metadata_json, const struct make_t
 
 /* ---- disk */
 
-char *make_folder(void)
-{
-    const char *parent = getenv("TMPDIR");
-    char *folder = NULL;
-    ck_assert_int_gt(asprintf(&folder, "%s/kend-test-XXXXXX", parent && *parent ? parent : "/tmp"), 0);
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    return folder;
-}
-
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
-{
-    (void)status;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
-void remove_folder(char *folder)
-{
-    ck_assert_int_eq(nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
-    free(folder);
-}
-
-char *path_in(const char *folder, const char *name)
+static char *path_in(const char *folder, const char *name)
 {
     char *path = NULL;
     ck_assert_int_gt(asprintf(&path, "%s/%s", folder, name), 0);

@@ -27,11 +27,7 @@ struct made_file make_raw(const char *header, size_t header_length, const void *
 /* A well-formed file of these tensors one behind the other, its header padded to 8. metadata_json: an object, or NULL. */
 struct made_file make_safetensors(const char *metadata_json, const struct make_tensor *tensors, size_t count);
 
-/* A fresh folder in TMPDIR; to be given back with remove_folder, which removes what is in it too. */
-char *make_folder(void);
-void remove_folder(char *folder);
-/* folder/name, to be freed. */
-char *path_in(const char *folder, const char *name);
+/* On disk; the folder is mostly that of folder.h. */
 void write_file(const char *folder, const char *name, const void *bytes, size_t length);
 /* make_safetensors to folder/name. */
 void write_safetensors(const char *folder, const char *name, const char *metadata_json, const struct make_tensor *tensors, size_t count);
