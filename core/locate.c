@@ -90,9 +90,11 @@ int ken_locate(struct ken_opener *opener, struct ken_source **source, enum ken_c
     if (opener->is_folder) return locate_in_folder(opener, source, content, label, error);
     int code = opener->open(opener, NULL, source, error);
     if (code) return code;
+    *content = KEN_CONTENT_UNKNOWN;
     const char *name = opener->label ? opener->label : KEN_MODEL_FILE_NAME;
     ken_printable(label, KEN_LABEL_SIZE, name, strlen(name));
     code = ken_content_detect(*source, label, content, error);
+    if (!opener->label && *content == KEN_CONTENT_JSON) snprintf(label, KEN_LABEL_SIZE, "%s", KEN_MODEL_INDEX_NAME);
     if (code) ken_source_close(source);
     return code;
 }
