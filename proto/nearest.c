@@ -3,8 +3,9 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
-enum { WORD_MAX = 63 };
+enum { WORD_MAX = 63, PREFIX_LEAST = 3 };
 
 static unsigned least(unsigned a, unsigned b)
 {
@@ -48,5 +49,7 @@ const char *proto_nearest(const char *word, const char *const *words, size_t cou
         nearest = words[i];
         limit = edits;
     }
+    for (size_t i = 0; !nearest && length >= PREFIX_LEAST && i < count; i++)
+        if (strncasecmp(words[i], word, length) == 0) nearest = words[i];
     return nearest;
 }

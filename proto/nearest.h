@@ -7,7 +7,8 @@
 
 /*
  * Of words [count], the one that the fewest edits (insert, drop, replace, swap two neighbours; case is ignored) make of `word`; NULL if
- * that takes more than a third of its length, and at least two edits. The first of equals. The result is one of words.
+ * that takes more than a third of its length, and at least two edits. The first of equals. Where
+ * there is none, the first that begins with the word. The result is one of words.
  */
 const char *proto_nearest(const char *word, const char *const *words, size_t count);
 

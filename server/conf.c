@@ -265,7 +265,10 @@ static int load_defaults(struct kend_conf *conf, struct ken_error *error)
 /* Whoever may connect may have kend fetch URLs and fill its disk. */
 static int check_access(const struct kend_conf *conf, struct ken_error *error)
 {
-    bool loopback = strncmp(conf->http_listen, "127.", 4) == 0 || strncmp(conf->http_listen, "[::1]:", 6) == 0;
+    static const char *const loopbacks[] = {"127.", "[::1]:", "localhost:"};
+    bool loopback = false;
+    for (size_t i = 0; i < sizeof loopbacks / sizeof *loopbacks; i++)
+        if (strncmp(conf->http_listen, loopbacks[i], strlen(loopbacks[i])) == 0) loopback = true;
     if (loopback || conf->auth_allow_anonymous) return 0;
     return ken_fail(error, KEN_EINVALID,
                     "http.listen = \"%s\": tokens are not supported yet, and without them kend listens on loopback only; "

@@ -14,9 +14,9 @@
  * case where case does not count, without empty items, joined by ",".
  */
 #define KEND_KIND_MAP(X)                                                                               \
-    X(ADDRESS, char *, "ADDRESS:PORT with an IPv4 address or an IPv6 address in brackets")             \
+    X(ADDRESS, char *, "ADDRESS:PORT with an IPv4 address, an IPv6 address in brackets or localhost")  \
     X(ORIGIN, char *, "empty, or an http: or https: URL without a query string")                       \
-    X(HOSTS, char *, "host names, comma-separated, without ports")                                     \
+    X(HOSTS, char *, "host names, with or without a port, comma-separated")                            \
     X(SCHEMES, char *, "one or more of https, http, file, comma-separated")                            \
     X(NETWORKS, char *, "networks as ADDRESS/LENGTH, comma-separated, without bits behind the length") \
     X(FOLDERS, char *, "absolute paths, comma-separated")                                              \

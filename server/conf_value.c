@@ -105,6 +105,7 @@ static bool is_address(const char *text)
     if (length >= sizeof host) return false;
     memcpy(host, text + v6, length);
     host[length] = '\0';
+    if (strcmp(host, "localhost") == 0) return !v6;
     return inet_pton(v6 ? AF_INET6 : AF_INET, host, binary) == 1;
 }
 
@@ -128,13 +129,13 @@ static bool has_path(const char *text, const char *scheme)
     return strncmp(text, scheme, length) == 0 && text[length];
 }
 
-/* A host as a URL has it, without a port. */
+/* A host as a URL has it, with or without a port. */
 static bool is_host(const char *text)
 {
     struct proto_url url;
     char whole[300];
     int length = snprintf(whole, sizeof whole, "http://%s", text);
-    return (size_t)length < sizeof whole && !proto_url_parse(&url, whole) && !url.port && !url.path_length && !url.query;
+    return (size_t)length < sizeof whole && !proto_url_parse(&url, whole) && !url.path_length && !url.query;
 }
 
 static bool is_scheme(const char *text)
