@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job.h"
+#include "local.h"
+#include "print.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char *const form_names[] = {
+#define X(symbol, name) name,
+    KEN_FORM_MAP(X)
+#undef X
+};
+
+static json_t *shape_json(const uint64_t *shape, uint32_t rank)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < rank; i++) json_array_append_new(array, json_integer((json_int_t)shape[i]));
+    return array;
+}
+
+static void add_shape(struct kenctl_table *table, const uint64_t *shape, uint32_t rank)
+{
+    char *text = kenctl_shape_text(shape, rank);
+    kenctl_table_add(table, text);
+    free(text);
+}
+
+static int print_table(struct kenctl_table *table)
+{
+    bool printed = kenctl_table_print(table, stdout);
+    if (table) kenctl_table_free(&table);
+    return printed ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "cannot print the table");
+}
+
+static int print_and_free(json_t *json)
+{
+    int status = json ? kenctl_print_json(json) : kenctl_fail(KENCTL_FAILURE, "out of memory");
+    json_decref(json);
+    return status;
+}
+
+/* ---- checkpoint */
+
+struct totals {
+    uint64_t parameters, bytes, file_bytes;
+};
+
+static struct totals checkpoint_totals(const struct ken_checkpoint *checkpoint)
+{
+    struct totals totals = {0};
+    for (size_t i = 0; i < checkpoint->tensor_count; i++) {
+        totals.parameters += ken_tensor_elements(&checkpoint->tensors[i]);
+        totals.bytes += checkpoint->tensors[i].length;
+    }
+    for (size_t i = 0; i < checkpoint->file_count; i++) totals.file_bytes += checkpoint->files[i].source->size;
+    return totals;
+}
+
+static json_t *checkpoint_json(const struct ken_checkpoint *checkpoint)
+{
+    struct totals totals = checkpoint_totals(checkpoint);
+    json_t *files = json_array(), *tensors = json_array();
+    for (size_t i = 0; i < checkpoint->file_count; i++) {
+        const struct ken_checkpoint_file *file = &checkpoint->files[i];
+        json_t *metadata = file->metadata_json ? json_loads(file->metadata_json, JSON_ALLOW_NUL, NULL) : json_null();
+        json_array_append_new(files, json_pack("{s:s, s:I, s:I, s:o}", "name", file->name, "size", (json_int_t)file->source->size,
+                                               "tensors", (json_int_t)file->count, "metadata", metadata));
+    }
+    for (size_t i = 0; i < checkpoint->tensor_count; i++) {
+        const struct ken_tensor *tensor = &checkpoint->tensors[i];
+        json_array_append_new(tensors, json_pack("{s:s, s:s, s:o, s:I, s:s}", "name", tensor->name, "dtype", ken_dtype_name(tensor->dtype),
+                                                 "shape", shape_json(tensor->shape, tensor->rank), "bytes", (json_int_t)tensor->length,
+                                                 "file", checkpoint->files[tensor->file].name));
+    }
+    return json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:o, s:o}", "kind", "checkpoint", "has_index", checkpoint->has_index, "totals",
+                     "tensors", (json_int_t)checkpoint->tensor_count, "parameters", (json_int_t)totals.parameters, "tensor_bytes",
+                     (json_int_t)totals.bytes, "file_bytes", (json_int_t)totals.file_bytes, "files", files, "tensors", tensors);
+}
+
+static int print_checkpoint(const struct ken_checkpoint *checkpoint)
+{
+    static const char *const heads[] = {"TENSOR", "DTYPE", "SHAPE", "PARAMETERS", "BYTES", "FILE"};
+    struct totals totals = checkpoint_totals(checkpoint);
+    struct kenctl_table *table = kenctl_table_create("lllrrl", heads);
+    char size[32];
+    printf("checkpoint, %zu file%s%s, %zu tensors, %" PRIu64 " parameters, %s\n", checkpoint->file_count,
+           checkpoint->file_count == 1 ? "" : "s", checkpoint->has_index ? " with an index" : "", checkpoint->tensor_count,
+           totals.parameters, kenctl_human_size(size, sizeof size, totals.file_bytes));
+    for (size_t i = 0; i < checkpoint->file_count; i++)
+        if (checkpoint->files[i].metadata_json) {
+            printf("metadata of ");
+            kenctl_print_text(stdout, checkpoint->files[i].name);
+            printf(": ");
+            kenctl_print_text(stdout, checkpoint->files[i].metadata_json);
+            fputc('\n', stdout);
+        }
+    fputc('\n', stdout);
+    for (size_t i = 0; i < checkpoint->tensor_count; i++) {
+        const struct ken_tensor *tensor = &checkpoint->tensors[i];
+        kenctl_table_add(table, tensor->name);
+        kenctl_table_add(table, ken_dtype_name(tensor->dtype));
+        add_shape(table, tensor->shape, tensor->rank);
+        kenctl_table_add_format(table, "%" PRIu64, ken_tensor_elements(tensor));
+        kenctl_table_add_size(table, stdout, tensor->length);
+        kenctl_table_add(table, checkpoint->files[tensor->file].name);
+    }
+    return print_table(table);
+}
+
+/* ---- delta */
+
+static uint64_t elements_of(const struct ken_delta_tensor *tensor)
+{
+    uint64_t elements = 1;
+    for (uint32_t i = 0; i < tensor->rank; i++) elements *= tensor->shape[i]; /* checked when the delta was opened */
+    return elements;
+}
+
+static void count_delta(const struct ken_delta *delta, uint64_t *parameters, uint64_t *stored)
+{
+    *parameters = *stored = 0;
+    for (size_t i = 0; i < ken_delta_tensor_count(delta); i++) {
+        *parameters += elements_of(ken_delta_tensor(delta, i));
+        *stored += ken_delta_tensor(delta, i)->stored;
+    }
+}
+
+static json_t *delta_json(const struct ken_delta *delta, uint64_t size)
+{
+    uint64_t parameters, stored;
+    json_t *tensors = json_array();
+    count_delta(delta, &parameters, &stored);
+    for (size_t i = 0; i < ken_delta_tensor_count(delta); i++) {
+        const struct ken_delta_tensor *tensor = ken_delta_tensor(delta, i);
+        json_t *base = tensor->has_base ? json_pack("{s:s, s:s}", "name", tensor->base_name, "dtype", ken_dtype_name(tensor->base_dtype))
+                                        : json_null();
+        json_array_append_new(tensors, json_pack("{s:s, s:s, s:o, s:o, s:s, s:I}", "name", tensor->name, "dtype",
+                                                 ken_dtype_name(tensor->dtype), "shape", shape_json(tensor->shape, tensor->rank), "base",
+                                                 base, "form", form_names[tensor->form], "stored", (json_int_t)tensor->stored));
+    }
+    return json_pack("{s:s, s:s, s:s, s:{s:I, s:I, s:I, s:I, s:I}, s:o}", "kind", "delta", "version", KEN_DELTA_VERSION, "encoding",
+                     ken_delta_encoding(delta), "totals", "tensors", (json_int_t)ken_delta_tensor_count(delta), "parameters",
+                     (json_int_t)parameters, "stored", (json_int_t)stored, "model_files", (json_int_t)ken_delta_file_count(delta),
+                     "file_bytes", (json_int_t)size, "tensors", tensors);
+}
+
+static int print_delta(const struct ken_delta *delta, uint64_t size)
+{
+    static const char *const heads[] = {"TENSOR", "DTYPE", "SHAPE", "FORM", "STORED", "SHARE", "BASE"};
+    uint64_t parameters, stored;
+    char text[32];
+    struct kenctl_table *table = kenctl_table_create("llllrrl", heads);
+    count_delta(delta, &parameters, &stored);
+    printf("delta, encoding %s, %s, for a model of %zu file%s, %zu tensors, %" PRIu64 " parameters, of which %" PRIu64 " are stored\n\n",
+           ken_delta_encoding(delta), kenctl_human_size(text, sizeof text, size), ken_delta_file_count(delta),
+           ken_delta_file_count(delta) == 1 ? "" : "s", ken_delta_tensor_count(delta), parameters, stored);
+    for (size_t i = 0; i < ken_delta_tensor_count(delta); i++) {
+        const struct ken_delta_tensor *tensor = ken_delta_tensor(delta, i);
+        uint64_t elements = elements_of(tensor);
+        kenctl_table_add(table, tensor->name);
+        kenctl_table_add(table, ken_dtype_name(tensor->dtype));
+        add_shape(table, tensor->shape, tensor->rank);
+        kenctl_table_add(table, form_names[tensor->form]);
+        kenctl_table_add_format(table, "%" PRIu64, tensor->stored);
+        kenctl_table_add_format(table, "%.1f%%", elements ? 100.0 * (double)tensor->stored / (double)elements : 0.0);
+        if (tensor->has_base && strcmp(tensor->name, tensor->base_name) == 0 && tensor->dtype == tensor->base_dtype)
+            kenctl_table_add(table, "same-name");
+        else if (tensor->has_base)
+            kenctl_table_add_format(table, "%s:%s", ken_dtype_name(tensor->base_dtype), tensor->base_name);
+        else
+            kenctl_table_add(table, NULL);
+    }
+    return print_table(table);
+}
+
+/* ---- report */
+
+static int print_report(const json_t *report)
+{
+    static const char *const heads[] = {"TENSOR", "SHAPE", "ACTION", "K", "KEPT", "RESET", "UNCHANGED", "RELATIVE-L2"};
+    static const char *const keys[] = {"name", "shape", "action", "k", "kept", "reset", "unchanged", "relative_l2"};
+    struct kenctl_table *table = kenctl_table_create("lllrrrrr", heads);
+    size_t i;
+    json_t *tensor;
+    printf("report\n");
+    kenctl_print_fields(report, "  ");
+    fputc('\n', stdout);
+    json_array_foreach(json_object_get(report, "tensors"), i, tensor) for (size_t j = 0; j < sizeof keys / sizeof *keys; j++)
+    {
+        const json_t *value = json_object_get(tensor, keys[j]);
+        char *text = value && !json_is_string(value) && !json_is_null(value)
+                         ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6))
+                         : NULL;
+        kenctl_table_add(table, text ? text : json_string_value(value));
+        free(text);
+    }
+    return print_table(table);
+}
+
+/* ---- what is it? */
+
+/* Reads a file that begins as JSON; NULL if it does not, or is none. */
+static json_t *read_report(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    int first = file ? fgetc(file) : EOF;
+    json_t *json = NULL;
+    if (first == '{' && fseek(file, 0, SEEK_SET) == 0) json = json_loadf(file, JSON_REJECT_DUPLICATES, NULL);
+    if (file) fclose(file);
+    if (json_is_object(json_object_get(json, "totals")) && json_is_array(json_object_get(json, "tensors"))) return json;
+    json_decref(json);
+    return NULL;
+}
+
+static int inspect_delta(const struct kenctl *kenctl, const char *path, uint64_t size)
+{
+    struct ken_error error = {0};
+    struct ken_delta *delta = NULL;
+    if (ken_delta_open_path(&delta, path, &error)) return kenctl_fail_error(&error);
+    int status = kenctl->json ? print_and_free(delta_json(delta, size)) : print_delta(delta, size);
+    ken_delta_close(&delta);
+    return status;
+}
+
+static int inspect_report(const struct kenctl *kenctl, json_t *report)
+{
+    if (!kenctl->json) return print_report(report);
+    json_t *answer = json_pack("{s:s}", "kind", "report");
+    json_object_update(answer, report);
+    return print_and_free(answer);
+}
+
+static int run(struct kenctl *kenctl)
+{
+    const char *path = kenctl->arguments.operands[0];
+    struct ken_error error = {0};
+    struct ken_checkpoint *checkpoint = NULL;
+    struct stat state;
+    int status;
+    if (stat(path, &state) != 0) return kenctl_fail(KENCTL_FAILURE, "cannot read %s: %s", path, strerror(errno));
+    json_t *report = S_ISREG(state.st_mode) ? read_report(path) : NULL;
+    if (report) {
+        status = inspect_report(kenctl, report);
+        json_decref(report);
+        return status;
+    }
+    const struct ken_checkpoint_limits limits = {4 * KEN_DEFAULT_MAX_HEADER_BYTES, 2 * KEN_DEFAULT_MAX_TENSORS}; /* a delta's */
+    if (ken_checkpoint_open_path(&checkpoint, path, &limits, &error)) return kenctl_fail_error(&error);
+    if (ken_delta_is(checkpoint))
+        status = inspect_delta(kenctl, path, checkpoint->files[0].source->size);
+    else
+        status = kenctl->json ? print_and_free(checkpoint_json(checkpoint)) : print_checkpoint(checkpoint);
+    ken_checkpoint_close(&checkpoint);
+    return status;
+}
+
+static const unsigned char options[] = {KENCTL_OPT_FORMAT};
+
+const struct kenctl_command kenctl_command_inspect = {
+    .name = "inspect",
+    .summary = "Tell what is in a checkpoint, a delta or a report",
+    .operands = "FILE",
+    .text = "FILE is a safetensors file, the index of a sharded checkpoint, a folder with one, a delta, or a report. What it is, is told "
+            "from its\n"
+            "content. Headers are checked in full.\n"
+            "\nExamples:\n"
+            "  kenctl inspect model.safetensors\n"
+            "  kenctl inspect delta.safetensors -o json | jq .totals\n",
+    .options = options,
+    .option_count = sizeof options,
+    .least = 1,
+    .most = 1,
+    .run = run,
+};

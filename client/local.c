@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "local.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_progress(void *opaque, uint64_t done, uint64_t total)
+{
+    struct kenctl_work *work = opaque;
+    struct kenctl_progress_state state = {.stage = work->stage, .done = done, .total = total, .unit = KENCTL_BYTES, .eta_seconds = -1};
+    kenctl_progress_show(&work->progress, &state);
+}
+
+void kenctl_work_begin(struct kenctl_work *work, const struct kenctl *kenctl, const char *stage, struct ken_inject_options *options)
+{
+    kenctl_watch_signals();
+    kenctl_progress_begin(&work->progress, kenctl->quiet);
+    work->stage = stage;
+    *options = (struct ken_inject_options){.cancelled = kenctl_interrupted, .progress = on_progress, .opaque = work};
+}
+
+int kenctl_open_checkpoint(const struct kenctl *kenctl, enum kenctl_option option, const char *name, struct ken_checkpoint **checkpoint)
+{
+    struct ken_error error = {0};
+    const char *path = kenctl_option(kenctl, option);
+    if (!path) return kenctl_usage(kenctl, "'%s' needs %s", kenctl->command->name, name);
+    return ken_checkpoint_open_path(checkpoint, path, NULL, &error) ? kenctl_fail_error(&error) : KENCTL_SUCCESS;
+}
+
+char *kenctl_shape_text(const uint64_t *shape, uint32_t rank)
+{
+    enum { DIGITS = 21 };
+    char *text = malloc((size_t)rank * DIGITS + 3), *end = text;
+    if (!text) return NULL;
+    *end++ = '[';
+    for (uint32_t i = 0; i < rank; i++) end += sprintf(end, "%s%" PRIu64, i ? "," : "", shape[i]);
+    strcpy(end, "]");
+    return text;
+}

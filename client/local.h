@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands that need no server share. */
+#ifndef KENCTL_LOCAL_H
+#define KENCTL_LOCAL_H
+
+#include "delta.h"
+#include "kenctl.h"
+#include "progress.h"
+
+/* Progress and interruption of the core's work on bytes; its address is the options' opaque. */
+struct kenctl_work {
+    struct kenctl_progress progress;
+    const char *stage;
+};
+/* Fills both; watches signals from now on. The work must outlive the options' use. */
+void kenctl_work_begin(struct kenctl_work *work, const struct kenctl *kenctl, const char *stage, struct ken_inject_options *options);
+
+/* Opens the path that an option names; a usage error if it was not given. KENCTL_SUCCESS, or an exit status that was told. */
+int kenctl_open_checkpoint(const struct kenctl *kenctl, enum kenctl_option option, const char *name, struct ken_checkpoint **checkpoint);
+/* "[2,3]", malloc'ed; NULL if out of memory. */
+char *kenctl_shape_text(const uint64_t *shape, uint32_t rank);
+
+#endif
