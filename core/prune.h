@@ -78,7 +78,7 @@ struct ken_prune;
 
 /* One finished file. */
 struct ken_prune_file {
-    const char *path;    /* below the working folder, and the artifact's name: "delta.safetensors", "half/model.safetensors" */
+    const char *path;    /* below out/ in the working folder, and the artifact's name: "delta.safetensors", "half/model.safetensors" */
     const char *variant; /* "" or the variant's name */
     uint64_t size;
     unsigned char sha256[32];
@@ -100,8 +100,8 @@ size_t ken_prune_file_count(const struct ken_prune *prune);
 const struct ken_prune_file *ken_prune_file(const struct ken_prune *prune, size_t index);
 /* After finish: "totals" of the report of one variant, as compact JSON. Valid until close. */
 const char *ken_prune_totals_json(const struct ken_prune *prune, size_t variant);
-/* After finish: below the working folder, per variant, the report's "tensors" entries, one compact JSON object a line (for paging); never
- * an artifact. */
+/* Per variant, below out/ in the working folder: ".kend/tensors.jsonl" or ".kend/NAME.jsonl", the report's "tensors" entries, one compact
+ * JSON object a line (for paging); there after finish, never an artifact. */
 const char *ken_prune_tensors_path(const struct ken_prune *prune, size_t variant);
 /* Waits for what is running, frees everything, leaves the files. *prune becomes NULL. */
 void ken_prune_close(struct ken_prune **prune);
