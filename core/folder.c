@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int ken_folder_make(int directory, const char *path, struct ken_error *error)
+{
+    if (mkdirat(directory, path, 0777) && errno != EEXIST) return ken_fail_errno(error, errno, "making the folder %s", path);
+    return KEN_OK;
+}
+
+int ken_folder_sync(int directory, const char *path, struct ken_error *error)
+{
+    int folder = openat(directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) return ken_fail_errno(error, errno, "opening the folder %s", path);
+    int code = fsync(folder) ? ken_fail_errno(error, errno, "syncing the folder %s", path) : KEN_OK;
+    close(folder);
+    return code;
+}
+
+int ken_file_open(int *file, int directory, const char *path, bool fresh, struct ken_error *error)
+{
+    *file = openat(directory, path, O_RDWR | O_CLOEXEC | (fresh ? O_CREAT | O_TRUNC : 0), 0666);
+    return *file < 0 ? ken_fail_errno(error, errno, "opening %s", path) : KEN_OK;
+}
+
+int ken_file_write(int file, uint64_t offset, const void *bytes, uint64_t length, const char *path, struct ken_error *error)
+{
+    const unsigned char *from = bytes;
+    for (uint64_t done = 0; done < length;) {
+        ssize_t count = pwrite(file, from + done, length - done, (off_t)(offset + done));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return ken_fail_errno(error, errno, "writing %s", path);
+        done += (uint64_t)count;
+    }
+    return KEN_OK;
+}
+
+int ken_file_read(int file, uint64_t offset, void *bytes, uint64_t length, const char *path, struct ken_error *error)
+{
+    unsigned char *to = bytes;
+    for (uint64_t done = 0; done < length;) {
+        ssize_t count = pread(file, to + done, length - done, (off_t)(offset + done));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return ken_fail_errno(error, errno, "reading %s", path);
+        if (count == 0) return ken_fail(error, KEN_EIO, "%s is shorter than it was written", path);
+        done += (uint64_t)count;
+    }
+    return KEN_OK;
+}
+
+int ken_output_create(struct ken_output_file *output, int directory, const char *path, struct ken_error *error)
+{
+    *output = (struct ken_output_file){.file = -1, .buffer = malloc(KEN_OUTPUT_BUFFER)};
+    snprintf(output->path, sizeof output->path, "%s", path);
+    int code = output->buffer ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for writing %s", path);
+    if (!code) code = ken_digest_init(&output->digest, error);
+    if (!code) code = ken_file_open(&output->file, directory, path, true, error);
+    if (code) ken_output_abandon(output);
+    return code;
+}
+
+static int flush(struct ken_output_file *output, struct ken_error *error)
+{
+    int code = ken_file_write(output->file, output->size - output->used, output->buffer, output->used, output->path, error);
+    ken_digest_update(&output->digest, output->buffer, output->used);
+    output->used = 0;
+    return code;
+}
+
+int ken_output_write(struct ken_output_file *output, const void *bytes, uint64_t length, struct ken_error *error)
+{
+    const unsigned char *from = bytes;
+    while (length) {
+        if (output->used == KEN_OUTPUT_BUFFER) {
+            int code = flush(output, error);
+            if (code) return code;
+        }
+        size_t count = KEN_OUTPUT_BUFFER - output->used < length ? KEN_OUTPUT_BUFFER - output->used : length;
+        memcpy(output->buffer + output->used, from, count);
+        output->used += count;
+        output->size += count;
+        from += count;
+        length -= count;
+    }
+    return KEN_OK;
+}
+
+int ken_output_close(struct ken_output_file *output, bool durable, unsigned char sha256[KEN_SHA256_SIZE], struct ken_error *error)
+{
+    int code = flush(output, error);
+    if (!code && durable && fdatasync(output->file)) code = ken_fail_errno(error, errno, "syncing %s", output->path);
+    if (!code) code = ken_digest_final(&output->digest, sha256, error);
+    ken_output_abandon(output);
+    return code;
+}
+
+void ken_output_abandon(struct ken_output_file *output)
+{
+    if (!output->buffer) return;
+    if (output->file >= 0) close(output->file);
+    ken_digest_free(&output->digest);
+    free(output->buffer);
+    *output = (struct ken_output_file){.file = -1};
+}

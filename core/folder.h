@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files of a working folder, by descriptor: whole reads and writes that end with an error instead of short. */
+#ifndef KEN_FOLDER_H
+#define KEN_FOLDER_H
+
+#include "digest.h"
+#include "error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { KEN_PATH_SIZE = 192, KEN_OUTPUT_BUFFER = 65536 };
+
+/* Makes the folder `path` below directory if it is not there. */
+int ken_folder_make(int directory, const char *path, struct ken_error *error);
+/* Makes the names in the folder `path` durable. */
+int ken_folder_sync(int directory, const char *path, struct ken_error *error);
+/* Opens a file for reading and writing; fresh: it is made, or emptied. */
+int ken_file_open(int *file, int directory, const char *path, bool fresh, struct ken_error *error);
+int ken_file_write(int file, uint64_t offset, const void *bytes, uint64_t length, const char *path, struct ken_error *error);
+/* A file that is shorter is KEN_EIO. */
+int ken_file_read(int file, uint64_t offset, void *bytes, uint64_t length, const char *path, struct ken_error *error);
+
+/* A file written front to back, with its digest. Zeroed: none. */
+struct ken_output_file {
+    int file;
+    char path[KEN_PATH_SIZE];
+    unsigned char *buffer; /* [KEN_OUTPUT_BUFFER] */
+    size_t used;
+    uint64_t size; /* bytes so far */
+    struct ken_digest digest;
+};
+
+int ken_output_create(struct ken_output_file *output, int directory, const char *path, struct ken_error *error);
+int ken_output_write(struct ken_output_file *output, const void *bytes, uint64_t length, struct ken_error *error);
+/* Writes what is left, syncs if durable, closes. The output is none afterwards, also on failure. */
+int ken_output_close(struct ken_output_file *output, bool durable, unsigned char sha256[KEN_SHA256_SIZE], struct ken_error *error);
+/* Closes and leaves what there is; nothing if it is none. */
+void ken_output_abandon(struct ken_output_file *output);
+
+#endif
