@@ -21,15 +21,19 @@ static bool before(const struct kend_record *a, const struct kend_record *b)
     return strcmp(a->job->id, b->job->id) < 0;
 }
 
-/* The first of the queue or of the ended leases into claim->record; NONE if there is neither. */
+/*
+ * The first of the queue or of the ended leases into claim->record; NONE if there is neither. The indexes are named because SQLite would
+ * take that of the status and sort the whole queue.
+ */
 static enum kend_store_result find_next(struct kend_sql *sql, struct claim *claim)
 {
     struct kend_record ended;
     enum kend_store_result result = kend_sqlite_one(
-        sql, "SELECT " KEND_SQLITE_JOB " FROM job WHERE status = 'queued' ORDER BY created_at, id LIMIT 1", SQL_VALUES(), &claim->record);
+        sql, "SELECT " KEND_SQLITE_JOB " FROM job INDEXED BY job_queued WHERE status = 'queued' ORDER BY created_at, id LIMIT 1",
+        SQL_VALUES(), &claim->record);
     if (result != KEND_STORE_OK && result != KEND_STORE_NONE) return result;
     result = kend_sqlite_one(sql,
-                             "SELECT " KEND_SQLITE_JOB " FROM job WHERE status = 'running'"
+                             "SELECT " KEND_SQLITE_JOB " FROM job INDEXED BY job_running WHERE status = 'running'"
                              " AND (holder IS NULL OR (holder <> ?1 AND lease_until <= ?2)) ORDER BY created_at, id LIMIT 1",
                              SQL_VALUES(SQL_TEXT(claim->holder), SQL_INTEGER(claim->now)), &ended);
     if (result != KEND_STORE_OK && result != KEND_STORE_NONE) return result;

@@ -200,10 +200,11 @@ enum kend_store_result kend_sqlite_artifacts(struct kend_store *store, const cha
 static enum kend_store_result read_counts(struct kend_sql *sql, struct kend_store_counts *counts)
 {
     sqlite3_stmt *statement;
-    enum kend_store_result result = kend_sql_start(sql,
-                                                   "SELECT status, jobs FROM counter UNION ALL SELECT 'oldest', min(created_at) FROM"
-                                                   " (SELECT created_at FROM job WHERE status = 'queued' ORDER BY created_at LIMIT 1)",
-                                                   SQL_VALUES(), &statement);
+    enum kend_store_result result =
+        kend_sql_start(sql,
+                       "SELECT status, jobs FROM counter UNION ALL SELECT 'oldest', min(created_at) FROM"
+                       " (SELECT created_at FROM job INDEXED BY job_queued WHERE status = 'queued' ORDER BY created_at LIMIT 1)",
+                       SQL_VALUES(), &statement);
     if (result != KEND_STORE_OK) return result;
     while ((result = kend_sql_next(sql, statement)) == KEND_STORE_OK) {
         const char *name = (const char *)sqlite3_column_text(statement, 0);
