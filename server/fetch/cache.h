@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fetched files on disk: DIR/KEY/data and DIR/KEY/meta. What is used is pinned; of the rest, the least recently used go when room is
+ * needed. All functions may block on the disk and may be called from any thread; a handle from one at a time unless said otherwise.
+ */
+#ifndef KEND_CACHE_H
+#define KEND_CACHE_H
+
+#include "digest.h"
+#include "error.h"
+#include "fetch/head.h"
+#include "fetch/ranges.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { KEND_CACHE_KEY = KEN_SHA256_HEX_SIZE };
+
+struct kend_cache;
+struct kend_cached; /* an entry, pinned */
+
+/* What is known of the data; all zero: nothing. */
+struct kend_meta {
+    bool has_size, complete, has_sha256;
+    uint64_t size;
+    struct kend_validators validators;
+    unsigned char sha256[KEN_SHA256_SIZE];
+    struct kend_ranges ranges; /* owned: bytes of `data` that are durable */
+};
+void kend_meta_clear(struct kend_meta *meta);
+
+/* Makes the folder, takes its lock, removes what a crash left unfinished. KEN_EINVAL: it cannot be used, or another process does. */
+int kend_cache_create(struct kend_cache **cache, const char *dir, uint64_t max_bytes, uint64_t reserve_bytes, struct ken_error *error);
+/* Nothing may be pinned any more. */
+void kend_cache_destroy(struct kend_cache **cache);
+/* Bytes of data that the entries hold. */
+uint64_t kend_cache_bytes(struct kend_cache *cache);
+
+/* key = SHA-256 of owner and URL, in hexadecimal. */
+int kend_cache_key(char key[KEND_CACHE_KEY], const char *owner, const char *url, struct ken_error *error);
+/*
+ * Pins the entry, making it if needed; at most one handle for a key at a time. *meta (owned by the caller) is what is known and agrees with
+ * the data; where nothing is, the data is empty.
+ */
+int kend_cache_open(struct kend_cache *cache, const char *key, struct kend_cached **cached, struct kend_meta *meta,
+                    struct ken_error *error);
+/* Open for reading and writing, as long as the handle. Any thread. */
+int kend_cached_fd(const struct kend_cached *cached);
+/*
+ * Makes sure that the entry's data may grow to `most` bytes, or where that much cannot be had, to at least `least`; *granted says which.
+ * Others are evicted for it. KEN_ETOO_LARGE: never, the limit is named. KEN_ENO_SPACE: not now; *wait tells whether entries in use by
+ * others stand in the way.
+ */
+int kend_cached_reserve(struct kend_cached *cached, uint64_t least, uint64_t most, uint64_t *granted, bool *wait, struct ken_error *error);
+/* Tells how many bytes the data now has. Any thread. */
+void kend_cached_wrote(struct kend_cached *cached, uint64_t bytes);
+/* Makes the data durable, then says in meta what it is; both survive a crash whole. `url` is for people who look into the folder. */
+int kend_cached_save(struct kend_cached *cached, const struct kend_meta *meta, const char *url, struct ken_error *error);
+/* Forgets what is known and empties the data. */
+int kend_cached_truncate(struct kend_cached *cached, struct ken_error *error);
+/* Removes it from the cache; the descriptor stays readable until the handle is closed, and the key is free at once. */
+void kend_cached_detach(struct kend_cached *cached);
+/* Unpins. What was never saved is removed. */
+void kend_cached_close(struct kend_cached **cached);
+
+#endif

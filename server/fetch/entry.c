@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/entry.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    POLL_MS = 50,          /* how often whoever waits asks whether it was cancelled */
+    TRUSTED_MS = 2000,     /* an answer of the origin holds so long for others of the same owner */
+    HANDOVER_SECONDS = 10, /* how long a failed or closing entry may take before another one takes its place */
+    MAX_NOTED = 16
+};
+
+void kend_entry_poke(struct kend_entry *entry)
+{
+    kend_loop_poke(entry->fetcher->loop, &entry->tick);
+}
+
+bool kend_entry_is_fetching(const struct kend_entry *entry)
+{
+    for (const struct kend_entry_source *source = entry->sources; source; source = source->next)
+        if (source->active && source->fetching) return true;
+    return false;
+}
+
+static bool is_idle(const struct kend_entry *entry)
+{
+    for (const struct kend_entry_source *source = entry->sources; source; source = source->next)
+        if (source->active) return false;
+    return true;
+}
+
+void kend_entry_fail(struct kend_entry *entry, const struct ken_error *error)
+{
+    pthread_mutex_lock(&entry->mutex);
+    if (entry->state != KEND_ENTRY_FAILED) {
+        entry->state = KEND_ENTRY_FAILED;
+        entry->error = *error;
+        pthread_cond_broadcast(&entry->changed);
+    }
+    kend_entry_poke(entry);
+    pthread_mutex_unlock(&entry->mutex);
+}
+
+void kend_entry_note(struct kend_entry *entry, const char *format, ...)
+{
+    struct kend_location *whom[MAX_NOTED];
+    size_t count = 0;
+    char text[KEN_MESSAGE_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    pthread_mutex_lock(&entry->mutex);
+    for (struct kend_entry_source *source = entry->sources; source && count < MAX_NOTED; source = source->next) {
+        kend_location_retain(source->source.location);
+        whom[count++] = source->source.location;
+    }
+    pthread_mutex_unlock(&entry->mutex);
+    for (size_t i = 0; i < count; i++) {
+        kend_location_note(whom[i], text);
+        kend_location_release(whom[i]);
+    }
+}
+
+/* ---- life */
+
+static void free_entry(struct kend_entry *entry)
+{
+    kend_cached_close(&entry->cached);
+    kend_url_clear(&entry->url);
+    kend_ranges_clear(&entry->good);
+    kend_ranges_clear(&entry->seen);
+    kend_meta_clear(&entry->saving_meta);
+    ken_digest_free(&entry->digest);
+    pthread_cond_destroy(&entry->changed);
+    pthread_mutex_destroy(&entry->mutex);
+    free(entry);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free_entry(handle->data);
+}
+
+/* In the pool: may remove a large file. */
+static void close_cached(uv_work_t *work)
+{
+    struct kend_entry *entry = work->data;
+    kend_cached_close(&entry->cached);
+}
+
+static void after_close(uv_work_t *work, int status)
+{
+    struct kend_entry *entry = work->data;
+    struct kend_fetcher *fetcher = entry->fetcher;
+    KEN_ASSERT(status == 0);
+    pthread_mutex_lock(&fetcher->mutex);
+    struct kend_entry **at = &fetcher->entries;
+    while (*at != entry) at = &(*at)->next;
+    *at = entry->next;
+    pthread_cond_broadcast(&fetcher->changed);
+    pthread_mutex_unlock(&fetcher->mutex);
+    uv_close((uv_handle_t *)&entry->timer, on_timer_closed);
+}
+
+/* Nobody has it any more, nothing is under way. */
+static void finish(struct kend_entry *entry)
+{
+    uv_timer_stop(&entry->timer);
+    pthread_mutex_lock(&entry->mutex);
+    entry->closing = true;
+    pthread_mutex_unlock(&entry->mutex);
+    kend_loop_forget(entry->fetcher->loop, &entry->tick);
+    entry->save_work.data = entry;
+    int failed = uv_queue_work(kend_loop_uv(entry->fetcher->loop), &entry->save_work, close_cached, after_close);
+    KEN_ASSERT(!failed);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct kend_entry *entry = timer->data;
+    kend_entry_poke(entry);
+}
+
+static void set_timer(struct kend_entry *entry, int64_t when)
+{
+    int64_t now = kend_monotonic_ms();
+    if (when == INT64_MAX)
+        uv_timer_stop(&entry->timer);
+    else
+        uv_timer_start(&entry->timer, on_timer, when > now ? (uint64_t)(when - now) : 0, 0);
+}
+
+static void on_tick(struct kend_tick *tick)
+{
+    struct kend_entry *entry = (struct kend_entry *)tick;
+    int64_t when = INT64_MAX;
+    if (!entry->timer.data) {
+        uv_timer_init(kend_loop_uv(entry->fetcher->loop), &entry->timer);
+        entry->timer.data = entry;
+    }
+    uv_update_time(kend_loop_uv(entry->fetcher->loop));
+    pthread_mutex_lock(&entry->mutex);
+    bool closing = !entry->sources, over = is_idle(entry) || entry->state == KEND_ENTRY_FAILED;
+    pthread_mutex_unlock(&entry->mutex);
+    if (over)
+        kend_pieces_cancel(entry);
+    else
+        when = kend_pieces_schedule(entry);
+    int64_t durable = kend_durable_schedule(entry, over);
+    if (closing && !kend_durable_is_busy(entry)) {
+        finish(entry);
+        return;
+    }
+    set_timer(entry, durable < when ? durable : when);
+}
+
+/* Takes what the cache knows over into a new entry. */
+static int adopt(struct kend_entry *entry, struct kend_meta *meta)
+{
+    entry->has_size = meta->has_size;
+    entry->size = meta->size;
+    entry->complete = meta->complete;
+    entry->has_sha256 = meta->has_sha256;
+    memcpy(entry->sha256, meta->sha256, sizeof entry->sha256);
+    entry->validators = meta->validators;
+    entry->good = meta->ranges;
+    meta->ranges = (struct kend_ranges){0};
+    entry->durable = entry->reserved = entry->good.total;
+    return kend_ranges_copy(&entry->seen, &entry->good);
+}
+
+static bool can_be_resumed(const struct kend_meta *meta)
+{
+    return meta->complete ? kend_validators_known(&meta->validators) : meta->validators.strong;
+}
+
+/* A new entry, in the list. With the fetcher's mutex held. */
+static int create(struct kend_entry **result, struct kend_fetcher *fetcher, const char *key, const struct kend_url *url,
+                  struct ken_error *error)
+{
+    struct kend_meta meta = {0};
+    struct kend_entry *entry = calloc(1, sizeof *entry);
+    if (!entry) return ken_fail(error, KEN_ENOMEM, "out of memory");
+    pthread_mutex_init(&entry->mutex, NULL);
+    kend_condition_init(&entry->changed);
+    entry->tick.run = on_tick;
+    entry->fetcher = fetcher;
+    memcpy(entry->key, key, sizeof entry->key);
+    int code = kend_url_copy(&entry->url, url) ? ken_fail(error, KEN_ENOMEM, "out of memory") : 0;
+    if (!code) code = kend_cache_open(fetcher->cache, key, &entry->cached, &meta, error);
+    if (!code && meta.has_size && !can_be_resumed(&meta)) {
+        kend_meta_clear(&meta);
+        code = kend_cached_truncate(entry->cached, error);
+    }
+    if (!code && adopt(entry, &meta)) code = ken_fail(error, KEN_ENOMEM, "out of memory");
+    kend_meta_clear(&meta);
+    if (code) {
+        free_entry(entry);
+        return code;
+    }
+    entry->next = fetcher->entries;
+    fetcher->entries = entry;
+    *result = entry;
+    return 0;
+}
+
+/* Takes it out of the cache and of sight. With the fetcher's mutex and its own held. */
+static void detach(struct kend_entry *entry)
+{
+    entry->detached = true;
+    kend_cached_detach(entry->cached);
+}
+
+static struct kend_entry *find(struct kend_fetcher *fetcher, const char *key)
+{
+    struct kend_entry *entry = fetcher->entries;
+    while (entry && (entry->detached || strcmp(entry->key, key) != 0)) entry = entry->next;
+    return entry;
+}
+
+/* Adds a source to the entry. With both mutexes held. */
+static void join(struct kend_entry *entry, struct kend_entry_source *source)
+{
+    bool trusted = entry->state == KEND_ENTRY_OPEN && kend_monotonic_ms() - entry->validated_at <= TRUSTED_MS;
+    if (entry->state == KEND_ENTRY_OPEN && !trusted) entry->revalidate = true;
+    source->entry = entry;
+    source->active = true;
+    source->next = entry->sources;
+    entry->sources = source;
+    kend_entry_poke(entry);
+}
+
+/* With the fetcher's mutex held. *joined is false where an earlier entry has to end first; impatient, it is put out of the way. */
+static int try_join(struct kend_fetcher *fetcher, const char *key, const struct kend_url *url, struct kend_entry_source *source,
+                    bool patient, bool *joined, struct ken_error *error)
+{
+    struct kend_entry *entry = find(fetcher, key);
+    bool created = !entry;
+    int code = created ? create(&entry, fetcher, key, url, error) : 0;
+    if (code) return code;
+    pthread_mutex_lock(&entry->mutex);
+    bool usable = created || (entry->sources && entry->state != KEND_ENTRY_FAILED && !entry->stale);
+    if (usable)
+        join(entry, source);
+    else if ((entry->stale || !patient) && !entry->closing)
+        detach(entry);
+    pthread_mutex_unlock(&entry->mutex);
+    *joined = usable;
+    return 0;
+}
+
+static int acquire(struct kend_location *location, const struct kend_url *url, struct kend_entry_source *source, struct ken_error *error)
+{
+    struct kend_fetcher *fetcher = location->fetcher;
+    char key[KEND_CACHE_KEY];
+    int64_t deadline = kend_monotonic_ms() + HANDOVER_SECONDS * 1000;
+    int code = kend_cache_key(key, location->owner, url->text, error);
+    if (code) return code;
+    for (bool joined = false; !code && !joined;) {
+        if (kend_location_is_over(location)) return ken_fail(error, KEN_ECANCELLED, "cancelled");
+        pthread_mutex_lock(&fetcher->mutex);
+        code = try_join(fetcher, key, url, source, kend_monotonic_ms() < deadline, &joined, error);
+        if (!code && !joined) kend_wait_for(&fetcher->changed, &fetcher->mutex, POLL_MS);
+        pthread_mutex_unlock(&fetcher->mutex);
+    }
+    return code;
+}
+
+static void release(struct kend_entry_source *source)
+{
+    struct kend_entry *entry = source->entry;
+    pthread_mutex_lock(&entry->mutex);
+    struct kend_entry_source **at = &entry->sources;
+    while (*at != source) at = &(*at)->next;
+    *at = source->next;
+    kend_entry_poke(entry);
+    pthread_mutex_unlock(&entry->mutex);
+    source->entry = NULL;
+}
+
+/* ---- waiting; the mutex is held, and let go meanwhile */
+
+/* One turn of waiting. KEN_ECANCELLED: the location is over. */
+static int wait_turn(struct kend_entry_source *source, struct ken_error *error)
+{
+    struct kend_entry *entry = source->entry;
+    kend_wait_for(&entry->changed, &entry->mutex, POLL_MS);
+    if (!source->active) return ken_fail(error, KEN_ECANCELLED, "cancelled");
+    pthread_mutex_unlock(&entry->mutex);
+    bool over = kend_location_is_over(source->source.location);
+    pthread_mutex_lock(&entry->mutex);
+    return over ? ken_fail(error, KEN_ECANCELLED, "cancelled") : 0;
+}
+
+static int failed(const struct kend_entry *entry, struct ken_error *error)
+{
+    return ken_fail(error, entry->error.code, "%s", entry->error.message);
+}
+
+/* Until the origin has said what it is. */
+static int wait_open(struct kend_entry_source *source, struct ken_error *error)
+{
+    struct kend_entry *entry = source->entry;
+    int code = 0;
+    pthread_mutex_lock(&entry->mutex);
+    while (!code && !entry->stale && (entry->state == KEND_ENTRY_PROBING || (entry->state == KEND_ENTRY_OPEN && entry->revalidate)))
+        code = wait_turn(source, error);
+    if (!code && entry->state == KEND_ENTRY_FAILED && !entry->stale) code = failed(entry, error);
+    source->source.base.size = entry->size;
+    source->resumed = entry->good.total;
+    pthread_mutex_unlock(&entry->mutex);
+    return code;
+}
+
+static bool is_stale(struct kend_entry_source *source)
+{
+    pthread_mutex_lock(&source->entry->mutex);
+    bool stale = source->entry->stale;
+    pthread_mutex_unlock(&source->entry->mutex);
+    return stale;
+}
+
+/* ---- the source */
+
+static struct kend_entry_source *of(struct ken_source *source)
+{
+    return (struct kend_entry_source *)source;
+}
+
+static int source_wait(struct ken_source *base, uint64_t offset, uint64_t length, struct ken_error *error)
+{
+    struct kend_entry_source *source = of(base);
+    struct kend_entry *entry = source->entry;
+    int code = 0;
+    KEN_ASSERT(offset <= base->size && length <= base->size - offset);
+    struct kend_waiter waiter = {.first = offset, .end = offset + length};
+    pthread_mutex_lock(&entry->mutex);
+    if (!kend_ranges_hold(&entry->good, waiter.first, waiter.end)) {
+        waiter.next = entry->waiters;
+        entry->waiters = &waiter;
+        kend_entry_poke(entry);
+        while (!code && !kend_ranges_hold(&entry->good, waiter.first, waiter.end))
+            code = entry->state == KEND_ENTRY_FAILED ? failed(entry, error) : wait_turn(source, error);
+        struct kend_waiter **at = &entry->waiters;
+        while (*at != &waiter) at = &(*at)->next;
+        *at = waiter.next;
+    }
+    pthread_mutex_unlock(&entry->mutex);
+    return code;
+}
+
+static int source_read(struct ken_source *base, uint64_t offset, void *buffer, size_t length, struct ken_error *error)
+{
+    const struct kend_entry *entry = of(base)->entry;
+    char *to = buffer;
+    while (length) {
+        ssize_t got = pread(kend_cached_fd(entry->cached), to, length, (off_t)offset);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return ken_fail_errno(error, errno, "reading the cached copy of %.200s", entry->url.shown);
+        if (got == 0) return ken_fail(error, KEN_EFETCH, "the cached copy of %.200s was cut off", entry->url.shown);
+        to += got;
+        offset += (uint64_t)got;
+        length -= (size_t)got;
+    }
+    return 0;
+}
+
+/* All of it, and its digest. */
+static int wait_digest(struct kend_entry_source *source, unsigned char sha256[32], struct ken_error *error)
+{
+    struct kend_entry *entry = source->entry;
+    int code = 0;
+    pthread_mutex_lock(&entry->mutex);
+    entry->want_digest = true;
+    kend_entry_poke(entry);
+    while (!code && !entry->has_sha256) code = entry->state == KEND_ENTRY_FAILED ? failed(entry, error) : wait_turn(source, error);
+    memcpy(sha256, entry->sha256, KEN_SHA256_SIZE);
+    pthread_mutex_unlock(&entry->mutex);
+    return code;
+}
+
+static int source_digest(struct ken_source *base, unsigned char sha256[32], struct ken_error *error)
+{
+    int code = source_wait(base, 0, base->size, error);
+    return code ? code : wait_digest(of(base), sha256, error);
+}
+
+static int source_check(struct ken_source *base, struct ken_error *error)
+{
+    const struct kend_entry *entry = of(base)->entry;
+    struct stat status;
+    if (fstat(kend_cached_fd(entry->cached), &status)) return ken_fail_errno(error, errno, "the cached copy of %.200s", entry->url.shown);
+    return (uint64_t)status.st_size >= base->size
+               ? 0
+               : ken_fail(error, KEN_EFETCH, "the cached copy of %.200s was cut off while it was read", entry->url.shown);
+}
+
+static void source_close(struct ken_source *base)
+{
+    struct kend_entry_source *source = of(base);
+    struct kend_location *location = source->source.location;
+    kend_source_leave(&source->source);
+    if (source->entry) release(source);
+    kend_location_release(location);
+    free(source);
+}
+
+static void source_fetch(struct kend_source *base)
+{
+    struct kend_entry_source *source = of(&base->base);
+    pthread_mutex_lock(&source->entry->mutex);
+    source->fetching = source->entry->want_digest = true;
+    kend_entry_poke(source->entry);
+    pthread_mutex_unlock(&source->entry->mutex);
+}
+
+static void source_state(struct kend_source *base, struct kend_location_state *state)
+{
+    struct kend_entry_source *source = of(&base->base);
+    struct kend_entry *entry = source->entry;
+    pthread_mutex_lock(&entry->mutex);
+    state->bytes_total += base->base.size;
+    state->bytes_there += entry->good.total;
+    state->bytes_durable += entry->durable;
+    state->bytes_resumed += source->resumed;
+    state->complete = state->complete && entry->complete;
+    pthread_mutex_unlock(&entry->mutex);
+}
+
+/* What a wrong digest leaves in the cache is of no use to anybody. */
+static void drop(struct kend_entry *entry)
+{
+    pthread_mutex_lock(&entry->fetcher->mutex);
+    pthread_mutex_lock(&entry->mutex);
+    if (!entry->detached) detach(entry);
+    pthread_mutex_unlock(&entry->mutex);
+    pthread_mutex_unlock(&entry->fetcher->mutex);
+}
+
+static int source_whole(struct kend_source *base, const unsigned char *wanted, struct ken_error *error)
+{
+    struct kend_entry_source *source = of(&base->base);
+    unsigned char sha256[KEN_SHA256_SIZE];
+    char is[KEN_SHA256_HEX_SIZE], should[KEN_SHA256_HEX_SIZE];
+    int code = source_digest(&base->base, sha256, error);
+    if (code || !wanted || memcmp(sha256, wanted, sizeof sha256) == 0) return code;
+    drop(source->entry);
+    return ken_fail(error, KEN_EDIGEST, "%.200s has the SHA-256 %s, not %s", source->entry->url.shown,
+                    ken_hex_encode(is, sha256, sizeof sha256), ken_hex_encode(should, wanted, sizeof sha256));
+}
+
+static void source_stop(struct kend_source *base)
+{
+    struct kend_entry_source *source = of(&base->base);
+    pthread_mutex_lock(&source->entry->mutex);
+    source->active = false;
+    pthread_cond_broadcast(&source->entry->changed);
+    kend_entry_poke(source->entry);
+    pthread_mutex_unlock(&source->entry->mutex);
+}
+
+static const struct ken_source_ops source_ops = {source_wait, source_read, source_digest, source_check, source_close};
+static const struct kend_source_ops more_ops = {source_fetch, source_state, source_whole, source_stop};
+
+int kend_entry_source_open(struct kend_location *location, const struct kend_url *url, struct ken_source **result, struct ken_error *error)
+{
+    struct kend_entry_source *source = calloc(1, sizeof *source);
+    if (!source) return ken_fail(error, KEN_ENOMEM, "out of memory");
+    source->source.base.ops = &source_ops;
+    source->source.more = &more_ops;
+    source->source.location = location;
+    int code;
+    for (;;) {
+        code = acquire(location, url, source, error);
+        if (!code) code = wait_open(source, error);
+        if (code || !is_stale(source)) break;
+        release(source);
+    }
+    if (code) {
+        if (source->entry) release(source);
+        free(source);
+        return code;
+    }
+    kend_source_join(&source->source, location);
+    *result = &source->source.base;
+    return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file that is fetched or cached, in use: shared by all sources of the same owner and URL.
+ *
+ *     PROBING -- the origin said what it is --> OPEN -- every byte there --> OPEN and complete
+ *        |                                        |
+ *        +--------- cannot be had ----------------+--> FAILED
+ *
+ * Bytes that a reader may have seen never change: what comes again (a stream that starts over, another ETag) is compared with them.
+ * The state is level-triggered: callbacks record what happened and poke, kend_entry_tick alone decides what is to be done.
+ */
+#ifndef KEND_ENTRY_H
+#define KEND_ENTRY_H
+
+#include "fetch/fetcher.h"
+#include "fetch/fetch_source.h"
+
+enum { KEND_MAX_PIECES = 33 };
+
+enum kend_entry_state { KEND_ENTRY_PROBING, KEND_ENTRY_OPEN, KEND_ENTRY_FAILED };
+
+/* Somebody who waits for bytes; lives on their stack. */
+struct kend_waiter {
+    uint64_t first, end;
+    struct kend_waiter *next;
+};
+
+struct kend_entry_source {
+    struct kend_source source;
+    struct kend_entry *entry;
+    struct kend_entry_source *next; /* the entry's list; all below under its mutex */
+    bool active;                    /* its location is not over */
+    bool fetching;
+    uint64_t resumed; /* bytes that were there when it was opened */
+};
+
+struct kend_entry {
+    struct kend_tick tick;
+    struct kend_fetcher *fetcher;
+    struct kend_url url;
+    struct kend_cached *cached;
+    struct kend_entry *next; /* the fetcher's list */
+    char key[KEND_CACHE_KEY];
+
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    /* Under the mutex; written by the loop's thread except where said. */
+    struct kend_entry_source *sources; /* by anyone; none left: it is being closed */
+    struct kend_waiter *waiters;       /* by anyone */
+    enum kend_entry_state state;
+    struct ken_error error;
+    bool has_size, complete, has_sha256;
+    bool detached;    /* by anyone: the fetcher's list must not find it any more; the cache has let go of it */
+    bool closing;     /* it is on its way out */
+    bool revalidate;  /* by anyone: somebody wants the origin asked again */
+    bool stale;       /* the origin has another file now */
+    bool want_digest; /* by anyone */
+    uint64_t size;
+    struct kend_ranges good; /* there, and of the state of the file that the validators stand for */
+    uint64_t durable;        /* bytes of good that were saved */
+    int64_t validated_at;
+    unsigned char sha256[KEN_SHA256_SIZE];
+
+    /* The loop's thread only. */
+    struct kend_validators validators;
+    struct kend_ranges seen; /* readers may have read these: good, and what was good before the file was started anew */
+    struct kend_piece *pieces[KEND_MAX_PIECES];
+    unsigned piece_count;
+    bool no_ranges, anew;
+    unsigned failures;
+    int64_t retry_at;
+    uv_timer_t timer;
+    /* durable.c */
+    struct kend_meta saving_meta;
+    struct ken_digest digest;
+    uint64_t hashed, hash_end, reserved, room_least, room_most, asked_least, asked_most, room_granted;
+    int64_t saved_at, room_until, room_retry_at;
+    bool saving, hashing, reserving, room_wait, dirty;
+    uv_work_t save_work, hash_work, room_work;
+    struct ken_error save_error, hash_error, room_error;
+};
+
+/* ---- entry.c */
+
+/* Looks at the entry and does what is due. Run by the loop; anyone pokes it with the mutex held. */
+void kend_entry_poke(struct kend_entry *entry);
+/* The first failure counts. Loop's thread. */
+void kend_entry_fail(struct kend_entry *entry, const struct ken_error *error);
+/* A line for all locations that use it. Loop's thread, mutex not held. */
+void kend_entry_note(struct kend_entry *entry, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* With the mutex held. */
+bool kend_entry_is_fetching(const struct kend_entry *entry);
+
+/* ---- pieces.c: the transfers of an entry; loop's thread */
+
+/* Starts what is wanted and not yet under way. Returns when to be called again, in kend_monotonic_ms; INT64_MAX: when something happens. */
+int64_t kend_pieces_schedule(struct kend_entry *entry);
+void kend_pieces_cancel(struct kend_entry *entry);
+/* After room was granted. */
+void kend_pieces_resume(struct kend_entry *entry);
+
+/* ---- durable.c: what of an entry runs in libuv's pool; loop's thread */
+
+/* Starts saving, hashing and making room where due. As kend_pieces_schedule. `last`: save now. */
+int64_t kend_durable_schedule(struct kend_entry *entry, bool last);
+bool kend_durable_is_busy(const struct kend_entry *entry);
+/* Whether `bytes` of data may be there; false: room for them is asked for. */
+bool kend_durable_has_room(struct kend_entry *entry, uint64_t bytes);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A location as its sources see it: whether it is still wanted, and whom to tell. */
+#ifndef KEND_LOCATION_H
+#define KEND_LOCATION_H
+
+#include "fetch/fetch.h"
+#include "fetch/fetch_url.h"
+
+#include <pthread.h>
+
+struct kend_location {
+    struct kend_fetcher *fetcher;
+    struct kend_url url;
+    char *owner;
+    bool has_sha256;
+    unsigned char sha256[32];
+    bool (*cancelled)(void *opaque);
+    void (*note)(void *opaque, const char *text);
+    void *opaque;
+    struct ken_opener opener;
+    _Atomic unsigned references; /* the runner's, those of its sources and of who passes a note on */
+    pthread_mutex_t mutex;       /* the two below; taken before an entry's */
+    bool closed;                 /* the callbacks must not be called any more */
+    struct kend_source *sources;
+};
+
+/* Whether what blocks for this location is to give up: it was cancelled, or closed. */
+bool kend_location_is_over(struct kend_location *location);
+/* Hands a line to its owner; nothing if it was closed. */
+void kend_location_note(struct kend_location *location, const char *text);
+void kend_location_retain(struct kend_location *location);
+void kend_location_release(struct kend_location *location);
+
+#endif
