@@ -249,9 +249,11 @@ static int open_beside(struct ken_opener *opener, const char *name, struct ken_s
 {
     const struct path_opener *at = (const struct path_opener *)opener;
     if (!name) return ken_file_source_open(source, at->path, error);
-    char *path = NULL;
     const char *slash = opener->is_folder ? "/" : "";
-    if (asprintf(&path, "%.*s%s%s", at->folder_length, at->path, slash, name) < 0) return no_memory(error);
+    size_t size = (size_t)at->folder_length + strlen(slash) + strlen(name) + 1;
+    char *path = malloc(size);
+    if (!path) return no_memory(error);
+    snprintf(path, size, "%.*s%s%s", at->folder_length, at->path, slash, name);
     int code = ken_file_source_open(source, path, error);
     free(path);
     return code;
