@@ -120,6 +120,7 @@ const char *proto_url_parse(struct proto_url *url, const char *text)
     const char *question = url->path + url->path_length;
     url->query = *question ? question + 1 : NULL;
     if (strcmp(url->scheme, "file") != 0) return parse_authority(url, authority, length);
+    url->host = authority;
     if (length) return "must not have a host in a file: URL, as in file:///path";
     if (url->query) return "must not have a query string in a file: URL";
     return url->path_length ? NULL : "must have an absolute path, as in file:///path";

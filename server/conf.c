@@ -262,20 +262,6 @@ static int load_defaults(struct kend_conf *conf, struct ken_error *error)
     return 0;
 }
 
-/* Whoever may connect may have kend fetch URLs and fill its disk. */
-static int check_access(const struct kend_conf *conf, struct ken_error *error)
-{
-    static const char *const loopbacks[] = {"127.", "[::1]:", "localhost:"};
-    bool loopback = false;
-    for (size_t i = 0; i < sizeof loopbacks / sizeof *loopbacks; i++)
-        if (strncmp(conf->http_listen, loopbacks[i], strlen(loopbacks[i])) == 0) loopback = true;
-    if (loopback || conf->auth_allow_anonymous) return 0;
-    return ken_fail(error, KEN_EINVALID,
-                    "http.listen = \"%s\": tokens are not supported yet, and without them kend listens on loopback only; "
-                    "auth.allow_anonymous = true lifts this",
-                    conf->http_listen);
-}
-
 int kend_conf_load(struct kend_conf **conf, const struct kend_conf_flags *flags, struct ken_error *error)
 {
     struct kend_conf *made = *conf = NULL;
@@ -286,7 +272,6 @@ int kend_conf_load(struct kend_conf **conf, const struct kend_conf_flags *flags,
     if (!code && flags->config_file) code = load_file(made, flags->config_file, error);
     if (!code) code = load_environment(made, error);
     if (!code) code = load_flags(made, flags, error);
-    if (!code) code = check_access(made, error);
     if (code) {
         kend_conf_free(&made);
         return code;

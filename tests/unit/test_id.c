@@ -69,15 +69,17 @@ static int compare(const void *a, const void *b)
 
 START_TEST(ids_are_unique_and_rise_in_every_thread)
 {
-    static char ids[THREADS][EACH][PROTO_ID_SIZE];
+    char(*ids)[EACH][PROTO_ID_SIZE] = calloc(THREADS, sizeof *ids);
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, make_many, ids[i]), 0);
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     for (int i = 0; i < THREADS; i++)
         for (int j = 1; j < EACH; j++) ck_assert_int_lt(strcmp(ids[i][j - 1], ids[i][j]), 0);
-    qsort(ids, THREADS * EACH, PROTO_ID_SIZE, compare);
-    for (int i = 1; i < THREADS * EACH; i++) ck_assert_int_lt(strcmp(ids[0][i - 1], ids[0][i]), 0);
-    for (int i = 0; i < THREADS * EACH; i++) ck_assert(proto_id_is(ids[0][i]));
+    char(*all)[PROTO_ID_SIZE] = (void *)ids;
+    qsort(all, THREADS * EACH, PROTO_ID_SIZE, compare);
+    for (int i = 1; i < THREADS * EACH; i++) ck_assert_int_lt(strcmp(all[i - 1], all[i]), 0);
+    for (int i = 0; i < THREADS * EACH; i++) ck_assert(proto_id_is(all[i]));
+    free(ids);
 }
 END_TEST
 

@@ -10,12 +10,16 @@
 
 enum { THREADS = 4, EACH = 500 };
 
-/* Every test runs in a process of its own: stderr becomes a file, and stays one. */
+static long read_to; /* what logged() has given so far */
+
+/* stderr becomes a file, and stays one. The log is as it is at start. */
 static FILE *capture(void)
 {
     FILE *file = tmpfile();
     ck_assert_ptr_nonnull(file);
     ck_assert_int_ge(dup2(fileno(file), STDERR_FILENO), 0);
+    kend_log_setup(KEND_LOG_INFO, KEND_LOG_LOGFMT);
+    read_to = 0;
     return file;
 }
 
@@ -23,7 +27,6 @@ static FILE *capture(void)
 static const char *logged(FILE *file)
 {
     static char text[1 << 20];
-    static long read_to;
     fseek(file, read_to, SEEK_SET);
     text[fread(text, 1, sizeof text - 1, file)] = '\0';
     read_to += (long)strlen(text);
@@ -47,6 +50,7 @@ START_TEST(logfmt_is_exact)
     ck_assert_str_eq(behind_time(logged(file)), "level=info message=\"job claimed\" job=job_1 attempt=-2 empty=\"\"\n");
     kend_log(KEND_LOG_ERROR, "plain");
     ck_assert_str_eq(behind_time(logged(file)), "level=error message=plain\n");
+    fclose(file);
 }
 END_TEST
 
@@ -56,6 +60,7 @@ START_TEST(values_cannot_break_a_line)
     kend_log(KEND_LOG_WARN, "x", KEND_S("a", "1\n2 \"q\" \\ \xff\x1b[0m"), KEND_S("b", "k=v"), KEND_S("c", "\xc3\xa9"));
     ck_assert_str_eq(behind_time(logged(file)),
                      "level=warn message=x a=\"1\\x0a2 \\x22q\\x22 \\x5c \\xff\\x1b[0m\" b=\"k=v\" c=\xc3\xa9\n");
+    fclose(file);
 }
 END_TEST
 
@@ -73,6 +78,7 @@ START_TEST(json_is_json)
     ck_assert_int_eq(json_integer_value(json_object_get(line, "n")), INT64_MIN);
     ck_assert_uint_eq(json_string_length(json_object_get(line, "time")), 24);
     json_decref(line);
+    fclose(file);
 }
 END_TEST
 
@@ -86,6 +92,7 @@ START_TEST(lower_levels_are_left_out)
     ck_assert_str_eq(logged(file), "");
     kend_log(KEND_LOG_ERROR, "seen");
     ck_assert_ptr_nonnull(strstr(logged(file), "seen"));
+    fclose(file);
 }
 END_TEST
 
@@ -110,6 +117,7 @@ START_TEST(a_long_line_is_cut_and_stays_whole)
         ck_assert_ptr_nonnull(json);
         json_decref(json);
     }
+    fclose(file);
 }
 END_TEST
 
@@ -124,7 +132,6 @@ START_TEST(lines_of_threads_do_not_mix)
     static char names[THREADS][64] = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccc", "dddd"};
     FILE *file = capture();
     pthread_t threads[THREADS];
-    /* Appending is atomic; a shared offset of a plain file is moved by each write as well. */
     for (int i = 0; i < THREADS; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, log_many, names[i]), 0);
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     char *text = strdup(logged(file)), *rest = text, *line;
@@ -139,6 +146,7 @@ START_TEST(lines_of_threads_do_not_mix)
     }
     for (int i = 0; i < THREADS; i++) ck_assert_int_eq(next[i], EACH);
     free(text);
+    fclose(file);
 }
 END_TEST
 
