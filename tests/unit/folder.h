@@ -42,6 +42,14 @@ static inline const char *unit_path(char path[PATH_MAX], const struct unit_folde
     return path;
 }
 
+/* folder/name, malloc'ed. */
+static inline char *unit_join(const char *folder, const char *name)
+{
+    char *path = NULL;
+    ck_assert_int_ge(asprintf(&path, "%s/%s", folder, name), 0);
+    return path;
+}
+
 static inline void unit_write(const char *path, const char *text)
 {
     FILE *file = fopen(path, "w");
