@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { LEAF = 64 }; /* positions: one word of the set */
+enum { LEAF = 16 }; /* positions; divides the 64 of a word of the set */
 #define NO_COLUMN UINT32_MAX
 
 static size_t leaves_for(size_t n)
@@ -39,25 +39,31 @@ static inline float distance_to(const struct ken_untaken *untaken, size_t positi
 
 /* ---- the lowest free column of a range of positions: a tree of minima over the words of the set */
 
-/* Lowest column among the free positions of word `word` that are in `among`. */
-static uint32_t lowest_in_word(const struct ken_untaken *untaken, size_t word, uint64_t among)
+/* Lowest column among the free positions from + leaf * LEAF to until + leaf * LEAF, 0 <= from <= until < LEAF. */
+static uint32_t lowest_in_leaf(const struct ken_untaken *untaken, size_t leaf, size_t from, size_t until)
 {
+    size_t first = leaf * LEAF;
+    uint64_t among = (UINT64_MAX >> (63 - until) & UINT64_MAX << from) << (first % 64);
     uint32_t lowest = NO_COLUMN;
-    for (uint64_t bits = untaken->free.level[0][word] & among; bits; bits &= bits - 1) {
-        uint32_t column = (uint32_t)untaken->entries[word * LEAF + (size_t)__builtin_ctzll(bits)];
+    for (uint64_t bits = untaken->free.level[0][first / 64] & among; bits; bits &= bits - 1) {
+        uint32_t column = (uint32_t)untaken->entries[first / 64 * 64 + (size_t)__builtin_ctzll(bits)];
         lowest = column < lowest ? column : lowest;
     }
     return lowest;
 }
 
+static inline uint32_t lower_of(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 static void make_lowest(struct ken_untaken *untaken)
 {
     uint32_t *lowest = untaken->lowest;
-    size_t words = (untaken->n + LEAF - 1) / LEAF;
-    for (size_t word = 0; word < untaken->leaves; word++)
-        lowest[untaken->leaves + word] = word < words ? lowest_in_word(untaken, word, UINT64_MAX) : NO_COLUMN;
-    for (size_t node = untaken->leaves - 1; node > 0; node--)
-        lowest[node] = lowest[2 * node] < lowest[2 * node + 1] ? lowest[2 * node] : lowest[2 * node + 1];
+    size_t used = (untaken->n + LEAF - 1) / LEAF;
+    for (size_t leaf = 0; leaf < untaken->leaves; leaf++)
+        lowest[untaken->leaves + leaf] = leaf < used ? lowest_in_leaf(untaken, leaf, 0, LEAF - 1) : NO_COLUMN;
+    for (size_t node = untaken->leaves - 1; node > 0; node--) lowest[node] = lower_of(lowest[2 * node], lowest[2 * node + 1]);
     untaken->has_lowest = true;
 }
 
@@ -66,10 +72,10 @@ static void update_lowest(struct ken_untaken *untaken, size_t position)
     uint32_t *lowest = untaken->lowest;
     size_t node = untaken->leaves + position / LEAF;
     if (lowest[node] != (uint32_t)untaken->entries[position]) return;
-    lowest[node] = lowest_in_word(untaken, position / LEAF, UINT64_MAX);
+    lowest[node] = lowest_in_leaf(untaken, position / LEAF, 0, LEAF - 1);
     while (node > 1) {
         node /= 2;
-        uint32_t least = lowest[2 * node] < lowest[2 * node + 1] ? lowest[2 * node] : lowest[2 * node + 1];
+        uint32_t least = lower_of(lowest[2 * node], lowest[2 * node + 1]);
         if (lowest[node] == least) break;
         lowest[node] = least;
     }
@@ -79,15 +85,19 @@ static void update_lowest(struct ken_untaken *untaken, size_t position)
 static uint32_t lowest_in_range(struct ken_untaken *untaken, size_t first, size_t last)
 {
     if (!untaken->has_lowest) make_lowest(untaken);
-    uint64_t from = UINT64_MAX << (first % LEAF), until = UINT64_MAX >> (LEAF - 1 - last % LEAF);
+    const uint32_t *tree = untaken->lowest;
     size_t low = first / LEAF, high = last / LEAF;
-    if (low == high) return lowest_in_word(untaken, low, from & until);
-    uint32_t lowest = lowest_in_word(untaken, low, from), other = lowest_in_word(untaken, high, until);
-    if (other < lowest) lowest = other;
-    low += untaken->leaves + 1;
-    for (high += untaken->leaves; low < high; low /= 2, high /= 2) { /* [low, high) */
-        if (low & 1 && untaken->lowest[low++] < lowest) lowest = untaken->lowest[low - 1];
-        if (high & 1 && untaken->lowest[--high] < lowest) lowest = untaken->lowest[high];
+    if (low == high) return lowest_in_leaf(untaken, low, first % LEAF, last % LEAF);
+    uint32_t lowest = NO_COLUMN;
+    if (first % LEAF) lowest = lowest_in_leaf(untaken, low++, first % LEAF, LEAF - 1);
+    if (last % LEAF != LEAF - 1)
+        lowest = lower_of(lowest, lowest_in_leaf(untaken, high, 0, last % LEAF));
+    else
+        high++;
+    low += untaken->leaves;
+    for (high += untaken->leaves; low < high; low /= 2, high /= 2) { /* the leaves [low, high), then the nodes above them */
+        if (low & 1) lowest = lower_of(lowest, tree[low++]);
+        if (high & 1) lowest = lower_of(lowest, tree[--high]);
     }
     return lowest;
 }
@@ -110,6 +120,7 @@ static size_t run_edge(const struct ken_untaken *untaken, size_t inside, size_t 
 /* The last position >= `position` that is as far from g; position is on the right of g. */
 static size_t run_end(const struct ken_untaken *untaken, size_t position, float g, float distance)
 {
+    if (distance_to(untaken, untaken->n - 1, g) == distance) return untaken->n - 1;
     for (size_t stride = 1; position + 1 < untaken->n; stride *= 2) {
         size_t probe = untaken->n - position > stride ? position + stride : untaken->n - 1;
         if (distance_to(untaken, probe, g) != distance) return run_edge(untaken, position, probe, g, distance);
@@ -121,6 +132,7 @@ static size_t run_end(const struct ken_untaken *untaken, size_t position, float 
 /* The first position <= `position` that is as far from g; position is on the left of g. */
 static size_t run_begin(const struct ken_untaken *untaken, size_t position, float g, float distance)
 {
+    if (distance_to(untaken, 0, g) == distance) return 0;
     for (size_t stride = 1; position > 0; stride *= 2) {
         size_t probe = position > stride ? position - stride : 0;
         if (distance_to(untaken, probe, g) != distance) return run_edge(untaken, position, probe, g, distance);

@@ -14,8 +14,8 @@ struct ken_untaken {
     const uint64_t *entries; /* [n] ken_entry(ken_float_key(x[i]), i), sorted */
     size_t n;
     struct ken_freeset free; /* positions in entries */
-    uint32_t *lowest;        /* lowest free column of every 64 positions and of every two nodes below; made when first needed */
-    size_t leaves;           /* a power of two; lowest[leaves + b] is that of positions 64 b to 64 b + 63 */
+    uint32_t *lowest;        /* lowest free column of every 16 positions and of every two nodes below; made when first needed */
+    size_t leaves;           /* a power of two; lowest[leaves + b] is that of positions 16 b to 16 b + 15 */
     bool has_lowest;
 };
 
