@@ -104,6 +104,10 @@ static void find_levels(const struct levels *levels, void *scratch)
         for (size_t j = 0; j < k; j++) level_exactly(levels, j);
         return;
     }
+    if (levels->density->weight * (double)levels->density->n < 0.499) { /* no density is above c: all levels are 0 */
+        for (size_t j = 0; j < k; j++) levels->entries[j] = entry_of(j, 0, 0);
+        return;
+    }
     size_t uncertain = level_by_bins(levels, scratch);
     if (uncertain > FEW) uncertain = level_by_spread(levels, scratch);
     settle(levels, uncertain);

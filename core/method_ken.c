@@ -31,19 +31,6 @@ static size_t scratch_bytes(size_t n)
     return (n + ken_sort_temporary(n)) * sizeof(uint64_t) + (levels > taking ? levels : taking);
 }
 
-/* First position in [first, last) whose entry is not below `least`, or last. */
-static inline size_t lower_bound(const uint64_t *entries, size_t first, size_t last, uint64_t least)
-{
-    size_t count = last - first;
-    while (count > 0) {
-        size_t half = count / 2;
-        bool below = entries[first + half] < least;
-        first = below ? first + half + 1 : first;
-        count = below ? count - half - 1 : half;
-    }
-    return first;
-}
-
 static inline uint64_t least_entry(float g)
 {
     return ken_entry(ken_float_key(g), 0);
@@ -70,7 +57,7 @@ static void take_in_order(const struct ken_grid *grid, const uint32_t *order, co
         float g = (float)ken_grid_point(grid, j);
         uint64_t least = least_entry(g);
         size_t first = j == before + 1 ? position : anchors[j / ANCHOR];
-        position = lower_bound(entries, first, anchors[j / ANCHOR + 1], least);
+        position = ken_entries_from(entries, first, anchors[j / ANCHOR + 1], least);
         ken_mask_set(mask, ken_untaken_take(untaken, g, position));
         before = j;
     }

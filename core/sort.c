@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sort.h"
 
-#include <stdbool.h>
-
 enum { DIGIT_BITS = 8, DIGITS = 1 << DIGIT_BITS, DIGITS_OF_ENTRY = 64 / DIGIT_BITS };
 
 static inline size_t digit_of(uint64_t entry, unsigned digit)

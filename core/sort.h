@@ -3,6 +3,7 @@
 #ifndef KEN_SORT_H
 #define KEN_SORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -29,6 +30,19 @@ static inline float ken_key_float(uint32_t key)
 static inline uint64_t ken_entry(uint32_t key, uint32_t index)
 {
     return (uint64_t)key << 32 | index;
+}
+
+/* First position in [first, last) of sorted entries that is not below `least`, or last. Without branches that could be mispredicted. */
+static inline size_t ken_entries_from(const uint64_t *entries, size_t first, size_t last, uint64_t least)
+{
+    size_t count = last - first;
+    while (count > 0) {
+        size_t half = count / 2;
+        bool below = entries[first + half] < least;
+        first = below ? first + half + 1 : first;
+        count = below ? count - half - 1 : half;
+    }
+    return first;
 }
 
 /* Entries of temporary space that ken_sort needs for n. */

@@ -12,7 +12,7 @@
  * so that all beyond 18 * 0.4 h = 7.2 h are left out: 3 exp(-7.2^2) = 9e-23 of a value.
  */
 #define SPACING 0.4
-enum { REACH = 36, LEFT = REACH / 2 - 1, CHUNK = 1 << 16 };
+enum { REACH = 36, CHUNK = 1 << 16 };
 #define ROOT_OF_TWO_OVER_PI 0x1.9884533d43651p-1
 
 /* exp(-(SPACING j)^2) for j = -17 to 18, and what of it depends on the place between two nodes is a geometric sequence in j. */
@@ -38,8 +38,10 @@ static inline struct place place_of(const struct ken_spread *spread, double x)
     double position = (x - spread->origin) * spread->per_node;
     size_t left = (size_t)position;
     double between = position - (double)left;
-    /* exp(-S^2 (between - j)^2) = exp(-S^2 between^2) exp(2 S^2 between)^j exp(-S^2 j^2) */
-    double start = ken_exp(-(SPACING * SPACING) * between * (between + 2 * LEFT)), ratio = ken_exp(2 * SPACING * SPACING * between);
+    /* exp(-S^2 (between - j)^2) = exp(-S^2 between^2) exp(2 S^2 between)^j exp(-S^2 j^2), from j = -17 on */
+    double ratio = 1 + ken_exp_minus_one(2 * SPACING * SPACING * between), inverse = 1 / ratio;
+    double inverse2 = inverse * inverse, inverse4 = inverse2 * inverse2, inverse8 = inverse4 * inverse4;
+    double start = (1 + ken_exp_minus_one(-(SPACING * SPACING) * between * between)) * (inverse8 * inverse8 * inverse);
     double square = ratio * ratio;
     ken_pair even = {start, start * ratio};
     return (struct place){spread->node + left, even, even * ken_pair_of(square), ken_pair_of(square * square)};

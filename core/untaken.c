@@ -141,25 +141,12 @@ static size_t run_begin(const struct ken_untaken *untaken, size_t position, floa
     return position;
 }
 
-/* Where the entry of a column lies in first..last. */
-static size_t position_of(const struct ken_untaken *untaken, uint32_t column, size_t first, size_t last)
-{
-    uint64_t entry = ken_entry(ken_float_key(untaken->x[column]), column);
-    while (first < last) {
-        size_t middle = first + (last - first) / 2;
-        if (untaken->entries[middle] < entry)
-            first = middle + 1;
-        else
-            last = middle;
-    }
-    return first;
-}
-
 /* The position of the lowest free column in the run first..last: where all have one value, the first free one, as columns ascend. */
 static size_t lowest_of_run(struct ken_untaken *untaken, size_t first, size_t last)
 {
     if (key_at(untaken, first) == key_at(untaken, last)) return ken_freeset_from(&untaken->free, first);
-    return position_of(untaken, lowest_in_range(untaken, first, last), first, last);
+    uint32_t column = lowest_in_range(untaken, first, last);
+    return ken_entries_from(untaken->entries, first, last, ken_entry(ken_float_key(untaken->x[column]), column));
 }
 
 uint32_t ken_untaken_take(struct ken_untaken *untaken, float g, size_t start)

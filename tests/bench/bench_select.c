@@ -57,6 +57,7 @@ static double seconds(void)
     X("many zeros", i % 4 ? 0 : 0.02 * normal())                                  \
     X("one outlier", i == n / 3 ? 1e30 : 0.02 * normal())                         \
     X("two outliers", i == n / 3 ? 1e30 : i == n / 2 ? -1e30 : 0.02 * normal())   \
+    X("one outlier, small scale", i == n / 3 ? 1 : 2e-32 * normal())              \
     X("sixteen outliers", i % (n / 16) == 7 ? (double)i * 1e26 : 0.02 * normal()) \
     X("all scales", normal() * pow(10, 40 * uniform() - 20))                      \
     X("sorted", (double)i * 1e-4)                                                 \
