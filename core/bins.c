@@ -11,10 +11,22 @@ enum {
     SIDE = NODES / 2,   /* of them on either side */
     POWERS = NODES + 1, /* sums of powers 0 to 8, and a ninth to make pairs */
     MOST_PER_NODE = 1024,
-    LEAST_ROOM = 2048 /* nodes there is always room for */
+    ENOUGH_ROOM = 8192 /* nodes: more are not made room for unless they are few beside n */
 };
-#define NODES_PER_BANDWIDTH 7.0
-#define REACH 6.1 /* bandwidths: the Gaussian is cut where it has fallen to 8e-9 */
+
+struct precision {
+    double nodes;     /* per bandwidth, at least */
+    double reach;     /* bandwidths: where the Gaussian is cut */
+    double remainder; /* what it has fallen to there */
+};
+/* In long rows more grid points are near a half-integer, a sum in full costs more, and nodes are few beside the values. */
+static const struct precision precision_short = {7, 6.1, 8.4e-9}, precision_long = {10, 6.8, 9.1e-11};
+enum { LONG = 16384 };
+
+static const struct precision *precision_for(size_t n)
+{
+    return n < LONG ? &precision_short : &precision_long;
+}
 
 /* ---- interpolation: weights of nodes -4 to 4 for a place u in [-1/2, 1/2], Lagrange's polynomials */
 
@@ -57,10 +69,12 @@ struct layout {
     size_t nodes, taps;
 };
 
+/* Nodes that a row of n values may have. */
 static size_t room_for(size_t n)
 {
-    size_t proportional = n / 26;
-    return proportional > LEAST_ROOM ? proportional : LEAST_ROOM;
+    size_t most = (size_t)(ken_density_widest(n) * precision_for(n)->nodes) * 2 + 64, proportional = n / 26;
+    if (most < ENOUGH_ROOM) return most;
+    return proportional > ENOUGH_ROOM ? proportional : ENOUGH_ROOM;
 }
 
 size_t ken_bins_scratch(size_t n)
@@ -141,14 +155,15 @@ static void weigh_between(const struct layout *layout, size_t per_node)
 
 bool ken_bins_init(struct ken_bins *bins, const struct ken_density *density, const struct ken_grid *grid, void *scratch)
 {
-    double h = density->h, range = density->max - density->min, widest = h / NODES_PER_BANDWIDTH, ratio = grid->step / widest;
+    const struct precision *precision = precision_for(density->n);
+    double h = density->h, range = density->max - density->min, widest = h / precision->nodes, ratio = grid->step / widest;
     size_t room = room_for(density->n);
     if (range / widest > (double)room || ratio > (double)room) return false;
     bins->per_point = ratio > 1 ? (size_t)ceil(ratio) : 1;
     bins->per_node = ratio > 1 ? 1 : ratio * MOST_PER_NODE < 1 ? MOST_PER_NODE : (size_t)(1 / ratio);
     double distance = grid->step * (double)bins->per_node / (double)bins->per_point, spacing = distance / h;
     struct layout layout;
-    size_t nodes = (size_t)(range / distance + 0.5) + 2, taps = (size_t)ceil(REACH / spacing);
+    size_t nodes = (size_t)(range / distance + 0.5) + 2, taps = (size_t)ceil(precision->reach / spacing);
     if (!lay_out(&layout, nodes, taps, room, scratch)) return false;
     sum_powers(&layout, density, 1 / distance);
     weigh_nodes(&layout);
@@ -158,7 +173,7 @@ bool ken_bins_init(struct ken_bins *bins, const struct ken_density *density, con
     bins->at_node = layout.values + taps + SIDE;
     /* Interpolating twice, 0.351 spacing^9 each, the second time on values with the error of the first; cutting the Gaussian. */
     double squared = spacing * spacing, power = squared * squared * squared * squared * spacing;
-    bins->bound = density->weight * (double)density->n * (0.351 * 2.6 * power + 2.5 * 8.4e-9 + 1e-12);
+    bins->bound = density->weight * (double)density->n * (0.351 * 2.6 * power + 2.5 * precision->remainder + 1e-12);
     return true;
 }
 

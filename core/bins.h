@@ -21,7 +21,7 @@ struct ken_bins {
     double bound; /* absolute error of every density */
 };
 
-/* Bytes of scratch for rows of n values, a multiple of 8: some 300 KB, for large n 4 bytes a value. */
+/* Bytes of scratch for rows of n values, a multiple of 8: at most 870 KB, for large n 4 bytes a value. */
 size_t ken_bins_scratch(size_t n);
 /* Bins the row's values. scratch (aligned to 8) is borrowed. False if the row's range is too wide for the scratch. O(n). */
 bool ken_bins_init(struct ken_bins *bins, const struct ken_density *density, const struct ken_grid *grid, void *scratch);

@@ -2,6 +2,8 @@
 #include "density.h"
 #include "exponential.h"
 
+#include <math.h>
+
 #define ROOT_OF_TWO_PI 0x1.40d931ff62706p+1
 
 /* a * b = high + low exactly (Dekker, Veltkamp); no fused multiply-add, which not every machine has. */
@@ -47,6 +49,11 @@ void ken_density_init(struct ken_density *density, const float *x, size_t n, con
     double c = 1 / (density->h * ROOT_OF_TWO_PI);
     while (c > 0x1p20) c *= 0.5;
     density->weight = c / (double)n;
+}
+
+double ken_density_widest(size_t n)
+{
+    return sqrt(2 * (double)n) / (1.06 * ken_inverse_fifth_root(n)) * 1.000001;
 }
 
 double ken_density_exact(const struct ken_density *density, double g)

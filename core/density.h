@@ -21,6 +21,11 @@ void ken_density_init(struct ken_density *density, const float *x, size_t n, con
 /* n^(-1/5), n >= 1, by IEEE operations only; nearest double. */
 double ken_inverse_fifth_root(size_t n);
 /*
+ * How many bandwidths the range of a row of n values is at most: s >= range / sqrt(2 n), which two opposite outliers reach; so
+ * 1.34 n^0.7, and a little for rounding.
+ */
+double ken_density_widest(size_t n);
+/*
  * f(g) by the deciding sum: all exponentials, value i into lane i % 8 in column order, the lanes pairwise. |g| at most the row's largest
  * magnitude. O(n).
  */

@@ -95,7 +95,7 @@ static void select_ken(const struct ken_row *row, size_t k, uint64_t seed, uint6
     ken_sort(entries, n, temporary);
     struct ken_untaken untaken;
     uint32_t *anchors = order + order_bytes(n) / sizeof *order;
-    ken_untaken_init(&untaken, row->x, entries, n, anchors + anchor_bytes(n) / sizeof *anchors);
+    ken_untaken_init(&untaken, entries, n, anchors + anchor_bytes(n) / sizeof *anchors);
     find_anchors(&grid, entries, n, anchors);
     take_in_order(&grid, order, entries, anchors, &untaken, mask);
 }

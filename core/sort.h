@@ -36,12 +36,12 @@ static inline uint64_t ken_entry(uint32_t key, uint32_t index)
 static inline size_t ken_entries_from(const uint64_t *entries, size_t first, size_t last, uint64_t least)
 {
     size_t count = last - first;
-    while (count > 0) {
+    while (count > 1) {
         size_t half = count / 2;
-        bool below = entries[first + half] < least;
-        first = below ? first + half + 1 : first;
-        count = below ? count - half - 1 : half;
+        first += half & (0 - (size_t)(entries[first + half - 1] < least));
+        count -= half;
     }
+    if (count == 1) first += entries[first] < least;
     return first;
 }
 

@@ -4,7 +4,6 @@
 #include "exponential.h"
 #include "pair.h"
 
-#include <math.h>
 #include <string.h>
 
 /*
@@ -75,10 +74,9 @@ double ken_spread_at(const struct ken_spread *spread, double g)
     return (sum[0] + sum[1]) * spread->factor;
 }
 
-/* The range is at most s sqrt(2n), hence at most 1.34 n^0.7 bandwidths: reached by two opposite outliers. */
 static size_t most_nodes(size_t n)
 {
-    return (size_t)(sqrt(2 * (double)n) / (1.06 * ken_inverse_fifth_root(n) * SPACING) * 1.000001) + REACH + 2;
+    return (size_t)(ken_density_widest(n) / SPACING) + REACH + 2;
 }
 
 size_t ken_spread_scratch(size_t n)

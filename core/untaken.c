@@ -19,10 +19,10 @@ size_t ken_untaken_scratch(size_t n)
     return ken_freeset_words(n) * sizeof(uint64_t) + 2 * leaves_for(n) * sizeof(uint32_t);
 }
 
-void ken_untaken_init(struct ken_untaken *untaken, const float *x, const uint64_t *entries, size_t n, void *scratch)
+void ken_untaken_init(struct ken_untaken *untaken, const uint64_t *entries, size_t n, void *scratch)
 {
     uint64_t *words = scratch;
-    *untaken = (struct ken_untaken){.x = x, .entries = entries, .n = n, .leaves = leaves_for(n)};
+    *untaken = (struct ken_untaken){.entries = entries, .n = n, .leaves = leaves_for(n)};
     ken_freeset_fill(&untaken->free, words, n);
     untaken->lowest = (uint32_t *)(words + ken_freeset_words(n));
 }
@@ -32,6 +32,11 @@ static inline uint32_t key_at(const struct ken_untaken *untaken, size_t position
     return (uint32_t)(untaken->entries[position] >> 32);
 }
 
+static inline uint32_t column_at(const struct ken_untaken *untaken, size_t position)
+{
+    return (uint32_t)untaken->entries[position];
+}
+
 static inline float distance_to(const struct ken_untaken *untaken, size_t position, float g)
 {
     return fabsf(ken_key_float(key_at(untaken, position)) - g);
@@ -39,17 +44,25 @@ static inline float distance_to(const struct ken_untaken *untaken, size_t positi
 
 /* ---- the lowest free column of a range of positions: a tree of minima over the words of the set */
 
-/* Lowest column among the free positions from + leaf * LEAF to until + leaf * LEAF, 0 <= from <= until < LEAF. */
-static uint32_t lowest_in_leaf(const struct ken_untaken *untaken, size_t leaf, size_t from, size_t until)
+/* The free position of the lowest column among positions first to last of one leaf, or KEN_FREESET_NONE. */
+static size_t lowest_in_leaf(const struct ken_untaken *untaken, size_t first, size_t last)
 {
-    size_t first = leaf * LEAF;
-    uint64_t among = (UINT64_MAX >> (63 - until) & UINT64_MAX << from) << (first % 64);
+    uint64_t among = UINT64_MAX >> (63 - last % 64) & UINT64_MAX << (first % 64);
     uint32_t lowest = NO_COLUMN;
+    size_t best = KEN_FREESET_NONE;
     for (uint64_t bits = untaken->free.level[0][first / 64] & among; bits; bits &= bits - 1) {
-        uint32_t column = (uint32_t)untaken->entries[first / 64 * 64 + (size_t)__builtin_ctzll(bits)];
+        size_t position = first / 64 * 64 + (size_t)__builtin_ctzll(bits);
+        uint32_t column = column_at(untaken, position);
+        best = column < lowest ? position : best;
         lowest = column < lowest ? column : lowest;
     }
-    return lowest;
+    return best;
+}
+
+static uint32_t lowest_of_leaf(const struct ken_untaken *untaken, size_t leaf)
+{
+    size_t position = lowest_in_leaf(untaken, leaf * LEAF, leaf * LEAF + LEAF - 1);
+    return position == KEN_FREESET_NONE ? NO_COLUMN : column_at(untaken, position);
 }
 
 static inline uint32_t lower_of(uint32_t a, uint32_t b)
@@ -62,7 +75,7 @@ static void make_lowest(struct ken_untaken *untaken)
     uint32_t *lowest = untaken->lowest;
     size_t used = (untaken->n + LEAF - 1) / LEAF;
     for (size_t leaf = 0; leaf < untaken->leaves; leaf++)
-        lowest[untaken->leaves + leaf] = leaf < used ? lowest_in_leaf(untaken, leaf, 0, LEAF - 1) : NO_COLUMN;
+        lowest[untaken->leaves + leaf] = leaf < used ? lowest_of_leaf(untaken, leaf) : NO_COLUMN;
     for (size_t node = untaken->leaves - 1; node > 0; node--) lowest[node] = lower_of(lowest[2 * node], lowest[2 * node + 1]);
     untaken->has_lowest = true;
 }
@@ -71,8 +84,8 @@ static void update_lowest(struct ken_untaken *untaken, size_t position)
 {
     uint32_t *lowest = untaken->lowest;
     size_t node = untaken->leaves + position / LEAF;
-    if (lowest[node] != (uint32_t)untaken->entries[position]) return;
-    lowest[node] = lowest_in_leaf(untaken, position / LEAF, 0, LEAF - 1);
+    if (lowest[node] != column_at(untaken, position)) return;
+    lowest[node] = lowest_of_leaf(untaken, position / LEAF);
     while (node > 1) {
         node /= 2;
         uint32_t least = lower_of(lowest[2 * node], lowest[2 * node + 1]);
@@ -81,25 +94,57 @@ static void update_lowest(struct ken_untaken *untaken, size_t position)
     }
 }
 
-/* Lowest free column of positions first to last, both inclusive. */
-static uint32_t lowest_in_range(struct ken_untaken *untaken, size_t first, size_t last)
+/* The free position of the column that a node of the tree tells. */
+static size_t position_of_node(const struct ken_untaken *untaken, size_t node)
+{
+    const uint32_t *tree = untaken->lowest;
+    uint32_t column = tree[node];
+    while (node < untaken->leaves) node = tree[2 * node] == column ? 2 * node : 2 * node + 1;
+    size_t position = (node - untaken->leaves) * LEAF;
+    while (column_at(untaken, position) != column) position++;
+    return position;
+}
+
+/* The node with the lowest column among those that make up the leaves [low, high); low < high. */
+static size_t lowest_node(const struct ken_untaken *untaken, size_t low, size_t high)
+{
+    const uint32_t *tree = untaken->lowest;
+    size_t best = low += untaken->leaves;
+    for (high += untaken->leaves; low < high; low /= 2, high /= 2) {
+        if (low & 1) {
+            best = tree[low] < tree[best] ? low : best;
+            low++;
+        }
+        if (high & 1) {
+            high--;
+            best = tree[high] < tree[best] ? high : best;
+        }
+    }
+    return best;
+}
+
+static size_t lower_position(const struct ken_untaken *untaken, size_t a, size_t b)
+{
+    if (a == KEN_FREESET_NONE || b == KEN_FREESET_NONE) return a == KEN_FREESET_NONE ? b : a;
+    return column_at(untaken, a) < column_at(untaken, b) ? a : b;
+}
+
+/* The free position of the lowest column of positions first to last, both inclusive; there is one. */
+static size_t lowest_in_range(struct ken_untaken *untaken, size_t first, size_t last)
 {
     if (!untaken->has_lowest) make_lowest(untaken);
-    const uint32_t *tree = untaken->lowest;
-    size_t low = first / LEAF, high = last / LEAF;
-    if (low == high) return lowest_in_leaf(untaken, low, first % LEAF, last % LEAF);
-    uint32_t lowest = NO_COLUMN;
-    if (first % LEAF) lowest = lowest_in_leaf(untaken, low++, first % LEAF, LEAF - 1);
+    size_t low = first / LEAF, high = last / LEAF, best = KEN_FREESET_NONE;
+    if (low == high) return lowest_in_leaf(untaken, first, last);
+    if (first % LEAF) best = lowest_in_leaf(untaken, first, low++ * LEAF + LEAF - 1);
     if (last % LEAF != LEAF - 1)
-        lowest = lower_of(lowest, lowest_in_leaf(untaken, high, 0, last % LEAF));
+        best = lower_position(untaken, best, lowest_in_leaf(untaken, high * LEAF, last));
     else
         high++;
-    low += untaken->leaves;
-    for (high += untaken->leaves; low < high; low /= 2, high /= 2) { /* the leaves [low, high), then the nodes above them */
-        if (low & 1) lowest = lower_of(lowest, tree[low++]);
-        if (high & 1) lowest = lower_of(lowest, tree[--high]);
-    }
-    return lowest;
+    if (low == high) return best;
+    size_t node = lowest_node(untaken, low, high);
+    uint32_t column = untaken->lowest[node];
+    if (best != KEN_FREESET_NONE && column_at(untaken, best) < column) return best;
+    return position_of_node(untaken, node);
 }
 
 /* ---- ties: the run of positions whose rounded distance is the same. Distances do not fall with the way from g, so it is one run. */
@@ -145,8 +190,7 @@ static size_t run_begin(const struct ken_untaken *untaken, size_t position, floa
 static size_t lowest_of_run(struct ken_untaken *untaken, size_t first, size_t last)
 {
     if (key_at(untaken, first) == key_at(untaken, last)) return ken_freeset_from(&untaken->free, first);
-    uint32_t column = lowest_in_range(untaken, first, last);
-    return ken_entries_from(untaken->entries, first, last, ken_entry(ken_float_key(untaken->x[column]), column));
+    return lowest_in_range(untaken, first, last);
 }
 
 uint32_t ken_untaken_take(struct ken_untaken *untaken, float g, size_t start)
@@ -161,9 +205,9 @@ uint32_t ken_untaken_take(struct ken_untaken *untaken, float g, size_t start)
         best = lowest_of_run(untaken, right, run_end(untaken, right, g, right_distance));
     if (has_left && !(has_right && right_distance < left_distance)) {
         size_t other = lowest_of_run(untaken, run_begin(untaken, left, g, left_distance), left);
-        if (best == KEN_FREESET_NONE || (uint32_t)untaken->entries[other] < (uint32_t)untaken->entries[best]) best = other;
+        if (best == KEN_FREESET_NONE || column_at(untaken, other) < column_at(untaken, best)) best = other;
     }
     ken_freeset_remove(&untaken->free, best);
     if (untaken->has_lowest) update_lowest(untaken, best);
-    return (uint32_t)untaken->entries[best];
+    return column_at(untaken, best);
 }

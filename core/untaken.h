@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 struct ken_untaken {
-    const float *x;          /* [n] the row */
     const uint64_t *entries; /* [n] ken_entry(ken_float_key(x[i]), i), sorted */
     size_t n;
     struct ken_freeset free; /* positions in entries */
@@ -21,8 +20,8 @@ struct ken_untaken {
 
 /* Bytes of scratch for n values; a multiple of 8. */
 size_t ken_untaken_scratch(size_t n);
-/* Nothing is taken yet. x, entries and scratch (aligned to 8) are borrowed. */
-void ken_untaken_init(struct ken_untaken *untaken, const float *x, const uint64_t *entries, size_t n, void *scratch);
+/* Nothing is taken yet. entries and scratch (aligned to 8) are borrowed. */
+void ken_untaken_init(struct ken_untaken *untaken, const uint64_t *entries, size_t n, void *scratch);
 /*
  * Takes the nearest free value to g, by distance |x - g| in float32; a tie goes to the lowest column. Returns that column. There must be
  * a free value. `start` is the position of the first value >= g, or n. O(log n).
