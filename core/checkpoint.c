@@ -167,7 +167,8 @@ static int compare_with_index(const struct ken_checkpoint *checkpoint, const str
     for (size_t i = 0, j = 0; i < checkpoint->tensor_count || j < index->tensor_count; i++, j++) {
         const struct ken_tensor *tensor = i < checkpoint->tensor_count ? &checkpoint->tensors[internal->by_name[i]] : NULL;
         const struct ken_index_tensor *mapped = j < index->tensor_count ? &index->tensors[j] : NULL;
-        int order = !mapped ? -1 : !tensor ? 1 : strcmp(tensor->name, mapped->name);
+        KEN_ASSERT(tensor || mapped);
+        int order = !tensor ? 1 : !mapped ? -1 : strcmp(tensor->name, mapped->name);
         if (order < 0) return unexpected(checkpoint, tensor, previous, label, error);
         ken_printable(shown, sizeof shown, mapped->name, strlen(mapped->name));
         ken_printable(file, sizeof file, index->files[mapped->file], strlen(index->files[mapped->file]));

@@ -28,7 +28,7 @@
 
 enum ken_code {
     KEN_OK = 0,
-#define X(name, number, text) name = number,
+#define X(name, number, text) name = (number),
     KEN_ERROR_MAP(X)
 #undef X
 };

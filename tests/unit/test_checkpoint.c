@@ -180,7 +180,7 @@ START_TEST(limits_hold_for_all_files_together)
     char metadata[900] = "{\"x\":\"";
     size_t prefix = strlen(metadata);
     memset(metadata + prefix, 'x', 800);
-    strcpy(metadata + prefix + 800, "\"}");
+    memcpy(metadata + prefix + 800, "\"}", 3);
     make_sharded(&sharded, "{\"weight_map\":{" MAPPING "}}");
     struct made_file large = make_safetensors(metadata, second, 1), other = make_safetensors(metadata, third, 2);
     sharded.files[3].bytes = large.bytes;

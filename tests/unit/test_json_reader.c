@@ -208,7 +208,7 @@ START_TEST(depth_is_bounded)
     char *result = NULL;
     memset(text, '[', KEN_JSON_DEPTH_MAX);
     memset(text + KEN_JSON_DEPTH_MAX, ']', KEN_JSON_DEPTH_MAX);
-    ck_assert_int_eq(copy_memory(text, 2 * KEN_JSON_DEPTH_MAX, &result, &error), KEN_OK);
+    ck_assert_int_eq(copy_memory(text, 2 * (size_t)KEN_JSON_DEPTH_MAX, &result, &error), KEN_OK);
     free(result);
     memset(text, '[', sizeof text);
     ck_assert_int_eq(copy_memory(text, sizeof text, &result, &error), KEN_EBAD_DELTA);

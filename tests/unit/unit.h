@@ -22,11 +22,11 @@ static inline int unit_main(const char *suite_name, const TTest *const *tests, s
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-#define UNIT_MAIN(name, ...)                                         \
-    int main(void)                                                   \
-    {                                                                \
-        const TTest *const tests[] = {__VA_ARGS__};                  \
-        return unit_main(name, tests, sizeof tests / sizeof *tests); \
+#define UNIT_MAIN(name, ...)                                           \
+    int main(void)                                                     \
+    {                                                                  \
+        const TTest *const tests[] = {__VA_ARGS__};                    \
+        return unit_main(name, tests, sizeof tests / sizeof tests[0]); \
     }
 
 #endif
