@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 in every stage: no job is lost, work resumes where it was durable, and the same digests come out as without kills."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Iterator
+
+import numpy as np
+import pytest
+
+from checkpoints import write_safetensors
+from daemon import FINISHED, Kend
+from origin import Behaviour, Origin
+
+KILLS = 10
+RESUMED = re.compile(r"attempt (\d+) goes on: (\d+) of (\d+) bytes are there, (\d+) of (\d+) rows are done")
+
+
+def make_pair(folder: Path, tensors: int, rows: int = 512, n: int = 1024) -> None:
+    """base.safetensors and model.safetensors with so many F32 tensors [rows, n]."""
+    random = np.random.default_rng(1)
+    base = {f"layer.{i}.weight": random.standard_normal((rows, n), np.float32) for i in range(tensors)}
+    model = {name: value + 0.02 * random.standard_normal((rows, n), np.float32) for name, value in base.items()}
+    write_safetensors(folder / "base.safetensors", base)
+    write_safetensors(folder / "model.safetensors", model)
+
+
+def digests(job: dict) -> dict[str, str]:
+    assert job["status"] == "succeeded", job["error"]
+    return {artifact["name"]: artifact["sha256"] for artifact in job["artifacts"]}
+
+
+def undisturbed(folder: Path, document: dict, settings: dict) -> dict[str, str]:
+    """The digests of the same job in a kend of its own that is left alone."""
+    folder.mkdir()
+    with Kend(folder, settings) as kend:
+        return digests(kend.wait(kend.submit(document)))
+
+
+def until_stage(kend: Kend, job: str, stage: str, seconds: float = 60) -> dict:
+    """The job once it is in that stage; it must not have ended before."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        shown = kend.job(job)
+        if shown.get("stage") == stage:
+            return shown
+        assert shown["status"] not in FINISHED, f"ended before stage {stage}: {shown}"
+        time.sleep(0.01)
+    raise AssertionError(f"not in stage {stage} after {seconds} s")
+
+
+def kill_and_restart(kend: Kend, job: str) -> None:
+    kend.kill()
+    no_half_artifact(kend, job)
+    kend.start()
+
+
+def no_half_artifact(kend: Kend, job: str) -> None:
+    """Nothing of a job that has not ended is in sight."""
+    published = kend.data / "artifacts" / job
+    assert not published.exists() or (published / ".kend" / "result.json").exists()
+
+
+def resumptions(kend: Kend, job: str) -> list[tuple[int, int]]:
+    """Bytes and rows that each later attempt found done, from the job's durable events."""
+    found = []
+    for event in kend.events(job):
+        match = RESUMED.match(event["data"].get("message", ""))
+        if match:
+            found.append((int(match[2]), int(match[4])))
+    return found
+
+
+@pytest.fixture
+def slow_origin(tmp_path: Path) -> Iterator[Origin]:
+    (tmp_path / "origin").mkdir()
+    make_pair(tmp_path / "origin", tensors=6)
+    with Origin(tmp_path / "origin") as origin:
+        yield origin
+
+
+def http_document(origin: Origin) -> dict:
+    return {"model": f"{origin.url}/model.safetensors", "base": f"{origin.url}/base.safetensors", "keep": 0.5}
+
+
+def test_checking(tmp_path: Path, slow_origin: Origin) -> None:
+    """Every request of the origin takes a while, so that the headers take seconds. Two kills a job: a third without progress would end it."""
+    document = http_document(slow_origin)
+    expected = undisturbed(tmp_path / "alone", document, {})
+    with Kend(tmp_path) as kend:
+        for _ in range(KILLS // 2):
+            for path in ("/model.safetensors", "/base.safetensors"):
+                slow_origin.behave(path, Behaviour(delay=0.4))
+            job = kend.submit(document)
+            for _ in range(2):
+                until_stage(kend, job, "checking")
+                time.sleep(0.3)
+                assert kend.job(job)["stage"] == "checking"
+                kill_and_restart(kend, job)
+            for path in ("/model.safetensors", "/base.safetensors"):
+                slow_origin.behave(path)
+            ended = kend.wait(job)
+            assert digests(ended) == expected
+            assert ended["attempt"] == 3
+
+
+def test_fetching(tmp_path: Path, slow_origin: Origin) -> None:
+    """One job is killed ten times while its bytes trickle in: each attempt begins with more of them, and none is asked for twice as a whole."""
+    document = http_document(slow_origin)
+    expected = undisturbed(tmp_path / "alone", document, {})
+    size = sum((tmp_path / "origin" / name).stat().st_size for name in ("model.safetensors", "base.safetensors"))
+    slow_origin.rate = size / 25
+    slow_origin.forget()
+    with Kend(tmp_path) as kend:
+        job = kend.submit(document)
+        for _ in range(KILLS):
+            begin = until_stage(kend, job, "fetching")["progress"]["bytes_fetched"]
+            while kend.job(job)["progress"]["bytes_fetched"] < begin + size / 40:
+                time.sleep(0.05)
+            time.sleep(1.1)  # by then what has come in is durable
+            assert kend.job(job)["stage"] == "fetching"
+            kill_and_restart(kend, job)
+        slow_origin.rate = 0
+        ended = kend.wait(job)
+        assert digests(ended) == expected
+        assert ended["attempt"] == KILLS + 1
+        found = [resumed for resumed, _ in resumptions(kend, job)]
+        assert len(found) == KILLS and sorted(set(found)) == found and found[0] > 0
+    sent = sum(slow_origin.stats(path).sent for path in ("/model.safetensors", "/base.safetensors"))
+    assert sent < 1.8 * size, "each kill may cost what was not yet durable, not the whole"
+
+
+VARIANTS = [{"name": f"k{i}", "k": 64 * (i + 1)} for i in range(8)]
+
+
+@pytest.fixture
+def file_pair(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    make_pair(folder, tensors=24)
+    return folder
+
+
+def file_document(folder: Path, outputs: list[str], variants: list[dict]) -> dict:
+    return {
+        "model": f"file://{folder}/model.safetensors",
+        "base": f"file://{folder}/base.safetensors",
+        "variants": variants,
+        "outputs": outputs,
+    }
+
+
+def test_pruning(tmp_path: Path, file_pair: Path) -> None:
+    """One job of many variants is killed ten times while it prunes: each attempt begins with more rows."""
+    settings = {"fetch.file_roots": file_pair, "prune.threads": 1}
+    document = file_document(file_pair, ["delta", "report"], VARIANTS)
+    expected = undisturbed(tmp_path / "alone", document, {"fetch.file_roots": file_pair})
+    with Kend(tmp_path, settings) as kend:
+        job = kend.submit(document)
+        kills = 0
+        last = -1
+        while kills < KILLS:
+            shown = until_stage(kend, job, "pruning")
+            rows = shown["progress"]["rows_done"]
+            if rows <= last + 100:
+                time.sleep(0.02)
+                continue
+            kill_and_restart(kend, job)
+            kills += 1
+            until_stage(kend, job, "pruning")
+            found = resumptions(kend, job)
+            last = found[-1][1] if found else 0
+        ended = kend.wait(job, 120)
+        assert digests(ended) == expected
+        assert ended["attempt"] == KILLS + 1
+        rows_found = [rows for _, rows in resumptions(kend, job)]
+        assert len(rows_found) == KILLS
+        assert sorted(rows_found) == rows_found and rows_found[-1] > rows_found[0]
+
+
+def test_publishing(tmp_path: Path, file_pair: Path) -> None:
+    """Five jobs are killed twice each while their deltas are assembled: no row is pruned again, and what came out before the kill is the same after it."""
+    settings = {"fetch.file_roots": file_pair}
+    document = file_document(file_pair, ["delta", "model", "report"], VARIANTS[:4])
+    expected = undisturbed(tmp_path / "alone", document, settings)
+    with Kend(tmp_path, settings) as kend:
+        for _ in range(KILLS // 2):
+            job = kend.submit(document)
+            for _ in range(2):
+                until_stage(kend, job, "publishing")
+                kill_and_restart(kend, job)
+            ended = kend.wait(job, 120)
+            assert digests(ended) == expected
+            found = resumptions(kend, job)
+            assert [rows for _, rows in found] == [ended["progress"]["rows_total"]] * 2
