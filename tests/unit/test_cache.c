@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fetch/cache.h"
+#include "unit.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/kend-cache-XXXXXX";
+
+static void set_up(void)
+{
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+}
+
+static void tear_down(void)
+{
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static struct kend_cache *create(uint64_t max_bytes, uint64_t reserve)
+{
+    struct kend_cache *cache;
+    struct ken_error error = {0};
+    ck_assert_msg(kend_cache_create(&cache, folder, max_bytes, reserve, &error) == 0, "%s", error.message);
+    return cache;
+}
+
+static const char *key_of(const char *url)
+{
+    static char key[KEND_CACHE_KEY];
+    ck_assert_int_eq(kend_cache_key(key, "owner", url, NULL), 0);
+    return key;
+}
+
+static struct kend_cached *open_entry(struct kend_cache *cache, const char *url, struct kend_meta *meta)
+{
+    struct kend_cached *cached;
+    struct ken_error error = {0};
+    ck_assert_msg(kend_cache_open(cache, key_of(url), &cached, meta, &error) == 0, "%s", error.message);
+    return cached;
+}
+
+static int reserve(struct kend_cached *cached, uint64_t bytes, bool *wait, struct ken_error *error)
+{
+    uint64_t granted;
+    return kend_cached_reserve(cached, bytes, bytes, &granted, wait, error);
+}
+
+/* A complete entry of so many bytes. */
+static void put(struct kend_cache *cache, const char *url, uint64_t bytes)
+{
+    struct kend_meta meta;
+    bool wait;
+    struct kend_cached *cached = open_entry(cache, url, &meta);
+    ck_assert(!meta.has_size);
+    ck_assert_int_eq(reserve(cached, bytes, &wait, NULL), 0);
+    ck_assert_int_eq(ftruncate(kend_cached_fd(cached), (off_t)bytes), 0);
+    kend_cached_wrote(cached, bytes);
+    meta = (struct kend_meta){.has_size = true, .complete = true, .size = bytes};
+    strcpy(meta.validators.etag, "\"tag\"");
+    ck_assert_int_eq(kend_ranges_add(&meta.ranges, 0, bytes), 0);
+    ck_assert_int_eq(kend_cached_save(cached, &meta, "http://x/", NULL), 0);
+    kend_meta_clear(&meta);
+    kend_cached_close(&cached);
+}
+
+static bool has(struct kend_cache *cache, const char *url)
+{
+    struct kend_meta meta;
+    struct kend_cached *cached = open_entry(cache, url, &meta);
+    bool known = meta.has_size;
+    kend_meta_clear(&meta);
+    kend_cached_close(&cached);
+    return known;
+}
+
+static bool exists(const char *url, const char *file)
+{
+    char path[200];
+    struct stat status;
+    snprintf(path, sizeof path, "%s/%s/%s", folder, key_of(url), file);
+    return stat(path, &status) == 0;
+}
+
+START_TEST(what_was_saved_is_there_again)
+{
+    struct kend_meta meta;
+    struct kend_cache *cache = create(0, 0);
+    put(cache, "a", 1000);
+    ck_assert_uint_eq(kend_cache_bytes(cache), 1000);
+    kend_cache_destroy(&cache);
+    cache = create(0, 0);
+    ck_assert_uint_eq(kend_cache_bytes(cache), 1000);
+    struct kend_cached *cached = open_entry(cache, "a", &meta);
+    ck_assert(meta.has_size && meta.complete && !meta.has_sha256);
+    ck_assert_uint_eq(meta.size, 1000);
+    ck_assert_str_eq(meta.validators.etag, "\"tag\"");
+    ck_assert(kend_ranges_hold(&meta.ranges, 0, 1000));
+    kend_meta_clear(&meta);
+    kend_cached_close(&cached);
+    ck_assert(!has(cache, "b"));
+    kend_cache_destroy(&cache);
+}
+END_TEST
+
+START_TEST(owner_and_url_make_the_key)
+{
+    char a[KEND_CACHE_KEY], b[KEND_CACHE_KEY];
+    ck_assert_int_eq(kend_cache_key(a, "ab", "c", NULL), 0);
+    ck_assert_int_eq(kend_cache_key(b, "a", "bc", NULL), 0);
+    ck_assert_str_ne(a, b);
+    ck_assert_int_eq(kend_cache_key(b, "ab", "c", NULL), 0);
+    ck_assert_str_eq(a, b);
+}
+END_TEST
+
+START_TEST(what_was_not_saved_is_gone)
+{
+    struct kend_meta meta;
+    struct kend_cache *cache = create(0, 0);
+    struct kend_cached *cached = open_entry(cache, "a", &meta);
+    ck_assert_int_eq(pwrite(kend_cached_fd(cached), "x", 1, 0), 1);
+    kend_cached_close(&cached);
+    ck_assert(!exists("a", ""));
+    ck_assert_uint_eq(kend_cache_bytes(cache), 0);
+    kend_cache_destroy(&cache);
+}
+END_TEST
+
+START_TEST(broken_leftovers_are_removed_and_block_nothing)
+{
+    static const char *const metas[] = {
+        "",
+        "{",
+        "{}",
+        "{\"version\":2,\"size\":1,\"complete\":false,\"etag\":\"\",\"last_modified\":\"\",\"ranges\":[]}",
+        "{\"version\":1,\"size\":-1,\"complete\":false,\"etag\":\"\",\"last_modified\":\"\",\"ranges\":[]}",
+        "{\"version\":1,\"size\":9,\"complete\":true,\"etag\":\"\",\"last_modified\":\"\",\"ranges\":[[0,9]],\"mtime_ns\":1}",
+        "{\"version\":1,\"size\":9,\"complete\":false,\"etag\":\"\",\"last_modified\":\"\",\"ranges\":[[0,10]]}",
+        "{\"version\":1,\"size\":9000,\"complete\":false,\"etag\":\"\",\"last_modified\":\"\",\"ranges\":[[0,9000]]}",
+        "{\"version\":1,\"size\":9,\"complete\":false,\"etag\":1,\"last_modified\":\"\",\"ranges\":[]}",
+        "{\"version\":1,\"size\":9,\"complete\":false,\"etag\":\"\",\"last_modified\":\"\",\"sha256\":\"x\",\"ranges\":[]}",
+    };
+    for (size_t i = 0; i < sizeof metas / sizeof *metas; i++) {
+        char path[200];
+        struct kend_cache *cache = create(0, 0);
+        put(cache, "a", 9);
+        snprintf(path, sizeof path, "%s/%s/meta", folder, key_of("a"));
+        int fd = open(path, O_WRONLY | O_TRUNC);
+        ck_assert_int_eq(write(fd, metas[i], strlen(metas[i])), (ssize_t)strlen(metas[i]));
+        close(fd);
+        if (i % 2) {
+            ck_assert_msg(!has(cache, "a"), "%s", metas[i]);
+        } else {
+            kend_cache_destroy(&cache);
+            cache = create(0, 0);
+            ck_assert_msg(!exists("a", ""), "%s", metas[i]);
+        }
+        ck_assert_uint_eq(kend_cache_bytes(cache), 0);
+        put(cache, "a", 9);
+        ck_assert(has(cache, "a"));
+        kend_cache_destroy(&cache);
+        ck_assert_int_eq(unlink(path), 0); /* data without meta */
+        cache = create(0, 0);
+        ck_assert(!exists("a", ""));
+        kend_cache_destroy(&cache);
+    }
+}
+END_TEST
+
+START_TEST(data_that_was_changed_does_not_count)
+{
+    char path[200];
+    struct kend_cache *cache = create(0, 0);
+    put(cache, "a", 100);
+    snprintf(path, sizeof path, "%s/%s/data", folder, key_of("a"));
+    int fd = open(path, O_WRONLY);
+    ck_assert_int_eq(write(fd, "x", 1), 1);
+    close(fd);
+    ck_assert(!has(cache, "a"));
+    kend_cache_destroy(&cache);
+}
+END_TEST
+
+START_TEST(least_recently_used_go_first_and_pinned_stay)
+{
+    struct kend_meta meta;
+    bool wait;
+    struct ken_error error = {0};
+    struct kend_cache *cache = create(1000, 0);
+    put(cache, "a", 300);
+    put(cache, "b", 300);
+    put(cache, "c", 300);
+    ck_assert(has(cache, "a")); /* used again: now b is the oldest */
+    put(cache, "d", 300);
+    ck_assert(!exists("b", "meta"));
+    ck_assert(exists("a", "meta") && exists("c", "meta") && exists("d", "meta"));
+    struct kend_cached *pinned = open_entry(cache, "a", &meta);
+    kend_meta_clear(&meta);
+    struct kend_cached *next = open_entry(cache, "e", &meta);
+    ck_assert_int_eq(reserve(next, 800, &wait, &error), KEN_ENO_SPACE);
+    ck_assert(wait);
+    ck_assert_ptr_nonnull(strstr(error.message, "cache.max_bytes is 1000"));
+    ck_assert(exists("a", "meta"));
+    ck_assert_int_eq(reserve(next, 700, &wait, &error), 0);
+    kend_cached_close(&pinned);
+    ck_assert_int_eq(reserve(next, 800, &wait, &error), 0);
+    ck_assert(!exists("a", ""));
+    ck_assert_int_eq(reserve(next, 1001, &wait, &error), KEN_ETOO_LARGE);
+    ck_assert_ptr_nonnull(strstr(error.message, "cache.max_bytes (1000)"));
+    kend_cached_close(&next);
+    kend_cache_destroy(&cache);
+}
+END_TEST
+
+START_TEST(reservations_of_others_count)
+{
+    struct kend_meta meta;
+    bool wait;
+    uint64_t granted;
+    struct kend_cache *cache = create(1000, 0);
+    struct kend_cached *a = open_entry(cache, "a", &meta);
+    struct kend_cached *b = open_entry(cache, "b", &meta);
+    ck_assert_int_eq(reserve(a, 600, &wait, NULL), 0);
+    ck_assert_int_eq(reserve(b, 401, &wait, NULL), KEN_ENO_SPACE);
+    ck_assert_int_eq(kend_cached_reserve(b, 100, 900, &granted, &wait, NULL), 0);
+    ck_assert_uint_eq(granted, 100);
+    ck_assert_int_eq(kend_cached_reserve(b, 100, 400, &granted, &wait, NULL), 0);
+    ck_assert_uint_eq(granted, 400);
+    kend_cached_close(&a);
+    kend_cached_close(&b);
+    kend_cache_destroy(&cache);
+}
+END_TEST
+
+START_TEST(the_disk_keeps_its_reserve)
+{
+    struct kend_meta meta;
+    struct statvfs status;
+    bool wait;
+    struct ken_error error = {0};
+    ck_assert_int_eq(statvfs(folder, &status), 0);
+    uint64_t available = (uint64_t)status.f_bavail * status.f_frsize;
+    struct kend_cache *cache = create(0, available / 2);
+    struct kend_cached *cached = open_entry(cache, "a", &meta);
+    ck_assert_int_eq(reserve(cached, available, &wait, &error), KEN_ENO_SPACE);
+    ck_assert(!wait);
+    ck_assert_ptr_nonnull(strstr(error.message, "disk.reserve_bytes"));
+    ck_assert_int_eq(reserve(cached, 1 << 20, &wait, NULL), 0);
+    kend_cached_close(&cached);
+    kend_cache_destroy(&cache);
+}
+END_TEST
+
+START_TEST(a_detached_entry_is_read_on_and_its_key_is_free)
+{
+    struct kend_meta meta;
+    char byte = 0;
+    struct kend_cache *cache = create(0, 0);
+    put(cache, "a", 10);
+    struct kend_cached *old = open_entry(cache, "a", &meta);
+    kend_meta_clear(&meta);
+    ck_assert_int_eq(pwrite(kend_cached_fd(old), "o", 1, 0), 1);
+    kend_cached_detach(old);
+    put(cache, "a", 20);
+    ck_assert_int_eq(pread(kend_cached_fd(old), &byte, 1, 0), 1);
+    ck_assert_int_eq(byte, 'o');
+    kend_cached_close(&old);
+    ck_assert(has(cache, "a"));
+    ck_assert_uint_eq(kend_cache_bytes(cache), 20);
+    kend_cache_destroy(&cache);
+    cache = create(0, 0);
+    ck_assert_uint_eq(kend_cache_bytes(cache), 20);
+    kend_cache_destroy(&cache);
+}
+END_TEST
+
+START_TEST(folders_that_cannot_be_used_are_named)
+{
+    struct kend_cache *cache = create(0, 0), *second;
+    struct ken_error error = {0};
+    char path[200];
+    ck_assert_int_eq(kend_cache_create(&second, folder, 0, 0, &error), KEN_EINVALID);
+    ck_assert_ptr_nonnull(strstr(error.message, "in use by another process"));
+    ck_assert_ptr_null(second);
+    kend_cache_destroy(&cache);
+    snprintf(path, sizeof path, "%s/lock/x", folder);
+    ck_assert_int_eq(kend_cache_create(&cache, path, 0, 0, &error), KEN_EINVALID);
+    ck_assert_ptr_nonnull(strstr(error.message, "cache.dir"));
+    ck_assert_int_eq(kend_cache_create(&cache, "", 0, 0, &error), KEN_EINVALID);
+    snprintf(path, sizeof path, "%s/x/y/z", folder);
+    ck_assert_int_eq(kend_cache_create(&cache, path, 0, 0, &error), 0);
+    kend_cache_destroy(&cache);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {what_was_saved_is_there_again,
+                                  owner_and_url_make_the_key,
+                                  what_was_not_saved_is_gone,
+                                  broken_leftovers_are_removed_and_block_nothing,
+                                  data_that_was_changed_does_not_count,
+                                  least_recently_used_go_first_and_pinned_stay,
+                                  reservations_of_others_count,
+                                  the_disk_keeps_its_reserve,
+                                  a_detached_entry_is_read_on_and_its_key_is_free,
+                                  folders_that_cannot_be_used_are_named};
+    Suite *suite = suite_create("cache");
+    TCase *cases = tcase_create("cache");
+    tcase_set_timeout(cases, UNIT_TIMEOUT_SECONDS);
+    tcase_add_checked_fixture(cases, set_up, tear_down);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tcase_add_test(cases, tests[i]);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
