@@ -45,7 +45,8 @@ void proto_ulid_format(char text[PROTO_ULID_TEXT + 1], const struct proto_ulid *
     /* 128 bits are 26 digits of 5 bits with two zero bits in front. */
     for (int digit = 0; digit < PROTO_ULID_TEXT; digit++) {
         unsigned value = 0;
-        for (int bit = digit * 5 - 2; bit < digit * 5 + 3; bit++) value = value << 1 | (bit < 0 ? 0U : (unsigned)bytes[bit / 8] >> (7 - bit % 8) & 1U);
+        for (int bit = digit * 5 - 2; bit < digit * 5 + 3; bit++)
+            value = value << 1 | (bit < 0 ? 0U : (unsigned)bytes[bit / 8] >> (7 - bit % 8) & 1U);
         text[digit] = alphabet[value];
     }
     text[PROTO_ULID_TEXT] = '\0';

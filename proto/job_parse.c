@@ -326,7 +326,7 @@ static void read_variant_name(struct proto_reader *reader, const struct proto_pl
 {
     if (!proto_reader_expect(reader, place, value, JSON_STRING, "a string")) return;
     if (is_variant_name(json_string_value(value)))
-        strcpy(field, json_string_value(value));
+        memcpy(field, json_string_value(value), json_string_length(value) + 1);
     else
         proto_reader_fault(reader, place, NULL, "must match [a-z0-9][a-z0-9._-]{0,63}");
 }

@@ -39,32 +39,34 @@ static void append_place(char *pointer, size_t *used, const struct proto_place *
 }
 
 /* A key too long for any field's name is left out: the pointer then leads to what holds it. */
-static void add_fault(struct proto_reader *reader, bool later, const struct proto_place *place, const char *key, const char *format,
-                      va_list arguments)
+static void add_fault(struct proto_reader *reader, bool later, const struct proto_place *place, const char *key, const char *detail)
 {
-    char pointer[POINTER_BYTES], detail[DETAIL_BYTES];
+    char pointer[POINTER_BYTES];
     size_t used = 0;
     append_place(pointer, &used, place);
     if (key) append_key(pointer, &used, key);
     pointer[used] = '\0';
-    vsnprintf(detail, sizeof detail, format, arguments);
     proto_fault_add(reader->faults, later, pointer, "%s", detail);
 }
 
 void proto_reader_fault(struct proto_reader *reader, const struct proto_place *place, const char *key, const char *format, ...)
 {
+    char detail[DETAIL_BYTES];
     va_list arguments;
     va_start(arguments, format);
-    add_fault(reader, false, place, key, format, arguments);
+    vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
+    add_fault(reader, false, place, key, detail);
 }
 
 void proto_reader_later(struct proto_reader *reader, const struct proto_place *place, const char *key, const char *format, ...)
 {
+    char detail[DETAIL_BYTES];
     va_list arguments;
     va_start(arguments, format);
-    add_fault(reader, true, place, key, format, arguments);
+    vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
+    add_fault(reader, true, place, key, detail);
 }
 
 static const char *type_name(const json_t *value)

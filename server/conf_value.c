@@ -170,13 +170,13 @@ static bool is_folder(const char *text)
 /* ---- lists */
 
 static const struct list_kind {
-    enum kend_conf_kind kind;
     bool (*is_item)(const char *text);
+    enum kend_conf_kind kind;
     bool lower_case, may_be_empty;
-} list_kinds[] = {{KEND_CONF_KIND_HOSTS, is_host, true, true},
-                  {KEND_CONF_KIND_SCHEMES, is_scheme, true, false},
-                  {KEND_CONF_KIND_NETWORKS, is_network, true, true},
-                  {KEND_CONF_KIND_FOLDERS, is_folder, false, true}};
+} list_kinds[] = {{is_host, KEND_CONF_KIND_HOSTS, true, true},
+                  {is_scheme, KEND_CONF_KIND_SCHEMES, true, false},
+                  {is_network, KEND_CONF_KIND_NETWORKS, true, true},
+                  {is_folder, KEND_CONF_KIND_FOLDERS, false, true}};
 
 static const struct list_kind *find_list_kind(enum kend_conf_kind kind)
 {
