@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two JSON texts in a delta's metadata. */
+#include "array.h"
 #include "delta_internal.h"
 #include "index.h"
 #include "json_reader.h"
@@ -74,16 +75,6 @@ static int read_members(struct parsing *parsing, const struct member *members, s
     return code;
 }
 
-/* The array with room for one more element; NULL if out of memory, then the array is as it was. */
-static void *grown(void *array, size_t count, size_t *capacity, size_t size)
-{
-    if (count < *capacity) return array;
-    size_t more = *capacity ? 2 * *capacity : 64;
-    void *larger = realloc(array, more * size);
-    if (larger) *capacity = more;
-    return larger;
-}
-
 /* ---- model */
 
 static int read_file_name(struct parsing *parsing, void *target)
@@ -119,7 +110,7 @@ static int read_file_tensors(struct parsing *parsing, void *target)
             return ken_json_fail(json, parsing->error, "a tensor's name has 1 to 4096 bytes");
         if (ken_json_text_is(json, "__metadata__")) return ken_json_fail(json, parsing->error, "no tensor can have that name");
         if (delta->tensor_count == KEN_DEFAULT_MAX_TENSORS) return ken_json_fail(json, parsing->error, "too many tensors");
-        struct ken_delta_tensor *tensors = grown(delta->tensors, delta->tensor_count, &parsing->tensor_capacity, sizeof *tensors);
+        struct ken_delta_tensor *tensors = ken_array_grow(delta->tensors, delta->tensor_count, &parsing->tensor_capacity, sizeof *tensors);
         if (!tensors) return no_memory(parsing);
         delta->tensors = tensors;
         const char *name = keep_text(parsing, &code);
@@ -140,7 +131,7 @@ static int read_files(struct parsing *parsing, void *target)
     while (!code && !(code = ken_json_next(json, parsing->error)) && json->token == KEN_JSON_OBJECT) {
         struct ken_delta_file file = {0};
         if (delta->file_count == KEN_SHARDS_MAX) return ken_json_fail(json, parsing->error, "too many files");
-        struct ken_delta_file *files = grown(delta->files, delta->file_count, &parsing->file_capacity, sizeof *files);
+        struct ken_delta_file *files = ken_array_grow(delta->files, delta->file_count, &parsing->file_capacity, sizeof *files);
         if (!files) return no_memory(parsing);
         delta->files = files;
         code = read_members(parsing, members, sizeof members / sizeof *members, &file);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "index.h"
+#include "array.h"
 #include "json_reader.h"
 
 #include <inttypes.h>
@@ -14,7 +15,7 @@ struct reading {
     struct ken_json_reader json;
     const char *label;
     uint64_t max_tensors;
-    size_t tensor_capacity, file_capacity;
+    size_t tensor_capacity, file_capacity, order_capacity;
     uint32_t *order; /* [file_count] numbers of files, sorted by name */
     struct ken_error *error;
 };
@@ -42,18 +43,6 @@ static int no_memory(const struct reading *reading)
     return ken_fail(reading->error, KEN_ENOMEM, "out of memory for reading %s", reading->label);
 }
 
-/* Makes room for one more element of an array; false if out of memory. */
-static bool grow(void **array, size_t *capacity, size_t count, size_t size)
-{
-    if (count < *capacity) return true;
-    size_t more = *capacity ? *capacity * 2 : 64;
-    void *grown = realloc(*array, more * size);
-    if (!grown) return false;
-    *array = grown;
-    *capacity = more;
-    return true;
-}
-
 /* Where the name of a file stands in reading->order, or would; true if it is there. */
 static bool find_file(const struct reading *reading, const char *name, size_t *place)
 {
@@ -77,11 +66,14 @@ static bool find_file(const struct reading *reading, const char *name, size_t *p
 static int add_file(struct reading *reading, size_t place)
 {
     struct ken_index *index = reading->index;
-    size_t capacity = reading->file_capacity;
     if (index->file_count == KEN_SHARDS_MAX)
         return ken_fail(reading->error, KEN_ETOO_LARGE, "%s: more than %d files", reading->label, KEN_SHARDS_MAX);
-    if (!grow((void **)&reading->order, &capacity, index->file_count, sizeof *reading->order)) return no_memory(reading);
-    if (!grow((void **)&index->files, &reading->file_capacity, index->file_count, sizeof *index->files)) return no_memory(reading);
+    uint32_t *order = ken_array_grow(reading->order, index->file_count, &reading->order_capacity, sizeof *order);
+    if (!order) return no_memory(reading);
+    reading->order = order;
+    const char **files = ken_array_grow(index->files, index->file_count, &reading->file_capacity, sizeof *files);
+    if (!files) return no_memory(reading);
+    index->files = files;
     const char *name = ken_arena_copy(&index->arena, reading->json.text, reading->json.length);
     if (!name) return no_memory(reading);
     memmove(reading->order + place + 1, reading->order + place, (index->file_count - place) * sizeof *reading->order);
@@ -100,7 +92,9 @@ static int read_mapping(struct reading *reading)
         return ken_json_fail(json, reading->error, "a tensor's name is empty, too long or has a NUL character");
     if (index->tensor_count == reading->max_tensors)
         return ken_fail(reading->error, KEN_ETOO_LARGE, "%s: more than %" PRIu64 " tensors", reading->label, reading->max_tensors);
-    if (!grow((void **)&index->tensors, &reading->tensor_capacity, index->tensor_count, sizeof *index->tensors)) return no_memory(reading);
+    struct ken_index_tensor *tensors = ken_array_grow(index->tensors, index->tensor_count, &reading->tensor_capacity, sizeof *tensors);
+    if (!tensors) return no_memory(reading);
+    index->tensors = tensors;
     const char *name = ken_arena_copy(&index->arena, json->text, json->length);
     if (!name) return no_memory(reading);
     int code = ken_json_expect(json, KEN_JSON_STRING, "the name of a file", reading->error);

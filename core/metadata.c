@@ -2,6 +2,7 @@
 #include "metadata.h"
 
 #include "arena.h"
+#include "array.h"
 #include "json_writer.h"
 
 #include <inttypes.h>
@@ -40,13 +41,9 @@ static int add_key(struct key_list *list, const struct ken_json_reader *json, ui
     if (list->count == max_entries)
         return ken_fail(error, KEN_ETOO_LARGE, "%s: more than %" PRIu64 " entries in __metadata__", json->subject, max_entries);
     if (memchr(json->text, '\0', json->length)) return ken_json_fail(json, error, "a key of __metadata__ has a NUL character");
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 16;
-        const char **keys = realloc(list->keys, capacity * sizeof *keys);
-        if (!keys) return no_memory(json, error);
-        list->keys = keys;
-        list->capacity = capacity;
-    }
+    const char **keys = ken_array_grow(list->keys, list->count, &list->capacity, sizeof *keys);
+    if (!keys) return no_memory(json, error);
+    list->keys = keys;
     const char *key = ken_arena_copy(&list->arena, json->text, json->length);
     if (!key) return no_memory(json, error);
     list->keys[list->count++] = key;

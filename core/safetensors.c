@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "safetensors.h"
+#include "array.h"
 #include "index.h"
 #include "json_reader.h"
 #include "metadata.h"
@@ -166,12 +167,9 @@ static int grow_tensors(struct reading *reading)
     struct ken_header_store *store = reading->store;
     if (store->count == store->limits.max_tensors)
         return ken_fail(reading->error, KEN_ETOO_LARGE, "%s: more than %" PRIu64 " tensors", reading->label, store->limits.max_tensors);
-    if (store->count < store->capacity) return KEN_OK;
-    size_t capacity = store->capacity ? 2 * store->capacity : 64;
-    struct ken_tensor *tensors = realloc(store->tensors, capacity * sizeof *tensors);
+    struct ken_tensor *tensors = ken_array_grow(store->tensors, store->count, &store->capacity, sizeof *tensors);
     if (!tensors) return no_memory(reading);
     store->tensors = tensors;
-    store->capacity = capacity;
     return KEN_OK;
 }
 
