@@ -42,17 +42,23 @@ void kend_sqlite_return(struct kend_sqlite *sqlite, struct kend_sql *sql)
     pthread_mutex_unlock(&sqlite->borrowing);
 }
 
+/* Rolling back needs memory, too: a transaction that could not be is rolled back before the next one. SQLite may have done it by itself. */
+static void roll_back(struct kend_sql *sql)
+{
+    if (!sqlite3_get_autocommit(sql->db)) kend_sql_run(sql, "ROLLBACK", SQL_VALUES());
+}
+
 enum kend_store_result kend_sqlite_write(struct kend_sqlite *sqlite, kend_sqlite_body *body, void *opaque)
 {
     struct kend_sql *sql = &sqlite->writer;
     pthread_mutex_lock(&sqlite->writing);
+    roll_back(sql);
     enum kend_store_result result = kend_sql_run(sql, "BEGIN IMMEDIATE", SQL_VALUES());
     if (result == KEND_STORE_OK) {
         result = body(sqlite, sql, opaque);
         if (result == KEND_STORE_OK) result = kend_sql_run(sql, "COMMIT", SQL_VALUES());
     }
-    /* Not through a kept statement: the way back must not need memory. SQLite may have rolled back by itself. */
-    if (!sqlite3_get_autocommit(sql->db)) sqlite3_exec(sql->db, "ROLLBACK", NULL, NULL, NULL);
+    roll_back(sql);
     pthread_mutex_unlock(&sqlite->writing);
     return result;
 }

@@ -209,7 +209,11 @@ static enum kend_store_result read_counts(struct kend_sql *sql, struct kend_stor
     while ((result = kend_sql_next(sql, statement)) == KEND_STORE_OK) {
         const char *name = (const char *)sqlite3_column_text(statement, 0);
         enum proto_status status;
-        if (name && proto_status_parse(name, &status))
+        if (!name) { /* out of memory */
+            kend_sql_end(statement);
+            return KEND_STORE_UNAVAILABLE;
+        }
+        if (proto_status_parse(name, &status))
             counts->by_status[status] = (uint64_t)sqlite3_column_int64(statement, 1);
         else
             counts->oldest_queued_at = sqlite3_column_int64(statement, 1);

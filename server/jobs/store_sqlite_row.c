@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/store_sqlite.h"
 
-#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +46,14 @@ static const char *plain_text(sqlite3_stmt *statement, int column)
     return text ? text : "";
 }
 
+/* A short text into buffer [size]; false if out of memory. */
+static bool copy_text(sqlite3_stmt *statement, int column, char *buffer, size_t size)
+{
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+    if (text) snprintf(buffer, size, "%s", text);
+    return text != NULL;
+}
+
 static bool parse_error(const char *code, enum proto_job_error *error)
 {
     for (unsigned i = 0; i < PROTO_JOB_ERROR_COUNT; i++) {
@@ -78,10 +86,9 @@ static void read_numbers(sqlite3_stmt *statement, struct kend_job *job)
 static bool read_words(sqlite3_stmt *statement, struct kend_record *record)
 {
     struct kend_job *job = record->job;
-    strncpy(job->id, plain_text(statement, ID), sizeof job->id - 1);
-    strncpy(record->token, plain_text(statement, TOKEN), sizeof record->token - 1);
     job->has_error = sqlite3_column_type(statement, JOB_ERROR) != SQLITE_NULL;
-    return proto_status_parse(plain_text(statement, STATUS), &job->status) &&
+    return copy_text(statement, ID, job->id, sizeof job->id) && copy_text(statement, TOKEN, record->token, sizeof record->token) &&
+           proto_status_parse(plain_text(statement, STATUS), &job->status) &&
            proto_stage_parse(plain_text(statement, STAGE), &job->stage) &&
            proto_stage_parse(plain_text(statement, ERROR_STAGE), &job->error_stage) &&
            (!job->has_error || parse_error(plain_text(statement, JOB_ERROR), &job->error)) &&

@@ -2,8 +2,7 @@
 /* What clients and retention write: create, cancel, remove. */
 #include "jobs/store_sqlite.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
 
 static enum kend_store_result beat(struct kend_sqlite *sqlite, struct kend_sql *sql, void *opaque)
 {
@@ -161,8 +160,9 @@ static enum kend_store_result sweep_some(struct kend_sqlite *sqlite, struct kend
     *clean = result == KEND_STORE_NONE;
     if (result != KEND_STORE_OK) return result;
     const char *text = (const char *)sqlite3_column_text(statement, 0);
-    if (text) strncpy(id, text, sizeof id - 1);
+    if (text) snprintf(id, sizeof id, "%s", text);
     kend_sql_end(statement);
+    if (!text) return KEND_STORE_UNAVAILABLE; /* out of memory */
     result = kend_sql_run(sql,
                           "DELETE FROM event WHERE id = ?1 AND sequence IN"
                           " (SELECT sequence FROM event WHERE id = ?1 ORDER BY sequence LIMIT ?2)",

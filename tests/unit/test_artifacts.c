@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "artifacts/artifacts.h"
-#include "folder.h"
+#include "unit_folder.h"
 #include "id.h"
 #include "unit.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint.h"
-#include "folder.h"
+#include "unit_folder.h"
 #include "make_checkpoint.h"
 #include "unit.h"
 

@@ -3,7 +3,7 @@
 #include "delta.h"
 #include "digest.h"
 #include "json_writer.h"
-#include "folder.h"
+#include "unit_folder.h"
 #include "make_checkpoint.h"
 #include "unit.h"
 

@@ -2,7 +2,7 @@
 /* Injecting: deltas that the test encodes for itself, with tensors larger than any piece that is read at once. */
 #include "delta.h"
 #include "digest.h"
-#include "folder.h"
+#include "unit_folder.h"
 #include "json_writer.h"
 #include "make_checkpoint.h"
 #include "model_header.h"

@@ -4,7 +4,7 @@
  * nothing behind. The program is linked with --wrap for malloc, calloc, realloc and strdup.
  */
 #include "checkpoint.h"
-#include "folder.h"
+#include "unit_folder.h"
 #include "json_writer.h"
 #include "make_checkpoint.h"
 #include "unit.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The real pair in every configuration of its expected.json: digests of every tensor, selected and kept parameters. */
 #include "digest.h"
-#include "folder.h"
+#include "unit_folder.h"
 #include "json_reader.h"
 #include "make_checkpoint.h"
 #include "prune_pair.h"

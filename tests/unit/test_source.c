@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "source.h"
-#include "folder.h"
+#include "unit_folder.h"
 #include "unit.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The suite of the store, run against each back end. */
-#include "folder.h"
+#include "unit_folder.h"
 #include "store_fault.h"
 #include "store_suite.h"
 #include "unit.h"

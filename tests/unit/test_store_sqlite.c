@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is SQLite's own: files, locks, versions, crashes, faults, scale. */
-#include "folder.h"
+#include "unit_folder.h"
 #include "store_suite.h"
 #include "unit.h"
 
