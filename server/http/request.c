@@ -104,6 +104,11 @@ static void check_target(struct kend_request *request)
         request_refuse(request, PROTO_TOO_LARGE, "the request target is longer than %d bytes", KEND_MAX_TARGET);
         return;
     }
+    for (const unsigned char *at = (const unsigned char *)request->target; *at; at++)
+        if (*at <= 0x20 || *at >= 0x7f) {
+            request_refuse(request, PROTO_BAD_REQUEST, "the request target holds a byte that must be percent-encoded");
+            return;
+        }
     if (query) *query++ = '\0';
     switch (kend_route_find(request->method, request->target, &request->match)) {
     case KEND_MATCH_MALFORMED:

@@ -131,6 +131,7 @@ enum MHD_Result kend_answer_problem(struct kend_request *request, enum proto_pro
 enum MHD_Result kend_answer_faults(struct kend_request *request, const struct proto_faults *faults)
 {
     char detail[64];
+    if (!faults->count) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     snprintf(detail, sizeof detail, faults->count == 1 ? "%zu fault" : "%zu faults", faults->count);
     return answer_problem(request, proto_faults_problem(faults), detail, faults);
 }
