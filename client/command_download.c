@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "digest.h"
 #include "files.h"
-#include "job.h"
+#include "remote_job.h"
 #include "kenctl.h"
 #include "print.h"
 #include "progress.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commands over jobs that are there: list, show, watch, cancel, delete. */
-#include "job.h"
+#include "remote_job.h"
 #include "kenctl.h"
 #include "lifecycle.h"
 #include "print.h"

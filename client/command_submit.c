@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "document.h"
-#include "job.h"
+#include "remote_job.h"
 #include "kenctl.h"
 
 #include <stdlib.h>

@@ -23,7 +23,7 @@
 enum kenctl_exit { KENCTL_EXIT_MAP(X) };
 #undef X
 
-#define KENCTL_COMMAND_MAP(X) X(submit) X(list) X(show) X(watch) X(cancel) X(delete) X(download) X(inject) X(verify) X(inspect)
+#define KENCTL_COMMAND_MAP(X) X(submit) X(list) X(show) X(watch) X(cancel) X(delete) X(download) X(prune) X(inject) X(verify) X(inspect)
 
 struct kenctl; /* the context of a call */
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "local.h"
 
+#include "url.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,29 @@ int kenctl_open_checkpoint(const struct kenctl *kenctl, enum kenctl_option optio
     const char *path = kenctl_option(kenctl, option);
     if (!path) return kenctl_usage(kenctl, "'%s' needs %s", kenctl->command->name, name);
     return ken_checkpoint_open_path(checkpoint, path, NULL, &error) ? kenctl_fail_error(&error) : KENCTL_SUCCESS;
+}
+
+static int hex_digit(char digit)
+{
+    return digit >= '0' && digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10;
+}
+
+char *kenctl_input_path(const char *input)
+{
+    struct proto_url url;
+    if (!proto_url_has_scheme(input) || proto_url_parse(&url, input)) return strdup(input);
+    char *path = malloc(url.path_length + 1), *end = path;
+    if (!path) return NULL;
+    for (size_t i = 0; i < url.path_length; i++) {
+        if (url.path[i] != '%') {
+            *end++ = url.path[i];
+            continue;
+        }
+        *end++ = (char)(hex_digit(url.path[i + 1]) << 4 | hex_digit(url.path[i + 2])); /* checked by the parser */
+        i += 2;
+    }
+    *end = '\0';
+    return path;
 }
 
 char *kenctl_shape_text(const uint64_t *shape, uint32_t rank)

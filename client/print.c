@@ -25,6 +25,15 @@ void kenctl_print_text(FILE *out, const char *text)
     }
 }
 
+void kenctl_print_fault(const char *pointer, const char *detail)
+{
+    fputs("  ", stderr);
+    kenctl_print_text(stderr, pointer && *pointer ? pointer : "(document)");
+    fputs(": ", stderr);
+    kenctl_print_text(stderr, detail ? detail : "");
+    fputc('\n', stderr);
+}
+
 const char *kenctl_human_size(char *buffer, size_t size, uint64_t bytes)
 {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};

@@ -14,6 +14,8 @@ bool kenctl_is_terminal(FILE *out);
 bool kenctl_colour(FILE *out);
 /* Prints text from anywhere: control characters, which could steer a terminal, as '?'. */
 void kenctl_print_text(FILE *out, const char *text);
+/* One fault of a document to standard error: its pointer ("" or NULL: the document), and what is wrong there (may be NULL). */
+void kenctl_print_fault(const char *pointer, const char *detail);
 /* A size in bytes: "1.5 MB" on a terminal, the exact number in a pipe. Returns buffer[size]. */
 const char *kenctl_size(char *buffer, size_t size, FILE *out, uint64_t bytes);
 /* A size in bytes for people: "1.5 MB". Returns buffer[size]. */

@@ -46,15 +46,7 @@ int kenctl_refused(const struct kenctl *kenctl, const struct kenctl_response *re
     size_t i;
     json_t *fault;
     json_array_foreach(json_object_get(problem, "errors"), i, fault)
-    {
-        const char *pointer = json_string_value(json_object_get(fault, "pointer")),
-                   *text = json_string_value(json_object_get(fault, "detail"));
-        fputs("  ", stderr);
-        kenctl_print_text(stderr, pointer && *pointer ? pointer : "(document)");
-        fputs(": ", stderr);
-        kenctl_print_text(stderr, text ? text : "");
-        fputc('\n', stderr);
-    }
+        kenctl_print_fault(json_string_value(json_object_get(fault, "pointer")), json_string_value(json_object_get(fault, "detail")));
     advise(code);
     return KENCTL_FAILURE;
 }

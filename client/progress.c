@@ -9,7 +9,7 @@
 #include <time.h>
 
 enum { BAR_WIDTH = 30, LINE_PERCENT = 10 };
-static const double redraw_seconds = 0.1;
+static const double redraw_seconds = 0.1, line_seconds = 1;
 
 static double now(void)
 {
@@ -34,24 +34,25 @@ static void amount(char *text, size_t size, enum kenctl_unit unit, double value)
     if (unit == KENCTL_BYTES)
         kenctl_human_size(text, size, (uint64_t)value);
     else
-        snprintf(text, size, "%.0f rows", value);
+        snprintf(text, size, "%.0f", value);
 }
 
 /* "38 %  1.2 GB of 3.1 GB  110 MB/s  0:17 left" */
 static void describe(char *text, size_t size, const struct kenctl_progress *progress, const struct kenctl_progress_state *state)
 {
-    char done[32], total[32], speed[40] = "", left[48] = "", time[32];
+    char done[32], total[32], speed[48] = "", left[48] = "", time[32];
     double elapsed = now() - progress->stage_began, eta = state->eta_seconds;
     double rate = elapsed > 0.5 && state->done > progress->stage_first ? (double)(state->done - progress->stage_first) / elapsed : 0;
+    const char *rows = state->unit == KENCTL_ROWS ? " rows" : "";
     amount(done, sizeof done, state->unit, (double)state->done);
     amount(total, sizeof total, state->unit, (double)state->total);
     if (rate >= 1) {
         amount(time, sizeof time, state->unit, rate);
-        snprintf(speed, sizeof speed, "  %s/s", time);
+        snprintf(speed, sizeof speed, "  %s%s/s", time, rows);
     }
     if (eta < 0 && rate > 0 && state->total > state->done) eta = (double)(state->total - state->done) / rate;
     if (eta >= 1) snprintf(left, sizeof left, "  %s left", kenctl_duration(time, sizeof time, eta));
-    snprintf(text, size, "%3u %%  %s of %s%s%s", percent_of(state), done, total, speed, left);
+    snprintf(text, size, "%3u %%  %s of %s%s%s%s", percent_of(state), done, total, rows, speed, left);
 }
 
 static void draw_bar(const struct kenctl_progress *progress, const struct kenctl_progress_state *state, const char *text)
@@ -77,9 +78,9 @@ void kenctl_progress_show(struct kenctl_progress *progress, const struct kenctl_
         progress->stage_first = state->done;
         progress->shown_percent = 0;
     }
-    if (progress->terminal ? !new_stage && time - progress->shown_at < redraw_seconds
-                           : !new_stage && percent < progress->shown_percent + LINE_PERCENT)
-        return;
+    bool soon = time - progress->shown_at < (progress->terminal ? redraw_seconds : line_seconds);
+    bool little = !progress->terminal && percent < progress->shown_percent + LINE_PERCENT;
+    if (!new_stage && (soon || little)) return;
     char text[200] = "";
     if (state->total) describe(text, sizeof text, progress, state);
     progress->shown_at = time;

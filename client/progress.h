@@ -24,7 +24,8 @@ struct kenctl_progress_state {
 };
 
 void kenctl_progress_begin(struct kenctl_progress *progress, bool quiet);
-/* Shows where things are, but not more often than makes sense: a terminal some times a second, a pipe at each stage and tenth. */
+/* Shows where things are, but not more often than makes sense: a terminal some times a second, a pipe at each stage, and at each tenth that
+ * takes more than a second. */
 void kenctl_progress_show(struct kenctl_progress *progress, const struct kenctl_progress_state *state);
 /* Removes the bar, so that other things can be printed. */
 void kenctl_progress_clear(struct kenctl_progress *progress);

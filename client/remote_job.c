@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "job.h"
+#include "remote_job.h"
 
 #include "lifecycle.h"
 #include "progress.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A job of the server: asking for it, waiting for it, showing it. */
-#ifndef KENCTL_JOB_H
-#define KENCTL_JOB_H
+#ifndef KENCTL_REMOTE_JOB_H
+#define KENCTL_REMOTE_JOB_H
 
 #include "http.h"
 #include "kenctl.h"

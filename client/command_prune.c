@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "digest.h"
+#include "document.h"
+#include "files.h"
+#include "job.h"
+#include "local.h"
+#include "print.h"
+#include "prune.h"
+#include "remote_job.h"
+#include "staging.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DEFAULT_MEMORY = 96 << 20, LEAST_MEMORY = 1 << 20, MOST_THREADS = 1024 };
+static const char work_folder[] = ".work"; /* of the pruning, within the staged output */
+
+/* One pruning on this machine. */
+struct pruning {
+    const struct kenctl *kenctl;
+    const char *output;
+    struct proto_job *job;
+    struct ken_plan_limits limits;
+    struct ken_checkpoint *model, *base;
+    struct ken_plan *plan;
+    struct ken_staging *staging;
+    struct ken_prune_env env;
+    struct ken_prune *prune;
+    struct kenctl_progress progress;
+    struct ken_error error;
+};
+
+/* ---- what to do */
+
+static int print_faults(const struct proto_faults *faults)
+{
+    kenctl_fail(KENCTL_USAGE, "%s", proto_problem_title(proto_faults_problem(faults)));
+    for (size_t i = 0; i < faults->count; i++) kenctl_print_fault(faults->fault[i].pointer, faults->fault[i].detail);
+    return KENCTL_USAGE;
+}
+
+static int read_job(struct pruning *pruning)
+{
+    const struct proto_policy policy = {.schemes = "file", .allow_paths = true};
+    struct proto_faults faults = {0};
+    int status;
+    json_t *document = kenctl_document(pruning->kenctl, NULL, &status);
+    if (!document) return status;
+    status = KENCTL_SUCCESS;
+    if (proto_job_parse(&pruning->job, document, &policy, &faults))
+        status = faults.count ? print_faults(&faults) : kenctl_fail(KENCTL_FAILURE, "out of memory");
+    else if (pruning->job->kind != PROTO_KIND_PRUNE)
+        status = kenctl_fail(KENCTL_USAGE, "this is a job of another kind; `kenctl inject` injects a delta");
+    proto_faults_clear(&faults);
+    json_decref(document);
+    return status;
+}
+
+static int read_limits(struct pruning *pruning)
+{
+    const char *threads = kenctl_option(pruning->kenctl, KENCTL_OPT_THREADS), *memory = kenctl_option(pruning->kenctl, KENCTL_OPT_MEMORY);
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    uint64_t count = processors > 0 ? (uint64_t)processors : 1;
+    pruning->limits.memory = DEFAULT_MEMORY;
+    if (threads) {
+        char *end;
+        errno = 0;
+        count = strtoull(threads, &end, 10);
+        if (*threads < '0' || *threads > '9' || *end || errno || !count || count > MOST_THREADS)
+            return kenctl_usage(pruning->kenctl, "--threads is a number from 1 to %d, not '%s'", MOST_THREADS, threads);
+    }
+    if (memory && (!kenctl_parse_size(memory, &pruning->limits.memory) || pruning->limits.memory < LEAST_MEMORY))
+        return kenctl_usage(pruning->kenctl, "--memory is a size as 96MiB, at least 1MiB, not '%s'", memory);
+    pruning->limits.threads = (unsigned)(count > MOST_THREADS ? MOST_THREADS : count);
+    return KENCTL_SUCCESS;
+}
+
+/* Opens one input, checking its digest where the document has one. */
+static int open_input(struct pruning *pruning, const struct proto_input *input, struct ken_checkpoint **checkpoint)
+{
+    unsigned char sha256[KEN_SHA256_SIZE];
+    char found[KEN_SHA256_HEX_SIZE], wanted[KEN_SHA256_HEX_SIZE];
+    char *path = kenctl_input_path(input->url);
+    int code = path ? KEN_OK : ken_fail(&pruning->error, KEN_ENOMEM, "out of memory");
+    if (!code && input->has_sha256) {
+        code = kenctl_file_sha256(path, sha256, &pruning->error);
+        if (!code && memcmp(sha256, input->sha256, sizeof sha256) != 0)
+            code = ken_fail(&pruning->error, KEN_EDIGEST, "%s has SHA-256 %s, not %s", path, ken_hex_encode(found, sha256, sizeof sha256),
+                            ken_hex_encode(wanted, input->sha256, sizeof sha256));
+    }
+    if (!code) code = ken_checkpoint_open_path(checkpoint, path, NULL, &pruning->error);
+    free(path);
+    return code;
+}
+
+static int make_plan(struct pruning *pruning)
+{
+    int code = open_input(pruning, &pruning->job->model, &pruning->model);
+    if (!code) code = open_input(pruning, &pruning->job->base, &pruning->base);
+    if (!code)
+        code = ken_plan_make(&pruning->plan, pruning->model, pruning->base, &pruning->job->options, &pruning->limits, &pruning->error);
+    if (code) return kenctl_fail_error(&pruning->error);
+    for (size_t i = 0; i < ken_plan_warning_count(pruning->plan) && !pruning->kenctl->quiet; i++) {
+        fputs("warning: ", stderr);
+        kenctl_print_text(stderr, ken_plan_warning(pruning->plan, i));
+        fputc('\n', stderr);
+    }
+    return KENCTL_SUCCESS;
+}
+
+/* ---- doing it */
+
+static void on_rows(void *opaque, uint64_t rows)
+{
+    struct pruning *pruning = opaque;
+    struct kenctl_progress_state state = {
+        .stage = "pruning", .done = rows, .total = ken_plan_totals(pruning->plan)->rows, .unit = KENCTL_ROWS, .eta_seconds = -1};
+    kenctl_progress_show(&pruning->progress, &state);
+}
+
+static int open_work(struct pruning *pruning)
+{
+    int code = ken_staging_open(&pruning->staging, pruning->output, true, &pruning->error);
+    if (code) return code;
+    char *work = kenctl_join(ken_staging_path(pruning->staging), work_folder);
+    if (!work)
+        code = ken_fail(&pruning->error, KEN_ENOMEM, "out of memory");
+    else if (mkdir(work, 0777) != 0 || (pruning->env.directory = open(work, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        code = ken_fail_errno(&pruning->error, errno, "cannot write %s", work);
+    free(work);
+    return code;
+}
+
+/* Moves the finished files from where the pruning made them to where they belong, and removes the rest. */
+static int take_files(struct pruning *pruning)
+{
+    const char *staged = ken_staging_path(pruning->staging);
+    char *work = kenctl_join(staged, work_folder), *made = work ? kenctl_join(work, "out") : NULL;
+    int code = made ? KEN_OK : ken_fail(&pruning->error, KEN_ENOMEM, "out of memory");
+    for (size_t i = 0; i < ken_prune_file_count(pruning->prune) && !code; i++) {
+        const char *path = ken_prune_file(pruning->prune, i)->path;
+        char *from = kenctl_join(made, path), *to = kenctl_join(staged, path);
+        code = from && to ? kenctl_make_parents(to, &pruning->error) : ken_fail(&pruning->error, KEN_ENOMEM, "out of memory");
+        if (!code && rename(from, to) != 0) code = ken_fail_errno(&pruning->error, errno, "cannot write %s", to);
+        free(from);
+        free(to);
+    }
+    if (work) kenctl_remove_tree(work);
+    free(made);
+    free(work);
+    return code;
+}
+
+/* The result for programs. New reference; NULL if out of memory. */
+static json_t *result_json(const struct pruning *pruning)
+{
+    const struct ken_options *options = &pruning->job->options;
+    json_t *artifacts = json_array(), *warnings = json_array(), *summary = NULL;
+    for (size_t i = 0; i < ken_prune_file_count(pruning->prune); i++) {
+        const struct ken_prune_file *file = ken_prune_file(pruning->prune, i);
+        char hex[KEN_SHA256_HEX_SIZE];
+        json_array_append_new(artifacts, json_pack("{s:s, s:s, s:I, s:s}", "name", file->path, "variant", file->variant, "size",
+                                                   (json_int_t)file->size, "sha256", ken_hex_encode(hex, file->sha256, KEN_SHA256_SIZE)));
+    }
+    for (size_t i = 0; i < ken_plan_warning_count(pruning->plan); i++)
+        json_array_append_new(warnings, json_string(ken_plan_warning(pruning->plan, i)));
+    if (options->variant_count == 1 && !*options->variants[0].name)
+        summary = json_loads(ken_prune_totals_json(pruning->prune, 0), 0, NULL);
+    else {
+        json_t *variants = json_object();
+        for (size_t i = 0; i < options->variant_count; i++)
+            json_object_set_new(variants, options->variants[i].name, json_loads(ken_prune_totals_json(pruning->prune, i), 0, NULL));
+        summary = json_pack("{s:o}", "variants", variants);
+    }
+    return json_pack("{s:s, s:o, s:o, s:o}", "output", pruning->output, "artifacts", artifacts, "summary", summary, "warnings", warnings);
+}
+
+static int print_result(const struct pruning *pruning, const json_t *result)
+{
+    static const char *const heads[] = {"ARTIFACT", "SIZE", "SHA-256"};
+    if (pruning->kenctl->json) return kenctl_print_json(result);
+    if (pruning->kenctl->quiet) return KENCTL_SUCCESS;
+    struct kenctl_table *table = kenctl_table_create("lrl", heads);
+    size_t i;
+    json_t *artifact;
+    json_array_foreach(json_object_get(result, "artifacts"), i, artifact)
+    {
+        kenctl_table_add(table, json_string_value(json_object_get(artifact, "name")));
+        kenctl_table_add_size(table, stdout, (uint64_t)json_integer_value(json_object_get(artifact, "size")));
+        kenctl_table_add(table, json_string_value(json_object_get(artifact, "sha256")));
+    }
+    kenctl_print_fields(json_object_get(result, "summary"), "");
+    fputc('\n', stdout);
+    bool printed = kenctl_table_print(table, stdout);
+    if (table) kenctl_table_free(&table);
+    return printed ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "cannot print the table");
+}
+
+static int run_prune(struct pruning *pruning)
+{
+    int code = ken_prune_open(&pruning->prune, pruning->plan, &pruning->env, NULL, &pruning->error);
+    if (!code) code = ken_prune_rows(pruning->prune, &pruning->error);
+    if (!code) {
+        const struct kenctl_progress_state state = {.stage = "publishing"};
+        kenctl_progress_show(&pruning->progress, &state);
+        code = ken_prune_finish(pruning->prune, &pruning->error);
+    }
+    return code ? code : take_files(pruning);
+}
+
+static int prune(struct pruning *pruning)
+{
+    json_t *result = NULL;
+    kenctl_watch_signals();
+    kenctl_progress_begin(&pruning->progress, pruning->kenctl->quiet);
+    pruning->env = (struct ken_prune_env){.directory = -1, .cancelled = kenctl_interrupted, .progress = on_rows, .opaque = pruning};
+    pruning->env.budget = ken_budget_create(pruning->limits.memory);
+    int code = pruning->env.budget ? KEN_OK : ken_fail(&pruning->error, KEN_ENOMEM, "out of memory");
+    if (!code) code = ken_threads_create(&pruning->env.executor, pruning->limits.threads, &pruning->error);
+    if (!code) code = open_work(pruning);
+    if (!code) code = run_prune(pruning);
+    if (!code && !(result = result_json(pruning))) code = ken_fail(&pruning->error, KEN_ENOMEM, "out of memory");
+    ken_prune_close(&pruning->prune);
+    if (pruning->env.directory >= 0) close(pruning->env.directory);
+    if (!code) code = ken_staging_commit(&pruning->staging, &pruning->error);
+    ken_staging_abandon(&pruning->staging);
+    ken_threads_destroy(&pruning->env.executor);
+    ken_budget_destroy(&pruning->env.budget);
+    kenctl_progress_clear(&pruning->progress);
+    int status = code ? kenctl_fail_error(&pruning->error) : print_result(pruning, result);
+    json_decref(result);
+    return status;
+}
+
+/* ---- the command */
+
+/* What the plan says, for people or programs. */
+static int print_plan(const struct pruning *pruning)
+{
+    const struct ken_plan_totals *totals = ken_plan_totals(pruning->plan);
+    json_t *plan = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "tensors", (json_int_t)totals->tensors,
+                             "pruned_tensors", (json_int_t)totals->pruned_tensors, "added_tensors", (json_int_t)totals->added_tensors,
+                             "dropped_tensors", (json_int_t)totals->dropped_tensors, "parameters", (json_int_t)totals->parameters,
+                             "pruned_parameters", (json_int_t)totals->pruned_parameters, "rows", (json_int_t)totals->rows, "model_bytes",
+                             (json_int_t)totals->model_bytes, "delta_bytes_at_most", (json_int_t)totals->delta_bytes_at_most, "disk_bytes",
+                             (json_int_t)totals->disk_bytes, "memory_bytes", (json_int_t)totals->memory_bytes);
+    if (!plan) return kenctl_fail(KENCTL_FAILURE, "out of memory");
+    int status = KENCTL_SUCCESS;
+    if (pruning->kenctl->json)
+        status = kenctl_print_json(plan);
+    else
+        kenctl_print_fields(plan, "");
+    json_decref(plan);
+    return status;
+}
+
+static int check_output(const struct pruning *pruning)
+{
+    struct stat state;
+    if (!pruning->output) return kenctl_usage(pruning->kenctl, "'prune' needs -o DIR");
+    if (lstat(pruning->output, &state) != 0 || kenctl_option(pruning->kenctl, KENCTL_OPT_FORCE)) return KENCTL_SUCCESS;
+    if (!S_ISDIR(state.st_mode)) return kenctl_fail(KENCTL_FAILURE, "%s is there already and is no folder", pruning->output);
+    if (!kenctl_folder_is_filled(pruning->output)) return KENCTL_SUCCESS;
+    return kenctl_fail(KENCTL_FAILURE, "the folder %s is not empty; --force replaces the files in it that are made anew", pruning->output);
+}
+
+static int run(struct kenctl *kenctl)
+{
+    struct pruning pruning = {.kenctl = kenctl, .output = kenctl_option(kenctl, KENCTL_OPT_FOLDER)};
+    bool dry_run = kenctl_option(kenctl, KENCTL_OPT_DRY_RUN) != NULL;
+    int status = read_limits(&pruning);
+    if (status == KENCTL_SUCCESS) status = read_job(&pruning);
+    if (status == KENCTL_SUCCESS && !dry_run) status = check_output(&pruning);
+    if (status == KENCTL_SUCCESS) status = make_plan(&pruning);
+    if (status == KENCTL_SUCCESS) status = dry_run ? print_plan(&pruning) : prune(&pruning);
+    ken_plan_free(&pruning.plan);
+    ken_checkpoint_close(&pruning.base);
+    ken_checkpoint_close(&pruning.model);
+    proto_job_free(&pruning.job);
+    return status;
+}
+
+static const unsigned char options[] = {KENCTL_OPT_FOLDER,  KENCTL_OPT_FORCE,  KENCTL_DOCUMENT_OPTIONS,
+                                        KENCTL_OPT_THREADS, KENCTL_OPT_MEMORY, KENCTL_OPT_DRY_RUN};
+
+const struct kenctl_command kenctl_command_prune = {
+    .name = "prune",
+    .summary = "Prune a model on this machine",
+    .operands = "",
+    .text =
+        "MODEL and BASE are safetensors files, indexes of sharded checkpoints, or folders with one. DIR receives delta.safetensors, the\n"
+        "pruned model and report.json: the same bytes as a job of a kend gives, whatever the threads and the memory. It comes into sight\n"
+        "whole. --job takes the full document, variants and all; its inputs are paths or file: URLs.\n"
+        "\nExamples:\n"
+        "  kenctl prune --model tuned/ --base bert/ --keep 0.25 --rescale l1 -o pruned\n"
+        "  kenctl prune --model tuned.safetensors --base bert.safetensors --k 384 --rule '*.LayerNorm.*=keep' --outputs delta,report -o "
+        "pruned\n"
+        "  kenctl prune --job job.json -o pruned\n",
+    .options = options,
+    .option_count = sizeof options,
+    .run = run,
+};
