@@ -19,10 +19,12 @@ static char first_of_text(const unsigned char *head, size_t length)
 
 enum ken_content ken_content_of(const unsigned char *head, size_t length)
 {
+    static const char lfs_pointer[] = "version https://git-lfs.github.com/spec/";
     /* The length of a header below 2^56 has a NUL byte, text has none, so the two cannot be taken for each other. */
     char first = first_of_text(head, length);
     if (first == '{') return KEN_CONTENT_JSON;
     if (first == '<') return KEN_CONTENT_HTML;
+    if (length >= strlen(lfs_pointer) && memcmp(head, lfs_pointer, strlen(lfs_pointer)) == 0) return KEN_CONTENT_LFS_POINTER;
     if (length > LENGTH_SIZE && head[LENGTH_SIZE] == '{') return KEN_CONTENT_SAFETENSORS;
     if (length >= 4 && memcmp(head, "PK\3\4", 4) == 0) return KEN_CONTENT_TORCH_ZIP;
     if (length >= 3 && head[0] == 0x80 && head[1] >= 1 && head[1] <= 5 && head[2]) return KEN_CONTENT_TORCH_PICKLE;
@@ -46,6 +48,8 @@ int ken_content_detect(struct ken_source *source, const char *label, enum ken_co
         return ken_fail(error, KEN_EUNSUPPORTED, "%s: a torch file (%s), not a safetensors file", label,
                         *content == KEN_CONTENT_TORCH_ZIP ? "zip" : "pickle");
     case KEN_CONTENT_HTML: return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: this is an HTML page, not a checkpoint", label);
+    case KEN_CONTENT_LFS_POINTER:
+        return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: this is a Git LFS pointer, not the file it stands for", label);
     case KEN_CONTENT_UNKNOWN: break;
     }
     char shown[64];

@@ -14,6 +14,7 @@ enum ken_content {
     KEN_CONTENT_TORCH_ZIP,
     KEN_CONTENT_TORCH_PICKLE,
     KEN_CONTENT_HTML,
+    KEN_CONTENT_LFS_POINTER, /* what a Git clone without LFS has in place of the file */
     KEN_CONTENT_UNKNOWN,
 };
 

@@ -191,7 +191,7 @@ def malformed_headers() -> "Iterator[tuple[str, bytes, str, str]]":
     yield "seven-bytes", b"\x02" + bytes(6), bad, "7 bytes are too few for a safetensors file"
     yield "length-only", bytes(8), bad, "8 bytes are too few for a safetensors file"
     yield "text", b"just some text, no model", bad, "neither a safetensors file nor an index"
-    yield "git-lfs-pointer", b"version https://git-lfs.github.com/spec/v1\n", bad, "neither a safetensors file nor an index"
+    yield "git-lfs-pointer", b"version https://git-lfs.github.com/spec/v1\n", bad, "this is a Git LFS pointer"
     yield "gguf", b"GGUF\3\0\0\0" + bytes(20), bad, "neither a safetensors file nor an index"
     yield "html", b"<!DOCTYPE html><title>404</title>", bad, "this is an HTML page, not a checkpoint"
     yield "torch-zip", b"PK\3\4\0\0\x08\x08" + bytes(30), unsupported, "a torch file (zip)"

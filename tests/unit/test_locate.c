@@ -38,7 +38,7 @@ static const struct {
     {BYTES("GGUF\3\0\0\0\0\0\0\0"), KEN_CONTENT_UNKNOWN},
     {BYTES("\x02\0\0\0\0\0\0\0"), KEN_CONTENT_UNKNOWN},
     {BYTES("[1,2,3,4,5]"), KEN_CONTENT_UNKNOWN},
-    {BYTES("version https://git-lfs.github.com/spec/v1\n"), KEN_CONTENT_UNKNOWN},
+    {BYTES("version https://git-lfs.github.com/spec/v1\n"), KEN_CONTENT_LFS_POINTER},
 };
 
 START_TEST(content_is_told_from_first_bytes)
@@ -65,6 +65,8 @@ static const struct {
     {BYTES(PICKLE), KEN_EUNSUPPORTED, "model.safetensors: a torch file (pickle), not a safetensors file"},
     {BYTES("<html>"), KEN_EBAD_CHECKPOINT, "model.safetensors: this is an HTML page, not a checkpoint"},
     {BYTES(""), KEN_EBAD_CHECKPOINT, "model.safetensors: the file is empty"},
+    {BYTES("version https://git-lfs.github.com/spec/v1\noid sha256:"), KEN_EBAD_CHECKPOINT,
+     "model.safetensors: this is a Git LFS pointer, not the file it stands for"},
     {BYTES("abc"), KEN_EBAD_CHECKPOINT, "model.safetensors: 3 bytes are too few for a safetensors file"},
     {BYTES("GGUF\3\0\0\0\1\0"), KEN_EBAD_CHECKPOINT,
      "model.safetensors: neither a safetensors file nor an index: it begins with \"GGUF\\x03\\x00\\x00\\x00\\x01\", and byte 8 is not '{'"},
