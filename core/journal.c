@@ -41,26 +41,23 @@ static bool is_whole(const struct entry *entry)
     return !ken_sha256(&entry->progress, sizeof entry->progress, sha256, NULL) && !memcmp(sha256, entry->sha256, sizeof sha256);
 }
 
-/* Reads up to the last whole entry; returns where it ends, 0 if there is none. */
+/* Reads up to the last whole entry; returns where it ends, which is behind the head if there is none, or 0 for another plan's journal. */
 static uint64_t read_entries(int file, const unsigned char fingerprint[32], struct ken_progress *progress)
 {
     struct head head, expected = make_head(fingerprint);
     struct entry entry;
-    uint64_t end = 0;
+    uint64_t at = sizeof head;
     if (ken_file_read(file, 0, &head, sizeof head, KEN_JOURNAL_NAME, NULL) || memcmp(&head, &expected, sizeof head) != 0) return 0;
-    for (uint64_t at = sizeof head; !ken_file_read(file, at, &entry, sizeof entry, KEN_JOURNAL_NAME, NULL) && is_whole(&entry);) {
+    for (; !ken_file_read(file, at, &entry, sizeof entry, KEN_JOURNAL_NAME, NULL) && is_whole(&entry); at += sizeof entry)
         *progress = entry.progress;
-        at += sizeof entry;
-        end = at;
-    }
-    return end;
+    return at;
 }
 
 bool ken_journal_read(int directory, const unsigned char fingerprint[32], struct ken_progress *progress)
 {
     int file;
     if (ken_file_open(&file, directory, KEN_JOURNAL_NAME, false, NULL)) return false;
-    bool found = read_entries(file, fingerprint, progress) > 0;
+    bool found = read_entries(file, fingerprint, progress) > sizeof(struct head);
     close(file);
     return found;
 }
@@ -78,7 +75,8 @@ int ken_journal_open(struct ken_journal **journal, int directory, const unsigned
         return code;
     }
     opened->end = keep ? read_entries(opened->file, fingerprint, &progress) : sizeof head;
-    if (!keep) code = ken_file_write(opened->file, 0, &head, sizeof head, KEN_JOURNAL_NAME, error);
+    if (!opened->end) code = ken_fail(error, KEN_ENOT_FOUND, "the journal is of another plan");
+    if (!code && !keep) code = ken_file_write(opened->file, 0, &head, sizeof head, KEN_JOURNAL_NAME, error);
     if (!code && fdatasync(opened->file)) code = ken_fail_errno(error, errno, "syncing the journal");
     if (!code) code = ken_folder_sync(directory, ".", error);
     *journal = opened;

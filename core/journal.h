@@ -17,7 +17,7 @@ struct ken_journal;
  * no entry.
  */
 bool ken_journal_read(int directory, const unsigned char fingerprint[32], struct ken_progress *progress);
-/* Opens the journal for appending, keeping its last whole entry if `keep`, else beginning anew: then nothing was done. */
+/* Opens the journal for appending: behind its last whole entry if `keep` (KEN_ENOT_FOUND if it is of another plan), else beginning anew. */
 int ken_journal_open(struct ken_journal **journal, int directory, const unsigned char fingerprint[32], bool keep, struct ken_error *error);
 /* Appends an entry durably. All that it tells of must be durable before. */
 int ken_journal_append(struct ken_journal *journal, const struct ken_progress *progress, struct ken_error *error);
