@@ -26,7 +26,8 @@ static struct proto_job *read_document(struct kend_request *request, enum MHD_Re
     struct proto_faults faults = {0};
     json_t *document = kend_request_json(request, result);
     if (!document) return NULL;
-    if (proto_job_parse(&job, document, &policy, &faults)) *result = kend_answer_faults(request, &faults);
+    if (proto_job_parse(&job, document, &policy, &faults))
+        *result = faults.count ? kend_answer_faults(request, &faults) : kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     proto_faults_clear(&faults);
     json_decref(document);
     return job;
