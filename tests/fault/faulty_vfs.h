@@ -11,7 +11,7 @@ enum faulty_kind {
     FAULTY_MEMORY, /* an allocation of SQLite fails */
 };
 
-/* Makes it what SQLite uses by default. Before anything else of SQLite is used. */
+/* Makes it what SQLite uses by default. Before anything else of SQLite is used; again: nothing. */
 void faulty_install(void);
 /* The n-th use from now fails (1: the next), and all later ones if `lasting`; 0: none does. */
 void faulty_arm(enum faulty_kind kind, unsigned n, bool lasting);

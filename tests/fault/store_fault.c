@@ -16,7 +16,7 @@ struct fault {
 static struct kend_store *inner_of(struct kend_store *store)
 {
     struct kend_store *inner = ((struct fault *)store)->inner;
-    inner->keep_ms = store->keep_ms;
+    if (inner->keep_ms != store->keep_ms) inner->keep_ms = store->keep_ms; /* before there are threads */
     return inner;
 }
 

@@ -762,7 +762,7 @@ static void *create_and_claim(void *opaque)
 static void a_job_is_claimed_once_under_threads(struct kend_store *store)
 {
     static struct worker workers[THREADS];
-    static int seen[THREADS * EACH];
+    int seen[THREADS * EACH] = {0};
     for (int i = 0; i < THREADS; i++) workers[i] = (struct worker){.store = store, .number = i};
     start(workers, create_and_claim);
     for (int i = 0; i < THREADS; i++) {

@@ -74,6 +74,8 @@ static void wait_at_gate(int count)
 static struct kend_pool *start(unsigned threads)
 {
     struct kend_pool *pool;
+    trace.count = trace.running = trace.most_running = 0;
+    trace.gate_open = false;
     kend_pool_set_threads(threads);
     ck_assert_int_eq(kend_pool_create(&pool, threads, NULL), 0);
     return pool;
