@@ -1,0 +1,561 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kenctl's commands over jobs: against the real kend, and against a fake one that breaks where a real one hardly can be made to."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator, Optional
+
+import numpy as np
+import pytest
+
+from checkpoints import write_safetensors
+from daemon import BUILD, Kend
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+ID = "job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C"
+
+
+class Fake(http.server.ThreadingHTTPServer):
+    """Answers by a table of functions; keeps what was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: "list[tuple[str, str, dict[str, str], bytes]]" = []
+        self.answer: "Callable[[Handler, int], None]" = lambda handler, count: handler.problem(404, "not_found")
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, *_: Any) -> None:
+        pass  # broken connections are what these tests are for
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Fake
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def take(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.asked.append((self.command, self.path, headers, body))
+        self.server.answer(self, len(self.server.asked))
+
+    do_GET = do_POST = do_DELETE = take
+
+    def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if status not in (204, 304):
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def json(self, status: int, document: Any, **headers: str) -> None:
+        self.reply(status, json.dumps(document).encode(), Content_Type="application/json", **headers)
+
+    def problem(self, status: int, code: str, **more: Any) -> None:
+        document = {
+            "type": f"https://kend.dev/problems/{code}",
+            "title": f"Title of {code}",
+            "status": status,
+            "code": code,
+            **more,
+        }
+        self.reply(status, json.dumps(document).encode(), Content_Type="application/problem+json")
+
+    def cut(self) -> None:
+        """Ends the connection without an answer."""
+        self.close_connection = True
+        self.connection.shutdown(2)
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    server = Fake()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def job(status: str = "queued", **more: Any) -> "dict[str, Any]":
+    return {"id": ID, "object": "job", "status": status, "name": "n", "created_at": "2026-01-02T03:04:05.678Z", **more}
+
+
+# ---- against the real kend
+
+
+def write_pair(folder: Path) -> "tuple[str, str]":
+    random = np.random.default_rng(3)
+    base = {"layer.0.weight": random.normal(size=(30, 50)).astype(np.float32), "layer.0.bias": np.zeros(50, np.float32)}
+    model = {name: values + random.normal(size=values.shape).astype(np.float32) for name, values in base.items()}
+    write_safetensors(folder / "model.safetensors", model, {"format": "pt"})
+    write_safetensors(folder / "base.safetensors", base)
+    return f"file://{folder}/model.safetensors", f"file://{folder}/base.safetensors"
+
+
+def test_the_whole_way(kend: Kend, kenctl: Run, tmp_path: Path) -> None:
+    model, base = write_pair(tmp_path / "files")
+    options = ("--server", kend.url)
+    plan = kenctl(*options, "submit", "--model", model, "--base", base, "--k", 7, "--dry-run", "-o", "json")
+    assert plan.returncode == 0, plan.stderr
+    assert json.loads(plan.stdout)
+    assert json.loads(kenctl(*options, "list", "-o", "json").stdout)["data"] == []
+
+    done = kenctl(
+        *options,
+        "submit",
+        "--model",
+        model,
+        "--base",
+        base,
+        "--k",
+        7,
+        "--name",
+        "first",
+        "--metadata",
+        "team=nlp",
+        "--wait",
+    )
+    assert done.returncode == 0, done.stderr
+    (first,) = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("id ")]
+    for text in ("status       succeeded", "name         first", "metadata     team=nlp", "ARTIFACT", "summary"):
+        assert text in done.stdout
+
+    other = kenctl(*options, "submit", "-", input=json.dumps({"model": model, "base": base + "x", "k": 3}))
+    assert other.returncode == 0, other.stderr
+    second = other.stdout.strip()
+    watched = kenctl(*options, "watch", second, "-q")
+    assert watched.returncode == 1
+    assert "error        fetch_failed: " in watched.stdout
+    assert watched.stderr == ""
+
+    lines = kenctl(*options, "list").stdout.splitlines()
+    assert lines[0].split() == ["ID", "STATUS", "STAGE", "DONE", "CREATED", "NAME"]
+    assert [line.split()[:2] for line in lines[1:]] == [[second, "failed"], [first, "succeeded"]]
+    for arguments, expected in (
+        (("--status", "failed"), [second]),
+        (("--metadata", "team=nlp"), [first]),
+        (("--limit", "1"), [second]),
+        (("--limit", "1", "--all"), [second, first]),
+    ):
+        answer = kenctl(*options, "list", *arguments, "-o", "json")
+        assert [entry["id"] for entry in json.loads(answer.stdout)["data"]] == expected
+    assert "There are more: --all lists them all." in kenctl(*options, "list", "--limit", "1").stderr
+
+    shown = kenctl(*options, "show", first)
+    document = json.loads(kenctl(*options, "show", first, "-o", "json").stdout)
+    for artifact in document["artifacts"]:
+        assert [artifact["name"], str(artifact["size"]), artifact["sha256"]] in [
+            line.split() for line in shown.stdout.splitlines()
+        ]
+    assert f"kept                     {document['summary']['kept']}" in shown.stdout
+
+    downloaded = kenctl(*options, "download", first, "-o", "got/here")
+    assert downloaded.returncode == 0, downloaded.stderr
+    assert sorted(p.name for p in (tmp_path / "got/here").iterdir()) == [
+        "delta.safetensors",
+        "model.safetensors",
+        "report.json",
+    ]
+    for artifact in document["artifacts"]:
+        assert hashlib.sha256((tmp_path / "got/here" / artifact["name"]).read_bytes()).hexdigest() == artifact["sha256"]
+    local = kenctl("prune", "--model", model, "--base", base, "--k", 7, "-o", "local")
+    assert local.returncode == 0, local.stderr
+    for name in ("delta.safetensors", "model.safetensors", "report.json"):
+        assert (tmp_path / "local" / name).read_bytes() == (tmp_path / "got/here" / name).read_bytes(), name
+
+    assert kenctl(*options, "cancel", first).returncode == 1
+    assert kenctl(*options, "delete", first).stdout == "deleted\n"
+    gone = kenctl(*options, "show", first)
+    assert (gone.returncode, "(404 not_found)" in gone.stderr, "`kenctl list` shows the jobs" in gone.stderr) == (
+        1,
+        True,
+        True,
+    )
+
+
+def test_faults_of_a_document_are_all_told(kend: Kend, kenctl: Run) -> None:
+    result = kenctl("--server", kend.url, "submit", "-", input=json.dumps({"model": 1, "k": 0, "metod": "ken"}))
+    assert result.returncode == 1
+    assert "(422 invalid_job)" in result.stderr
+    for pointer in ("/model: ", "/base: ", "/k: ", "/metod: "):
+        assert f"\n  {pointer}" in result.stderr
+    assert "Correct the document" in result.stderr
+
+
+def test_an_idempotency_key_gives_the_same_job(kend: Kend, kenctl: Run, tmp_path: Path) -> None:
+    model, base = write_pair(tmp_path / "files")
+    arguments = ("--server", kend.url, "submit", "--idempotency-key", "abc", "--model", model, "--base", base)
+    first, again = kenctl(*arguments, "--k", 3), kenctl(*arguments, "--k", 3)
+    assert first.returncode == again.returncode == 0
+    assert first.stdout == again.stdout
+    other = kenctl(*arguments, "--k", 4)
+    assert (
+        other.returncode,
+        "(422 idempotency_mismatch)" in other.stderr,
+        "Take another --idempotency-key" in other.stderr,
+    ) == (1, True, True)
+
+
+# ---- against the fake
+
+
+def test_no_server(kenctl: Run, fake: Fake) -> None:
+    fake.server_close()
+    begin = time.monotonic()
+    result = kenctl("--server", "http://127.0.0.1:1", "list")
+    assert result.returncode == 1
+    assert "http://127.0.0.1:1: Failed to connect" in result.stderr
+    assert (
+        "Is a kend running at http://127.0.0.1:1? Another one is named with --server URL or KENCTL_SERVER."
+        in result.stderr
+    )
+    assert time.monotonic() - begin < 20
+
+
+def test_another_kind_of_server(kenctl: Run, fake: Fake) -> None:
+    fake.answer = lambda handler, count: handler.reply(200, b"<html>", Content_Type="text/html")
+    result = kenctl("--server", fake.url, "show", ID)
+    assert (result.returncode, "not as a kend does; is that the right server?" in result.stderr) == (1, True)
+
+
+def test_server_and_token_from_everywhere(kenctl: Run, fake: Fake, tmp_path: Path) -> None:
+    fake.answer = lambda handler, count: handler.json(200, job())
+    environment = {**os.environ, "KENCTL_SERVER": fake.url + "/", "KENCTL_TOKEN": "from-environment"}
+    (tmp_path / "token").write_text("from-file\n")
+    assert kenctl("show", ID, env=environment).returncode == 0
+    assert kenctl("--token-file", "token", "show", ID, env=environment).returncode == 0
+    assert kenctl("show", ID, "--token-file", "token", "--server", fake.url).returncode == 0
+    assert kenctl("show", ID, "--server", fake.url).returncode == 0
+    assert [asked[2].get("authorization") for asked in fake.asked] == [
+        "Bearer from-environment",
+        "Bearer from-file",
+        "Bearer from-file",
+        None,
+    ]
+    assert {asked[1] for asked in fake.asked} == {f"/v1/jobs/{ID}"}
+    for content, message in (
+        ("", "the token file token is empty"),
+        ("a b\n", "the token has characters that a token cannot have"),
+    ):
+        (tmp_path / "token").write_text(content)
+        result = kenctl("--token-file", "token", "--server", fake.url, "show", ID)
+        assert (result.returncode, message in result.stderr) == (1, True)
+    assert "from-" not in kenctl("--token-file", "none", "show", ID, env=environment).stderr
+
+
+def test_ids_cannot_leave_their_path(kenctl: Run, fake: Fake) -> None:
+    kenctl("--server", fake.url, "show", "../x?y#z%")
+    assert fake.asked[0][1] == "/v1/jobs/..%2Fx%3Fy%23z%25"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "advice"),
+    (
+        (401, "unauthorized", "Give a token with --token-file FILE or KENCTL_TOKEN."),
+        (403, "forbidden", "This token may not do that"),
+        (409, "job_active", "cancel it"),
+        (429, "queue_full", "Try again when some jobs have ended."),
+        (503, "draining", "The server is being restarted"),
+    ),
+)
+def test_problems_say_what_to_do(kenctl: Run, fake: Fake, status: int, code: str, advice: str) -> None:
+    fake.answer = lambda handler, count: handler.problem(status, code, detail="Because\x1b[31m.")
+    result = kenctl("--server", fake.url, "delete", ID)
+    assert result.returncode == 1
+    assert f"kenctl: Title of {code}: Because?[31m. ({status} {code})\n" in result.stderr
+    assert advice in result.stderr
+    assert len(fake.asked) == 1, "only reading is tried again"
+    assert json.loads(kenctl("--server", fake.url, "delete", ID, "-o", "json").stdout)["code"] == code
+
+
+def test_reading_is_tried_again(kenctl: Run, fake: Fake) -> None:
+    def answer(handler: Handler, count: int) -> None:
+        if count == 1:
+            handler.cut()
+        elif count == 2:
+            handler.problem(503, "draining")
+        else:
+            handler.json(200, job())
+
+    fake.answer = answer
+    result = kenctl("--server", fake.url, "show", ID)
+    assert result.returncode == 0, result.stderr
+    assert len(fake.asked) == 3
+
+
+def test_submitting_is_safe_to_try_again(kenctl: Run, fake: Fake) -> None:
+    fake.answer = (
+        lambda handler, count: handler.cut() if count == 1 else handler.json(202, job(), Location=f"/v1/jobs/{ID}")
+    )
+    result = kenctl(
+        "--server",
+        fake.url,
+        "submit",
+        "--model",
+        "https://a/m",
+        "--base",
+        "https://a/b",
+        "--keep",
+        "0.5",
+        "--rules-layers",
+    )
+    assert (result.returncode, result.stdout) == (0, ID + "\n"), result.stderr
+    (first, again) = fake.asked
+    assert first[3] == again[3]
+    assert json.loads(first[3]) == {"model": "https://a/m", "base": "https://a/b", "keep": 0.5, "rules": "layers"}
+    assert first[2]["idempotency-key"] == again[2]["idempotency-key"] and len(first[2]["idempotency-key"]) == 32
+    assert first[2]["content-type"] == "application/json"
+
+
+def test_cancelling_and_deleting_are_not_tried_again(kenctl: Run, fake: Fake) -> None:
+    fake.answer = lambda handler, count: handler.cut()
+    for command in ("cancel", "delete"):
+        assert kenctl("--server", fake.url, command, ID).returncode == 1
+    assert [(asked[0], asked[1]) for asked in fake.asked] == [
+        ("POST", f"/v1/jobs/{ID}/cancel"),
+        ("DELETE", f"/v1/jobs/{ID}"),
+    ]
+
+
+@pytest.mark.parametrize(("status", "exit_status"), (("succeeded", 0), ("failed", 1), ("cancelled", 3)))
+def test_waiting_is_by_long_polls(kenctl: Run, fake: Fake, status: str, exit_status: int) -> None:
+    states = [
+        job(),
+        job(
+            "running",
+            stage="fetching",
+            progress={"percent": 10, "bytes_fetched": 10, "bytes_total": 100, "rows_done": 0, "rows_total": 5},
+        ),
+        None,
+        job(
+            "running",
+            stage="pruning",
+            progress={"percent": 60, "bytes_fetched": 100, "bytes_total": 100, "rows_done": 3, "rows_total": 5},
+        ),
+        job(
+            status,
+            error={"code": "fetch_failed", "message": "gone", "stage": "fetching"} if status == "failed" else None,
+        ),
+    ]
+
+    def answer(handler: Handler, count: int) -> None:
+        state = states[count - 1]
+        if state is None:
+            handler.reply(304, ETag=f'"{count - 1}"')
+        else:
+            handler.json(200, state, ETag=f'"{count}"')
+
+    fake.answer = answer
+    result = kenctl("--server", fake.url, "watch", ID)
+    assert result.returncode == exit_status, result.stderr
+    assert f"status       {status}" in result.stdout
+    assert ("error        fetch_failed: gone (while fetching)" in result.stdout) == (status == "failed")
+    assert [asked[1].partition("?")[2] for asked in fake.asked] == ["", "wait=20", "wait=20", "wait=20", "wait=20"]
+    assert [asked[2].get("if-none-match") for asked in fake.asked] == [None, '"1"', '"2"', '"2"', '"4"']
+    assert result.stderr.splitlines()[0] == "queued"
+    assert "fetching  10 %  10 B of 100 B" in result.stderr
+    assert "pruning  60 %  3 of 5 rows" in result.stderr
+
+
+def test_an_interrupted_wait_leaves_the_job_alone(fake: Fake) -> None:
+    waiting = threading.Event()
+
+    def answer(handler: Handler, count: int) -> None:
+        if count == 1:
+            handler.json(200, job("running", stage="fetching"), ETag='"1"')
+        else:
+            waiting.set()
+            time.sleep(2)
+            handler.reply(304)
+
+    fake.answer = answer
+    process = subprocess.Popen(
+        [str(BUILD / "kenctl"), "--server", fake.url, "watch", ID], stderr=subprocess.PIPE, text=True
+    )
+    assert waiting.wait(20)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert f"The job goes on. `kenctl watch {ID}` waits again, `kenctl cancel {ID}` ends it." in errors
+    assert all(asked[0] == "GET" for asked in fake.asked)
+
+
+# ---- downloads
+
+CONTENT = bytes(range(256)) * 400
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Store:
+    """The artifacts of a fake: `script` says how the n-th request for bytes is answered."""
+
+    def __init__(
+        self,
+        fake: Fake,
+        script: "list[Callable[[Handler, int], None]]",
+        name: str = "half/model.safetensors",
+        sha256: str = SHA256,
+    ) -> None:
+        self.script, self.ranges = script, []  # type: ignore[var-annotated]
+        self.list = {
+            "object": "list",
+            "data": [{"name": name, "variant": "", "size": len(CONTENT), "sha256": sha256, "url": "http://elsewhere/"}],
+        }
+        self.name = name
+        fake.answer = self.answer
+
+    def answer(self, handler: Handler, count: int) -> None:
+        if handler.path == f"/v1/jobs/{ID}/artifacts":
+            handler.json(200, self.list)
+            return
+        assert handler.path == f"/v1/jobs/{ID}/artifacts/{self.name}"
+        asked = handler.headers.get("Range")
+        self.ranges.append((asked, handler.headers.get("If-Range")))
+        offset = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        self.script[min(len(self.ranges), len(self.script)) - 1](handler, offset)
+
+
+def send_rest(handler: Handler, offset: int) -> None:
+    headers = {"Content_Range": f"bytes {offset}-{len(CONTENT) - 1}/{len(CONTENT)}"} if offset else {}
+    handler.reply(206 if offset else 200, CONTENT[offset:], ETag=f'"{SHA256}"', **headers)
+
+
+def send_all(handler: Handler, offset: int) -> None:
+    handler.reply(200, CONTENT, ETag='"other"')
+
+
+def send_some(length: int) -> "Callable[[Handler, int], None]":
+    """So many bytes, then the connection ends."""
+
+    def send(handler: Handler, offset: int) -> None:
+        handler.send_response(206 if offset else 200)
+        handler.send_header("Content-Length", str(len(CONTENT) - offset))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[offset : offset + length])
+        handler.wfile.flush()
+        handler.cut()
+
+    return send
+
+
+def send_wrong(handler: Handler, offset: int) -> None:
+    handler.reply(200, bytes(len(CONTENT)))
+
+
+def test_a_download_goes_on_where_it_broke_off(kenctl: Run, fake: Fake, tmp_path: Path) -> None:
+    store = Store(fake, [send_some(50000), send_some(30000), send_rest])
+    result = kenctl("--server", fake.url, "download", ID, "-o", "got")
+    assert (result.returncode, result.stdout) == (0, "got/half/model.safetensors\n"), result.stderr
+    assert (tmp_path / "got/half/model.safetensors").read_bytes() == CONTENT
+    assert store.ranges == [(None, None), ("bytes=50000-", f'"{SHA256}"'), ("bytes=80000-", f'"{SHA256}"')]
+    again = kenctl("--server", fake.url, "download", ID, "half/model.safetensors", "-o", "got", "--json")
+    assert json.loads(again.stdout) == store.list["data"]
+    assert len(store.ranges) == 3, "what is there is not fetched again"
+
+
+@pytest.mark.parametrize(
+    ("length", "script", "ranges"),
+    (
+        (70000, [send_rest], ["bytes=70000-"]),
+        (70000, [send_all], ["bytes=70000-"]),  # the server has another file: from the beginning
+        (len(CONTENT), [send_rest], []),
+        (len(CONTENT) + 1, [send_rest], [None]),  # cannot be a part of it
+        (0, [send_rest], [None]),
+    ),
+)
+def test_a_part_of_an_earlier_try_is_used(
+    kenctl: Run, fake: Fake, tmp_path: Path, length: int, script: "list[Any]", ranges: "list[Optional[str]]"
+) -> None:
+    store = Store(fake, script, "delta.safetensors")
+    (tmp_path / "delta.safetensors.part").write_bytes((CONTENT + b"x")[:length])
+    result = kenctl("--server", fake.url, "download", ID)
+    assert (result.returncode, result.stdout) == (0, "./delta.safetensors\n"), result.stderr
+    assert (tmp_path / "delta.safetensors").read_bytes() == CONTENT
+    assert not (tmp_path / "delta.safetensors.part").exists()
+    assert [asked for asked, _ in store.ranges] == ranges
+
+
+def test_wrong_bytes_are_thrown_away_and_nothing_else(kenctl: Run, fake: Fake, tmp_path: Path) -> None:
+    store = Store(fake, [send_wrong], "a.bin")
+    (tmp_path / "b.bin").write_text("mine")
+    result = kenctl("--server", fake.url, "download", ID)
+    assert result.returncode == 1
+    assert (
+        f"a.bin: the bytes that came have SHA-256 {hashlib.sha256(bytes(len(CONTENT))).hexdigest()}, not {SHA256}"
+        in result.stderr
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["b.bin"]
+    (tmp_path / "a.bin").write_text("old")
+    result = kenctl("--server", fake.url, "download", ID)
+    assert (
+        result.returncode,
+        "./a.bin is there already and is another file; --force replaces it" in result.stderr,
+    ) == (1, True)
+    assert kenctl("--server", fake.url, "download", ID, "--force").returncode == 1
+    assert (tmp_path / "a.bin").read_text() == "old", "a failed download replaces nothing"
+    store.script = [send_rest]
+    assert kenctl("--server", fake.url, "download", ID, "-f").returncode == 0
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+    store.script = [lambda handler, offset: handler.reply(200, CONTENT + b"x")]
+    (tmp_path / "a.bin").unlink()
+    result = kenctl("--server", fake.url, "download", ID)
+    assert (result.returncode, f"the server sends more than the {len(CONTENT)} bytes" in result.stderr) == (1, True)
+    assert not (tmp_path / "a.bin").exists()
+
+
+def test_downloads_that_cannot_be(kenctl: Run, fake: Fake, tmp_path: Path) -> None:
+    store = Store(fake, [lambda handler, offset: handler.problem(404, "not_found", detail="no such artifact")], "a.bin")
+    result = kenctl("--server", fake.url, "download", ID)
+    assert (result.returncode, "(404 not_found)" in result.stderr) == (1, True)
+    result = kenctl("--server", fake.url, "download", ID, "a.bin", "b.bin")
+    assert (result.returncode, "the job has no artifact 'b.bin'" in result.stderr) == (1, True)
+    store.list["data"] = []
+    result = kenctl("--server", fake.url, "download", ID)
+    assert (result.returncode, "the job has no artifacts" in result.stderr) == (1, True)
+    for name in ("../a", "/etc/a", "a/../../b", "a//b", ".", "a\n", ""):
+        store.list["data"] = [{"name": name, "size": 1, "sha256": SHA256}]
+        result = kenctl("--server", fake.url, "download", ID, "-o", "deep/er")
+        assert (result.returncode, "which is no safe file name" in result.stderr) == (1, True), name
+    store.list["data"] = [{"name": "a", "size": 1, "sha256": "00"}]
+    result = kenctl("--server", fake.url, "download", ID)
+    assert (result.returncode, "the server does not tell size and digest of a" in result.stderr) == (1, True)
+    assert not [p for p in tmp_path.iterdir() if p.name != "a.bin.part"]
+
+
+def test_a_list_is_a_table(kenctl: Run, fake: Fake) -> None:
+    fake.answer = lambda handler, count: handler.json(
+        200,
+        {
+            "object": "list",
+            "data": [job("running", stage="pruning", progress={"percent": 41.6}, name="a\x1b[1mb é")],
+            "has_more": False,
+            "next": None,
+        },
+    )
+    result = kenctl("--server", fake.url, "list", "--metadata", "team=a&b", "--status", "running", "--limit", 7)
+    assert result.stdout.splitlines()[1].split(None, 5) == [
+        ID,
+        "running",
+        "pruning",
+        "42%",
+        "2026-01-02T03:04:05.678Z",
+        "a?[1mb é",
+    ]
+    assert fake.asked[0][1] == "/v1/jobs?status=running&limit=7&metadata.team=a%26b"
