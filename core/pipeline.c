@@ -284,8 +284,8 @@ static int submit_on_runner(struct ken_prune *prune, const struct ken_range *ran
     }
     block->cancelled = is_stopped;
     block->opaque = prune;
+    pthread_mutex_lock(&pipeline->lock); /* a worker that retires looks at this place too */
     *flight = (struct flight){.task.run = run_on_worker, .prune = prune, .block = block, .bytes = bytes};
-    pthread_mutex_lock(&pipeline->lock);
     pipeline->submitted++;
     pthread_mutex_unlock(&pipeline->lock);
     prune->env.executor->ops->submit(prune->env.executor, &flight->task);
