@@ -161,7 +161,7 @@ struct kend_store_ops {
     /* The row and all that hangs on it; ACTIVE if not terminal. Out of sight at once, many events are then deleted in small transactions.
      */
     enum kend_store_result (*remove)(struct kend_store *store, const char *id, const char *owner);
-    /* Ids of up to `limit` terminal jobs with expires_at <= now, in a job list without specs. */
+    /* Up to `limit` terminal jobs with expires_at <= now, the longest expired first. */
     enum kend_store_result (*expired)(struct kend_store *store, int64_t now, size_t limit, struct kend_job_list *list);
 
     /* ---- by the holder of a lease; token guards every write: LOST if it is not the job's, or the lease has been taken over */

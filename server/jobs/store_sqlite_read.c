@@ -40,7 +40,7 @@ static enum kend_store_result read_jobs(struct kend_sql *sql, sqlite3_stmt *stat
             return KEND_STORE_OK;
         }
         struct kend_record record;
-        if (!grow(&list->item, list->count, sizeof *list->item)) return KEND_STORE_UNAVAILABLE;
+        if (!grow(&list->item, list->count, sizeof(struct kend_job *))) return KEND_STORE_UNAVAILABLE;
         result = kend_sqlite_row(statement, &record);
         if (result != KEND_STORE_OK) return result;
         list->item[list->count++] = record.job;
