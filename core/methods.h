@@ -22,5 +22,7 @@ void ken_duplicates_extend(const float *x, size_t n, uint64_t *mask, void *scrat
 
 /* Sets the columns of the k smallest keys [n] in mask; equal keys: the lowest columns. 1 <= k <= n. O(n). */
 void ken_take_smallest(const uint64_t *keys, size_t n, size_t k, uint64_t *mask);
+/* The k-th smallest of keys [n], 1 <= k <= n. O(n). */
+uint64_t ken_kth_smallest(const uint64_t *keys, size_t n, size_t k);
 
 #endif

@@ -104,7 +104,8 @@ void ken_spread_init(struct ken_spread *spread, const struct ken_density *densit
     *spread = (struct ken_spread){.origin = density->min, .per_node = per_node, .node = node, .nodes = (size_t)last + REACH + 1};
     KEN_ASSERT(spread->nodes <= most_nodes(n));
     spread->factor = SPACING * ROOT_OF_TWO_OVER_PI * density->weight;
-    spread->bound = 2e-11 + 0x1p-49 * last;
+    size_t longest_sum = n <= CHUNK ? n : CHUNK + n / CHUNK;
+    spread->bound = 2e-13 + 0x1p-53 * (double)longest_sum + 0x1p-49 * last;
     memset(node, 0, spread->nodes * sizeof *node);
     if (n <= CHUNK)
         spread_values(spread, density->x, n);
