@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+#include "unit.h"
+
+#include <string.h>
+#include <time.h>
+
+START_TEST(globs_match_the_whole_name)
+{
+    static const struct {
+        const char *glob, *name;
+        bool matches;
+    } table[] = {
+        {"", "", true},
+        {"", "a", false},
+        {"*", "", true},
+        {"*", "a.b.c", true},
+        {"a", "a", true},
+        {"a", "ab", false},
+        {"ab", "a", false},
+        {"a*", "a", true},
+        {"*a", "ba", true},
+        {"*a", "ab", false},
+        {"?", "", false},
+        {"?", "a", true},
+        {"?", "ab", false},
+        {"?", "\xc3\xa9", true}, /* one character of two bytes */
+        {"??", "\xc3\xa9", false},
+        {"a?c",
+         "a\xe2\x82\xac"
+         "c",
+         true},
+        {"*?", "\xf0\x9f\x98\x80", true},
+        {"*??", "\xf0\x9f\x98\x80", false},
+        {"*.LayerNorm.*", "encoder.layer.0.LayerNorm.weight", true},
+        {"*.LayerNorm.*", "LayerNorm.weight", false},
+        {"encoder.*", "encoder.layer.0.weight", true},
+        {"encoder.*", "my.encoder.layer", false},
+        {"*.weight", "a.weight.weight", true},
+        {"*ab*ab*", "abab", true},
+        {"*ab*ab*", "aba", false},
+        {"a*b*c", "aXbXbXc", true},
+        {"a*b*c", "aXbXcX", false},
+        {"**a**", "xxaxx", true},
+        {"[a]", "a", false}, /* no classes, no escapes */
+        {"[a]", "[a]", true},
+        {"\\*", "\\xyz", true},
+        {"layer.?.x", "layer.1.x", true},
+        {"layer.?.x", "layer.11.x", false},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        ck_assert_msg(ken_glob_match(table[i].glob, table[i].name) == table[i].matches, "%s on %s", table[i].glob, table[i].name);
+}
+END_TEST
+
+START_TEST(hostile_globs_take_linear_time)
+{
+    enum { NAME = 1 << 20 };
+    char glob[KEN_MAX_GLOB + 1], *name = malloc(NAME + 1);
+    for (size_t i = 0; i < KEN_MAX_GLOB; i++) glob[i] = i % 2 ? 'a' : '*';
+    glob[KEN_MAX_GLOB - 1] = 'b';
+    glob[KEN_MAX_GLOB] = '\0';
+    memset(name, 'a', NAME);
+    name[NAME] = '\0';
+    clock_t start = clock();
+    ck_assert(!ken_glob_match(glob, name));
+    for (size_t i = 0; i + 1 < KEN_MAX_GLOB; i++) glob[i] = i == 0 ? '*' : 'a';
+    ck_assert(!ken_glob_match(glob, name));
+    ck_assert_double_lt((double)(clock() - start) / CLOCKS_PER_SEC, 10);
+    free(name);
+}
+END_TEST
+
+START_TEST(k_comes_from_keep_with_halves_to_even)
+{
+    static const struct {
+        double keep;
+        uint64_t n, k;
+    } table[] = {{0.5, 1, 1},
+                 {0.5, 3, 2},
+                 {0.5, 5, 2},
+                 {0.5, 7, 4},
+                 {0.25, 10, 2},
+                 {0.25, 14, 4},
+                 {0.75, 192, 144},
+                 {0.1, 768, 77},
+                 {1e-9, 4096, 1},
+                 {0.999, 10, 10},
+                 {0.3, 5, 2} /* 0.3 * 5 = 1.5 exactly, in float64 */,
+                 {0.5, 4294967297, 2147483648}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        ck_assert_uint_eq(ken_amount_k(&(struct ken_amount){.keep = table[i].keep}, table[i].n), table[i].k);
+    ck_assert_uint_eq(ken_amount_k(&(struct ken_amount){.k = 7}, 3), 7);
+}
+END_TEST
+
+START_TEST(the_first_rule_that_matches_decides)
+{
+    struct ken_rule rules[] = {
+        {.match = "*.bias", .action = KEN_ACTION_KEEP},       {.match = "encoder.*", .action = KEN_ACTION_PRUNE, .amount = {.keep = 0.5}},
+        {.match = "encoder.0.*", .action = KEN_ACTION_RESET}, {.match = "pooler.*", .action = KEN_ACTION_RESET},
+        {.match = "head", .action = KEN_ACTION_PRUNE},
+    };
+    struct ken_options options = {.rules = rules, .rule_count = sizeof rules / sizeof *rules};
+    const struct ken_amount *amount;
+    ck_assert_int_eq(ken_options_action(&options, "encoder.0.bias", &amount), KEN_ACTION_KEEP);
+    ck_assert_ptr_null(amount);
+    ck_assert_int_eq(ken_options_action(&options, "encoder.0.weight", &amount), KEN_ACTION_PRUNE);
+    ck_assert_ptr_eq(amount, &rules[1].amount);
+    ck_assert_int_eq(ken_options_action(&options, "pooler.weight", &amount), KEN_ACTION_RESET);
+    ck_assert_ptr_null(amount);
+    ck_assert_int_eq(ken_options_action(&options, "head", &amount), KEN_ACTION_PRUNE);
+    ck_assert_ptr_null(amount);
+    ck_assert_int_eq(ken_options_action(&options, "other", &amount), KEN_ACTION_PRUNE);
+    ck_assert_ptr_null(amount);
+}
+END_TEST
+
+START_TEST(the_preset_layers_prunes_names_with_a_digit)
+{
+    struct ken_options options = {.rules_layers = true};
+    const struct ken_amount *amount;
+    ck_assert_int_eq(ken_options_action(&options, "encoder.layer.3.weight", &amount), KEN_ACTION_PRUNE);
+    ck_assert_ptr_null(amount);
+    ck_assert_int_eq(ken_options_action(&options, "embeddings.weight", &amount), KEN_ACTION_KEEP);
+}
+END_TEST
+
+START_TEST(words_have_names)
+{
+#define X(symbol, name) ck_assert_str_eq(ken_method_name(symbol), name);
+    KEN_METHOD_MAP(X)
+#undef X
+#define X(symbol, name) ck_assert_str_eq(ken_rescale_name(symbol), name);
+    KEN_RESCALE_MAP(X)
+#undef X
+#define X(symbol, name) ck_assert_str_eq(ken_duplicates_name(symbol), name);
+    KEN_DUPLICATES_MAP(X)
+#undef X
+#define X(symbol, name) ck_assert_str_eq(ken_action_name(symbol), name);
+    KEN_ACTION_MAP(X)
+#undef X
+#define X(symbol, name) ck_assert_str_eq(ken_encoding_name(symbol), name);
+    KEN_ENCODING_MAP(X)
+#undef X
+    ck_assert_ptr_null(ken_method_name(KEN_METHOD_COUNT));
+    ck_assert_ptr_null(ken_rescale_name(KEN_RESCALE_COUNT));
+    ck_assert_ptr_null(ken_duplicates_name(KEN_DUPLICATES_COUNT));
+    ck_assert_ptr_null(ken_action_name(KEN_ACTION_COUNT));
+    ck_assert_ptr_null(ken_encoding_name(KEN_ENCODING_COUNT));
+}
+END_TEST
+
+UNIT_MAIN("options", globs_match_the_whole_name, hostile_globs_take_linear_time, k_comes_from_keep_with_halves_to_even,
+          the_first_rule_that_matches_decides, the_preset_layers_prunes_names_with_a_digit, words_have_names)
