@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commands that apply a delta to its base: inject and verify. */
+#include "digest.h"
 #include "files.h"
 #include "local.h"
+#include "model_header.h"
 #include "print.h"
 
 #include <errno.h>
@@ -105,7 +107,7 @@ static int find_subject(const struct kenctl *kenctl, const char *folder, struct 
     subject->delta = delta ? strdup(delta) : kenctl_join(folder, "delta.safetensors");
     if (model)
         subject->model = strdup(model);
-    else if (folder && (is_there(folder, "model.safetensors") || is_there(folder, "model.safetensors.index.json")))
+    else if (folder && (is_there(folder, KEN_MODEL_FILE_NAME) || is_there(folder, KEN_MODEL_INDEX_NAME)))
         subject->model = strdup(folder);
     if (folder && !delta && !model && is_there(folder, "report.json")) subject->report = kenctl_join(folder, "report.json");
     return subject->delta ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "out of memory");
@@ -142,6 +144,30 @@ static int check_report(const struct subject *subject, const struct ken_delta *d
     return status;
 }
 
+/* Compares the bytes of the index of a sharded model, which may be the folder's or the model's path itself. */
+static int check_index(const struct subject *subject, const struct ken_delta *delta)
+{
+    struct stat state;
+    struct ken_error error = {0};
+    char *text = NULL;
+    size_t length;
+    if (!ken_delta_has_index(delta)) return KENCTL_SUCCESS;
+    bool is_folder = stat(subject->model, &state) == 0 && S_ISDIR(state.st_mode);
+    char *path = is_folder ? kenctl_join(subject->model, KEN_MODEL_INDEX_NAME) : strdup(subject->model);
+    int status = KENCTL_SUCCESS, code = path ? KEN_OK : ken_fail(&error, KEN_ENOMEM, "out of memory");
+    unsigned char wanted[KEN_SHA256_SIZE], found[KEN_SHA256_SIZE];
+    if (!code) code = ken_delta_index(delta, &text, &length, &error);
+    if (!code) code = ken_sha256(text, length, wanted, &error);
+    if (!code) code = kenctl_file_sha256(path, found, &error);
+    if (code)
+        status = kenctl_fail_error(&error);
+    else if (memcmp(wanted, found, sizeof wanted) != 0)
+        status = kenctl_fail(KENCTL_FAILURE, "%s: the index has other bytes than the delta makes", path);
+    free(text);
+    free(path);
+    return status;
+}
+
 static int print_verified(const struct kenctl *kenctl, const struct subject *subject, const struct ken_delta *delta)
 {
     if (kenctl->json) {
@@ -173,7 +199,9 @@ static int verify(const struct kenctl *kenctl, const struct subject *subject)
         kenctl_work_begin(&work, kenctl, "verify", &options);
         int code = ken_delta_verify(delta, base, model, &options, &error);
         kenctl_progress_clear(&work.progress);
-        status = code ? kenctl_fail_error(&error) : print_verified(kenctl, subject, delta);
+        status = code ? kenctl_fail_error(&error) : KENCTL_SUCCESS;
+        if (status == KENCTL_SUCCESS && model) status = check_index(subject, delta);
+        if (status == KENCTL_SUCCESS) status = print_verified(kenctl, subject, delta);
     }
     ken_checkpoint_close(&model);
     ken_checkpoint_close(&base);

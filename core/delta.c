@@ -120,8 +120,10 @@ static int check_form(const struct ken_delta_tensor *tensor, const struct ken_de
 static int find_entry(const struct ken_delta *delta, const char *tensor, const char *suffix, bool *used, const struct ken_tensor **entry,
                       struct ken_error *error)
 {
-    char *name = NULL;
-    if (asprintf(&name, "%s.%s", tensor, suffix) < 0) return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    size_t size = strlen(tensor) + strlen(suffix) + 2;
+    char *name = malloc(size);
+    if (!name) return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    snprintf(name, size, "%s.%s", tensor, suffix);
     *entry = ken_checkpoint_find(delta->checkpoint, name);
     free(name);
     if (!*entry) return ken_delta_fail(error, tensor, "entry \"%s\" is missing", suffix);
@@ -282,6 +284,11 @@ const char *ken_delta_encoding(const struct ken_delta *delta)
 size_t ken_delta_file_count(const struct ken_delta *delta)
 {
     return delta->file_count;
+}
+
+bool ken_delta_has_index(const struct ken_delta *delta)
+{
+    return delta->has_index;
 }
 
 /* ---- the walk */

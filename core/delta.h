@@ -41,6 +41,9 @@ size_t ken_delta_tensor_count(const struct ken_delta *delta);
 const struct ken_delta_tensor *ken_delta_tensor(const struct ken_delta *delta, size_t index);
 const char *ken_delta_encoding(const struct ken_delta *delta);
 size_t ken_delta_file_count(const struct ken_delta *delta); /* files of the model it makes */
+bool ken_delta_has_index(const struct ken_delta *delta);    /* the model is sharded */
+/* The text of a sharded model's index, *text [*length] to be freed. KEN_ENOMEM. */
+int ken_delta_index(const struct ken_delta *delta, char **text, size_t *length, struct ken_error *error);
 
 struct ken_inject_options {
     bool (*cancelled)(void *opaque);
@@ -49,14 +52,14 @@ struct ken_inject_options {
 };
 
 /*
- * Writes the pruned model, bit for bit: to the file `output` if it is one file, to the folder `output` (made if missing) with its index if
- * sharded. Streams in bounded memory, writes aside and renames at the end. KEN_EDIGEST names the tensor whose base is another one; nothing
- * is left behind then.
+ * Writes the pruned model, bit for bit: to the file `output` if it is one file, to the folder `output` (made if missing, else what else is
+ * in it stays) with its index if sharded. Streams in bounded memory, writes aside and renames at the end. KEN_EDIGEST names the tensor
+ * whose base is another one; nothing is left behind then.
  */
 int ken_inject(const struct ken_delta *delta, const struct ken_checkpoint *base, const char *output,
                const struct ken_inject_options *options, struct ken_error *error);
-/* As inject, but compares with `model` (may be NULL: then only the base's digests and the delta's own values are checked) instead of
- * writing. KEN_EDIGEST names the first difference. */
+/* As inject, but compares with the files of `model` (may be NULL: then only the base's digests and the delta's own values are checked)
+ * instead of writing. KEN_EDIGEST names the first difference. Of the index only the meaning is known here: ken_delta_index has its text. */
 int ken_delta_verify(const struct ken_delta *delta, const struct ken_checkpoint *base, const struct ken_checkpoint *model,
                      const struct ken_inject_options *options, struct ken_error *error);
 

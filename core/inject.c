@@ -68,22 +68,27 @@ static int on_end(void *opaque, size_t file, struct ken_error *error)
     return closed == 0 ? KEN_OK : ken_fail_errno(error, errno, "cannot write the model");
 }
 
-static int write_index(struct injection *injection, struct ken_error *error)
+int ken_delta_index(const struct ken_delta *delta, char **text, size_t *length, struct ken_error *error)
 {
-    const struct ken_delta *delta = injection->delta;
     struct ken_index_entry *entries = calloc(delta->tensor_count + 1, sizeof *entries);
     uint64_t total = 0;
-    char *text = NULL;
-    size_t length;
-    int code;
+    *text = NULL;
     if (!entries) return ken_fail(error, KEN_ENOMEM, "out of memory for an index");
     for (size_t i = 0; i < delta->file_count; i++)
         for (size_t j = delta->files[i].first; j < delta->files[i].first + delta->files[i].count; j++) {
             entries[j] = (struct ken_index_entry){delta->tensors[j].name, i};
             total += delta->entries[j].length;
         }
-    code = ken_model_index_make(&text, &length, entries, delta->tensor_count, delta->file_count, total, error);
+    int code = ken_model_index_make(text, length, entries, delta->tensor_count, delta->file_count, total, error);
     free(entries);
+    return code;
+}
+
+static int write_index(struct injection *injection, struct ken_error *error)
+{
+    char *text;
+    size_t length;
+    int code = ken_delta_index(injection->delta, &text, &length, error);
     if (code) return code;
     injection->file = create_file(injection, KEN_MODEL_INDEX_NAME, &code, error);
     if (!code) code = write_all(injection->file, text, length, error);

@@ -212,7 +212,7 @@ def test_the_smallest_form_is_taken_and_entries_are_aligned(tmp_path: Path, kenc
             if tensor["base"]:
                 places = np.flatnonzero(old[name].reshape(-1) != new[name].reshape(-1))
                 assert len(places) == tensor["stored"] or tensor["form"] == "whole"
-                gap = int(np.diff(np.concatenate(([-1], places))).max(initial=0)) - 1
+                gap = int(np.diff(places, prepend=-1).max(initial=0)) - 1
             assert tensor["form"] == smallest_form(
                 {**tensor, "stored": len(places) if tensor["base"] else 0}, gap
             ), name
@@ -483,6 +483,11 @@ def test_inject_makes_a_folder_where_the_model_is_sharded(tmp_path: Path, kenctl
     expected = {name: digest for name, digest in tree(tmp_path / "out").items() if name.startswith("model")}
     assert tree(tmp_path / "new") == expected
     assert ok(kenctl("verify", "out", "--base", base, "-q")) == ""
+    index = tmp_path / "out" / "model.safetensors.index.json"
+    assert ok(kenctl("verify", "--delta", "out/delta.safetensors", "--base", base, "--model", index, "-q")) == ""
+    index.write_text(index.read_text() + " ")
+    result = kenctl("verify", "out", "--base", base)
+    assert (result.returncode, "the index has other bytes than the delta makes" in result.stderr) == (1, True)
 
 
 def test_another_base_is_refused_by_the_tensors_name(tmp_path: Path, kenctl: Run, pruned: "tuple[Path, Path]") -> None:

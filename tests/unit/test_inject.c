@@ -9,8 +9,10 @@
 #include "unit.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { MOST_TENSORS = 8, LONG_ROW = 200001 };
 
@@ -520,6 +522,31 @@ START_TEST(a_place_that_cannot_be_written_is_told)
 }
 END_TEST
 
+/* The disk is full in the midst of it, as the limit on a file's size shows it. */
+START_TEST(a_write_that_fails_leaves_nothing)
+{
+    struct part parts[MOST_TENSORS];
+    size_t count = make_sharded(parts);
+    struct pair pair;
+    open_pair(&pair, parts, count, 2);
+    char *output = unit_join(pair.folder, "out");
+    ck_assert_ptr_ne(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+    for (rlim_t limit = 0; limit < 3000000; limit = 2 * limit + 1000) {
+        struct ken_error error = {0};
+        struct rlimit old;
+        ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, old.rlim_max}), 0);
+        int code = ken_inject(pair.delta, pair.base, output, NULL, &error);
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+        ck_assert_int_eq(code, KEN_EIO);
+        ck_assert_msg(strstr(error.message, "cannot write the model: File too large") != NULL, "%s", error.message);
+        ck_assert_uint_eq(count_files(pair.folder), 2);
+    }
+    free(output);
+    close_pair(&pair);
+}
+END_TEST
+
 /* Verifies a model that differs in one way. */
 static void expect_difference(const struct pair *pair, const char *metadata, const struct make_tensor *tensors, size_t count,
                               const char *message)
@@ -562,4 +589,4 @@ END_TEST
 
 UNIT_MAIN("inject", a_model_of_one_file_is_written, a_sharded_model_is_a_folder_with_an_index, a_base_of_another_dtype_is_converted,
           another_base_is_refused, a_whole_tensor_still_checks_its_base, it_tells_its_progress_and_can_be_cancelled,
-          a_place_that_cannot_be_written_is_told, verifying_names_the_first_difference)
+          a_place_that_cannot_be_written_is_told, a_write_that_fails_leaves_nothing, verifying_names_the_first_difference)

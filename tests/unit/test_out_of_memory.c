@@ -4,16 +4,20 @@
  * nothing behind.
  */
 #include "checkpoint.h"
+#include "delta.h"
+#include "digest.h"
 #include "failing_alloc.h"
 #include "unit_folder.h"
 #include "json_writer.h"
 #include "make_checkpoint.h"
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
-/* Runs the operation with its n-th allocation failing, for n = 1, 2, ... until it succeeds; returns how many there were. */
-static size_t sweep(int (*operation)(void *opaque, struct ken_error *error), void *opaque)
+/* Runs the operation with its n-th allocation failing, for n = 1, 2, ... until it succeeds; returns how many there were. It opens so many
+ * checkpoints, each of which may survive a failure: that of giving back what an array has too much of. */
+static size_t sweep(int (*operation)(void *opaque, struct ken_error *error), void *opaque, unsigned checkpoints)
 {
     unsigned survived = 0;
     for (size_t n = 1;; n++) {
@@ -28,7 +32,7 @@ static size_t sweep(int (*operation)(void *opaque, struct ken_error *error), voi
             ck_assert_int_eq(code, KEN_OK);
             return n - 1;
         }
-        if (!code && ++survived == 1) continue; /* giving back what an array has too much of may fail */
+        if (!code && ++survived <= checkpoints) continue;
         ck_assert_msg(code == KEN_ENOMEM, "allocation %zu: %d %s", n, code, error.message);
         ck_assert_int_eq(error.code, KEN_ENOMEM);
         ck_assert_str_ne(error.message, "");
@@ -56,9 +60,62 @@ START_TEST(opening_checkpoints)
     write_safetensors(folder.path, "2", NULL, second, 1);
     write_file(folder.path, "index", index, strlen(index));
     unit_path(path, &folder, "1");
-    ck_assert_uint_ge(sweep(open_and_close, path), 12);
+    ck_assert_uint_ge(sweep(open_and_close, path, 1), 12);
     unit_path(path, &folder, "index");
-    ck_assert_uint_ge(sweep(open_and_close, path), 25);
+    ck_assert_uint_ge(sweep(open_and_close, path, 1), 25);
+    unit_folder_remove(&folder);
+}
+END_TEST
+
+/* What a delta is applied with. */
+struct delta_files {
+    char delta[PATH_MAX], base[PATH_MAX], model[PATH_MAX];
+};
+
+static int open_and_verify(void *opaque, struct ken_error *error)
+{
+    const struct delta_files *files = opaque;
+    struct ken_delta *delta = NULL;
+    struct ken_checkpoint *base = NULL, *model = NULL;
+    int code = ken_delta_open_path(&delta, files->delta, error);
+    if (!code) code = ken_checkpoint_open_path(&base, files->base, NULL, error);
+    if (!code) code = ken_checkpoint_open_path(&model, files->model, NULL, error);
+    if (!code) code = ken_delta_verify(delta, base, model, NULL, error);
+    ken_checkpoint_close(&model);
+    ken_checkpoint_close(&base);
+    ken_delta_close(&delta);
+    return code;
+}
+
+START_TEST(verifying_deltas)
+{
+    static const unsigned char base[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    static const char metadata[] =
+        "{\"format\":\"ken-delta\",\"version\":\"1\",\"encoding\":\"plain\",\"model\":\"{\\\"files\\\":[{\\\"name\\\":"
+        "\\\"model-00001-of-00001.safetensors\\\",\\\"metadata\\\":{\\\"format\\\":\\\"pt\\\"},\\\"tensors\\\":[\\\"a\\\"]}],"
+        "\\\"index\\\":\\\"model.safetensors.index.json\\\"}\",\"tensors\":\"{\\\"a\\\":{\\\"dtype\\\":\\\"F32\\\",\\\"shape\\\":"
+        "[2],\\\"base\\\":{\\\"name\\\":\\\"a\\\",\\\"dtype\\\":\\\"F32\\\",\\\"sha256\\\":\\\"%s\\\"},\\\"form\\\":"
+        "\\\"mask\\\",\\\"stored\\\":1}}\"}";
+    const struct make_tensor base_tensor = {"a", "F32", "[2]", base, 8};
+    const struct make_tensor entries[] = {{"a.values", "F32", "[1]", base, 4}, {"a.mask", "U8", "[1]", "\2", 1}};
+    static const unsigned char model[8] = {1, 2, 3, 4, 1, 2, 3, 4};
+    const struct make_tensor model_tensor = {"a", "F32", "[2]", model, 8};
+    static const char index[] = "{\"weight_map\":{\"a\":\"model-1\"}}";
+    char text[sizeof metadata + KEN_SHA256_HEX_SIZE], hex[KEN_SHA256_HEX_SIZE];
+    unsigned char sha256[KEN_SHA256_SIZE];
+    struct delta_files files;
+    struct unit_folder folder;
+    unit_folder_make(&folder);
+    ck_assert_int_eq(ken_sha256(base, sizeof base, sha256, NULL), KEN_OK);
+    snprintf(text, sizeof text, metadata, ken_hex_encode(hex, sha256, sizeof sha256));
+    write_safetensors(folder.path, "base", NULL, &base_tensor, 1);
+    write_safetensors(folder.path, "delta", text, entries, 2);
+    unit_path(files.delta, &folder, "delta");
+    unit_path(files.base, &folder, "base");
+    unit_path(files.model, &folder, "model");
+    write_safetensors(folder.path, "model-1", "{\"format\":\"pt\"}", &model_tensor, 1);
+    write_file(folder.path, "model", index, strlen(index));
+    ck_assert_uint_ge(sweep(open_and_verify, &files, 3), 40);
     unit_folder_remove(&folder);
 }
 END_TEST
@@ -78,8 +135,8 @@ static int write_json(void *opaque, struct ken_error *error)
 
 START_TEST(writing_json)
 {
-    ck_assert_uint_ge(sweep(write_json, NULL), 3);
+    ck_assert_uint_ge(sweep(write_json, NULL, 0), 3);
 }
 END_TEST
 
-UNIT_MAIN("out_of_memory", opening_checkpoints, writing_json)
+UNIT_MAIN("out_of_memory", opening_checkpoints, verifying_deltas, writing_json)
