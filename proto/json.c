@@ -71,3 +71,37 @@ json_t *proto_json_set_number(json_t *object, const char *key, uint64_t number)
 {
     return proto_json_set(object, key, json_integer((json_int_t)number));
 }
+
+static void write_object(struct ken_json_writer *writer, json_t *object)
+{
+    const char *key;
+    json_t *value;
+    ken_json_begin_object(writer);
+    json_object_foreach(object, key, value)
+    {
+        ken_json_key(writer, key);
+        proto_json_write(writer, value);
+    }
+    ken_json_end_object(writer);
+}
+
+static void write_array(struct ken_json_writer *writer, const json_t *array)
+{
+    ken_json_begin_array(writer);
+    for (size_t i = 0; i < json_array_size(array); i++) proto_json_write(writer, json_array_get(array, i));
+    ken_json_end_array(writer);
+}
+
+void proto_json_write(struct ken_json_writer *writer, const json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT: write_object(writer, (json_t *)(uintptr_t)value); break; /* jansson iterates over what is not const */
+    case JSON_ARRAY: write_array(writer, value); break;
+    case JSON_STRING: ken_json_string_bytes(writer, json_string_value(value), json_string_length(value)); break;
+    case JSON_INTEGER: ken_json_int(writer, json_integer_value(value)); break;
+    case JSON_REAL: ken_json_double(writer, json_real_value(value)); break;
+    case JSON_TRUE: ken_json_bool(writer, true); break;
+    case JSON_FALSE: ken_json_bool(writer, false); break;
+    case JSON_NULL: ken_json_null(writer); break;
+    }
+}

@@ -3,6 +3,8 @@
 #ifndef PROTO_JSON_H
 #define PROTO_JSON_H
 
+#include "json_writer.h"
+
 #include <jansson.h>
 #include <stdint.h>
 
@@ -27,5 +29,11 @@ json_t *proto_json_set(json_t *object, const char *key, json_t *value);
 json_t *proto_json_append(json_t *array, json_t *value);
 json_t *proto_json_set_text(json_t *object, const char *key, const char *text);
 json_t *proto_json_set_number(json_t *object, const char *key, uint64_t number);
+
+/*
+ * Writes a value with the fewest digits that read back as the same numbers: 0.1 stays 0.1, which jansson's own writer cannot do. Values
+ * that come from outside are no deeper than jansson's parser allows.
+ */
+void proto_json_write(struct ken_json_writer *writer, const json_t *value);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/respond.h"
 
+#include "json.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { JSON_FLAGS = JSON_COMPACT | JSON_REAL_PRECISION(15) };
 
 /* Takes malloc'ed text over. */
 static struct MHD_Response *response_take(char *text, size_t length, const char *type)
@@ -23,15 +23,13 @@ static struct MHD_Response *response_take(char *text, size_t length, const char 
 
 char *kend_json_text(const json_t *document)
 {
-    size_t size = json_dumpb(document, NULL, 0, JSON_FLAGS);
-    char *text = malloc(size + 2);
-    if (!text) return NULL;
-    if (!size || json_dumpb(document, text, size, JSON_FLAGS) != size) {
-        free(text);
-        return NULL;
-    }
-    memcpy(text + size, "\n", 2); /* so that a terminal's prompt begins on a line of its own */
-    return text;
+    struct ken_json_writer writer;
+    char *text;
+    size_t length;
+    ken_json_writer_init(&writer);
+    proto_json_write(&writer, document);
+    ken_json_filler(&writer, "\n", 1); /* so that a terminal's prompt begins on a line of its own */
+    return ken_json_writer_take(&writer, &text, &length) ? NULL : text;
 }
 
 static struct MHD_Response *response_document(json_t *document, const char *type)
