@@ -8,10 +8,6 @@
 #include <jansson.h>
 #include <stdint.h>
 
-/* Flags for json_dumps of answers: numbers with the 15 digits that come back as they were given (0.1, not 0.10000000000000001). What must
- * keep every bit, as the canonical document in the store, is dumped without. */
-#define PROTO_JSON_ANSWER (JSON_COMPACT | JSON_REAL_PRECISION(15))
-
 /* A string of text that may hold bytes that are not UTF-8 (those as \xNN). New reference; NULL if out of memory. */
 json_t *proto_json_text(const char *text);
 /* The same, or null for NULL. */
