@@ -66,8 +66,9 @@ class Kend:
 
     def start(self) -> None:
         """Starts it and waits for the line that says it is ready."""
-        command = [str(BUILD / "kend"), "--data", str(self.data), "--listen", "127.0.0.1:0"]
-        for key, value in self.settings.items():
+        settings = {"http.listen": "127.0.0.1:0", **self.settings}
+        command = [str(BUILD / "kend"), "--data", str(self.data), "--listen", str(settings.pop("http.listen"))]
+        for key, value in settings.items():
             command += ["--set", f"{key}={value}"]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("KEND_", "KENCTL_"))} | dict(self.env)
         begin = self.log.stat().st_size if self.log.exists() else 0

@@ -50,30 +50,96 @@ HEADS = [
     # where the request ends is in doubt
     ("length twice", post(JSON + LENGTH + LENGTH), 400, "bad_request", "more than one Content-Length"),
     ("two lengths", post(JSON + LENGTH + b"Content-Length: 1\r\n"), 400, "bad_request", "more than one Content-Length"),
-    ("length and chunks", post(JSON + LENGTH + b"Transfer-Encoding: chunked\r\n", chunked(BODY)), 400, "bad_request", "both"),
-    ("chunks and length", post(JSON + b"transfer-encoding: chunked\r\n" + LENGTH, chunked(BODY)), 400, "bad_request", "both"),
-    ("chunked twice", post(JSON + b"Transfer-Encoding: chunked\r\n" * 2, chunked(BODY)), 400, "bad_request", "more than one Tr"),
-    ("gzip, chunked", post(JSON + b"Transfer-Encoding: gzip, chunked\r\n", chunked(BODY)), 400, "bad_request", "is chunked"),
+    (
+        "length and chunks",
+        post(JSON + LENGTH + b"Transfer-Encoding: chunked\r\n", chunked(BODY)),
+        400,
+        "bad_request",
+        "both",
+    ),
+    (
+        "chunks and length",
+        post(JSON + b"transfer-encoding: chunked\r\n" + LENGTH, chunked(BODY)),
+        400,
+        "bad_request",
+        "both",
+    ),
+    (
+        "chunked twice",
+        post(JSON + b"Transfer-Encoding: chunked\r\n" * 2, chunked(BODY)),
+        400,
+        "bad_request",
+        "more than one Tr",
+    ),
+    (
+        "gzip, chunked",
+        post(JSON + b"Transfer-Encoding: gzip, chunked\r\n", chunked(BODY)),
+        400,
+        "bad_request",
+        "is chunked",
+    ),
     ("identity", post(JSON + b"Transfer-Encoding: identity\r\n", b""), 400, "bad_request", "is chunked"),
     ("xchunked", post(JSON + b"Transfer-Encoding: xchunked\r\n", b""), 400, "bad_request", "is chunked"),
-    ("blank before colon", get(b"/livez", HOST + b"Content-Length : 5\r\n"), 400, "bad_request", "malformed header name"),
+    (
+        "blank before colon",
+        get(b"/livez", HOST + b"Content-Length : 5\r\n"),
+        400,
+        "bad_request",
+        "malformed header name",
+    ),
     ("blank in name", get(b"/livez", HOST + b"X Y: 5\r\n"), 400, "bad_request", "malformed header name"),
     ("byte in name", get(b"/livez", HOST + b"X\xff: 5\r\n"), 400, "bad_request", "malformed header name"),
     ("folded first line", get(b"/livez", b" X: y\r\n" + HOST), 400, "bad_request", "malformed header name"),
     ("bare CR", get(b"/livez", HOST + b"X: a\rY: b\r\n"), 400, "bad_request", "control character"),
     ("control", get(b"/livez", HOST + b"X: a\x01\r\n"), 400, "bad_request", "control character"),
-    ("chunks in 1.0", b"POST /v1/jobs HTTP/1.0\r\n" + HOST + JSON + b"Transfer-Encoding: chunked\r\n\r\n", 400, "bad_request", "1.1"),
+    (
+        "chunks in 1.0",
+        b"POST /v1/jobs HTTP/1.0\r\n" + HOST + JSON + b"Transfer-Encoding: chunked\r\n\r\n",
+        400,
+        "bad_request",
+        "1.1",
+    ),
     # whom it is for
     ("no host", get(b"/livez", b"Connection: close\r\n"), 400, "bad_request", "Host header is missing"),
     ("no host in 1.0", get(b"/livez", b"", version=b"HTTP/1.0"), 400, "bad_request", "Host header is missing"),
     ("two hosts", get(b"/livez", HOST + b"Host: localhost\r\n"), 400, "bad_request", "more than one Host"),
     ("empty host", get(b"/livez", b"Host:\r\nConnection: close\r\n"), 400, "bad_request", "malformed Host"),
-    ("host with user", get(b"/livez", b"Host: a@localhost\r\nConnection: close\r\n"), 400, "bad_request", "malformed Host"),
-    ("host with path", get(b"/livez", b"Host: localhost/a\r\nConnection: close\r\n"), 400, "bad_request", "malformed Host"),
-    ("two in one host", get(b"/livez", b"Host: localhost, a\r\nConnection: close\r\n"), 400, "bad_request", "malformed Host"),
-    ("host with bad port", get(b"/livez", b"Host: localhost:x\r\nConnection: close\r\n"), 400, "bad_request", "malformed Host"),
+    (
+        "host with user",
+        get(b"/livez", b"Host: a@localhost\r\nConnection: close\r\n"),
+        400,
+        "bad_request",
+        "malformed Host",
+    ),
+    (
+        "host with path",
+        get(b"/livez", b"Host: localhost/a\r\nConnection: close\r\n"),
+        400,
+        "bad_request",
+        "malformed Host",
+    ),
+    (
+        "two in one host",
+        get(b"/livez", b"Host: localhost, a\r\nConnection: close\r\n"),
+        400,
+        "bad_request",
+        "malformed Host",
+    ),
+    (
+        "host with bad port",
+        get(b"/livez", b"Host: localhost:x\r\nConnection: close\r\n"),
+        400,
+        "bad_request",
+        "malformed Host",
+    ),
     ("rebound host", get(b"/livez", b"Host: evil.example\r\nConnection: close\r\n"), 403, "forbidden", "evil.example"),
-    ("prefix of host", get(b"/v1/jobs", b"Host: localhost.evil.example\r\nConnection: close\r\n"), 403, "forbidden", "allowed_hosts"),
+    (
+        "prefix of host",
+        get(b"/v1/jobs", b"Host: localhost.evil.example\r\nConnection: close\r\n"),
+        403,
+        "forbidden",
+        "allowed_hosts",
+    ),
     ("other address", get(b"/livez", b"Host: 10.0.0.1\r\nConnection: close\r\n"), 403, "forbidden", "10.0.0.1"),
     ("other port", get(b"/livez", b"Host: localhost:1\r\nConnection: close\r\n"), 403, "forbidden", "localhost:1"),
     ("number as host", get(b"/livez", b"Host: 2130706433\r\nConnection: close\r\n"), 403, "forbidden", "2130706433"),
@@ -109,24 +175,66 @@ HEADS = [
     ("large header", get(b"/livez", HOST + b"X: " + b"y" * 40000 + b"\r\n"), 413, "too_large", "32768 bytes"),
     ("expectation", get(b"/livez", HOST + b"Expect: a-miracle\r\n"), 400, "bad_request", "100-continue"),
     ("two types", post(JSON + JSON + LENGTH), 400, "bad_request", "more than one Content-Type"),
-    ("two keys", post(JSON + LENGTH + b"Idempotency-Key: a\r\n" * 2), 400, "bad_request", "more than one Idempotency-Key"),
+    (
+        "two keys",
+        post(JSON + LENGTH + b"Idempotency-Key: a\r\n" * 2),
+        400,
+        "bad_request",
+        "more than one Idempotency-Key",
+    ),
     ("empty key", post(JSON + LENGTH + b"Idempotency-Key:\r\n"), 400, "bad_request", "Idempotency-Key must be"),
-    ("long key", post(JSON + LENGTH + b"Idempotency-Key: " + b"a" * 256 + b"\r\n"), 400, "bad_request", "Idempotency-Key must"),
+    (
+        "long key",
+        post(JSON + LENGTH + b"Idempotency-Key: " + b"a" * 256 + b"\r\n"),
+        400,
+        "bad_request",
+        "Idempotency-Key must",
+    ),
     ("key of bytes", post(JSON + LENGTH + b"Idempotency-Key: \xff\r\n"), 400, "bad_request", "Idempotency-Key must be"),
     # bodies
     ("get with body", get(b"/livez", HOST + b"Content-Length: 2\r\n") + b"{}", 400, "bad_request", "takes no body"),
     ("delete with body", get(b"/v1/jobs/a", HOST + LENGTH, b"DELETE") + BODY, 400, "bad_request", "takes no body"),
-    ("get in chunks", get(b"/livez", HOST + b"Transfer-Encoding: chunked\r\n") + chunked(b"{}"), 400, "bad_request", "takes no body"),
+    (
+        "get in chunks",
+        get(b"/livez", HOST + b"Transfer-Encoding: chunked\r\n") + chunked(b"{}"),
+        400,
+        "bad_request",
+        "takes no body",
+    ),
     ("no type", post(LENGTH), 415, "unsupported_media_type", "curl --json"),
-    ("form", post(LENGTH + b"Content-Type: application/x-www-form-urlencoded\r\n"), 415, "unsupported_media_type", "curl --json"),
+    (
+        "form",
+        post(LENGTH + b"Content-Type: application/x-www-form-urlencoded\r\n"),
+        415,
+        "unsupported_media_type",
+        "curl --json",
+    ),
     ("text", post(LENGTH + b"Content-Type: text/plain\r\n"), 415, "unsupported_media_type", "application/json"),
     ("like json", post(LENGTH + b"Content-Type: application/jsonx\r\n"), 415, "unsupported_media_type", ""),
-    ("other charset", post(LENGTH + b"Content-Type: application/json; charset=latin1\r\n"), 415, "unsupported_media_type", ""),
+    (
+        "other charset",
+        post(LENGTH + b"Content-Type: application/json; charset=latin1\r\n"),
+        415,
+        "unsupported_media_type",
+        "",
+    ),
     ("gzip", post(JSON + LENGTH + b"Content-Encoding: gzip\r\n"), 415, "unsupported_media_type", "Content-Encoding"),
-    ("early", post(b"Content-Type: text/plain\r\nExpect: 100-continue\r\n" + LENGTH, b""), 415, "unsupported_media_type", ""),
+    (
+        "early",
+        post(b"Content-Type: text/plain\r\nExpect: 100-continue\r\n" + LENGTH, b""),
+        415,
+        "unsupported_media_type",
+        "",
+    ),
     ("one too many", sized(b" " * (MAX_BODY + 1)), 413, "too_large", "max_body_bytes (65536)"),
     ("large and declared", post(JSON + b"Content-Length: 99999999999\r\n"), 413, "too_large", "max_body_bytes"),
-    ("large in chunks", post(JSON + b"Transfer-Encoding: chunked\r\n", chunked(b" " * 3 * MAX_BODY)), 413, "too_large", "max_body"),
+    (
+        "large in chunks",
+        post(JSON + b"Transfer-Encoding: chunked\r\n", chunked(b" " * 3 * MAX_BODY)),
+        413,
+        "too_large",
+        "max_body",
+    ),
     ("no body", post(b"", b""), 400, "bad_json", "empty"),
     ("empty body", post(JSON + b"Content-Length: 0\r\n", b""), 400, "bad_json", "empty"),
     ("blank", sized(b" \n "), 400, "bad_json", "line 2"),
@@ -287,7 +395,9 @@ def test_dry_run_is_true_or_false(server: Kend, value: str) -> None:
         ("GET", "/v1/jobs/{}/tensors"),
     ],
 )
-@pytest.mark.parametrize("job", [ID, ID.lower(), ID[:-1], "x", "..", "%2e%2e", "a%2Fb", "job_" + "Z" * 26, "%F0%9F%A6%86"])
+@pytest.mark.parametrize(
+    "job", [ID, ID.lower(), ID[:-1], "x", "..", "%2e%2e", "a%2Fb", "job_" + "Z" * 26, "%F0%9F%A6%86"]
+)
 def test_no_such_job(server: Kend, method: str, path: str, job: str) -> None:
     response = server.request(method, path.format(job))
     assert response.status == 404
@@ -331,7 +441,9 @@ def test_broken_beyond_http(server: Kend, name: str, request_bytes: bytes, statu
     assert b"\r\nConnection: close\r\n" in answer
 
 
-@pytest.mark.parametrize("request_bytes", [b"\x00\x01\r\n\r\n", b"\x16\x03\x01\x02\x00" + b"x" * 50 + b"\r\n\r\n", b"", b"GET"])
+@pytest.mark.parametrize(
+    "request_bytes", [b"\x00\x01\r\n\r\n", b"\x16\x03\x01\x02\x00" + b"x" * 50 + b"\r\n\r\n", b"", b"GET"]
+)
 def test_bytes_that_are_no_request(server: Kend, request_bytes: bytes) -> None:
     assert not rawhttp.exchange(server.url, request_bytes, half_close=True).startswith(b"HTTP/1.1 2")
     assert server.get("/livez").status == 200
@@ -352,7 +464,9 @@ def test_nothing_is_smuggled(server: Kend) -> None:
     assert second(server, get(b"/livez", keep + b"Content-Length: 5\r\n", b"DELETE") + b"hello" + hidden) == 200
     assert second(server, get(b"/livez", keep + b"Transfer-Encoding: chunked\r\n") + chunked(b"hello") + hidden) == 200
     assert second(server, get(b"/livez", keep + b"Content-Length: 5\r\nContent-Length: 0\r\n") + hidden) is None
-    assert second(server, get(b"/livez", keep + b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n") + hidden) is None
+    assert (
+        second(server, get(b"/livez", keep + b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n") + hidden) is None
+    )
     assert second(server, get(b"/livez", keep + b"Content-Length : 0\r\n") + hidden) is None
     assert second(server, get(b"/livez", keep + b"Host: evil.example\r\n") + hidden) is None
 

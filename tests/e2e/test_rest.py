@@ -75,14 +75,21 @@ def test_query_strings_are_never_shown(kend: Kend) -> None:
 
 
 def test_content_types_of_json(kend: Kend) -> None:
-    for kind in ("application/json", "Application/JSON", "application/json; charset=utf-8", 'application/json;charset="UTF-8"'):
+    for kind in (
+        "application/json",
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        'application/json;charset="UTF-8"',
+    ):
         assert kend.request("POST", "/v1/jobs", json.dumps(document()), {"Content-Type": kind}).status == 202, kind
 
 
 def test_the_same_key_gives_the_same_job(kend: Kend) -> None:
     key = {"Idempotency-Key": "a key with blanks"}
     first = kend.request("POST", "/v1/jobs", document(seed=7), key)
-    again = kend.request("POST", "/v1/jobs", json.dumps(document(seed=7), indent=4), key | {"Content-Type": "application/json"})
+    again = kend.request(
+        "POST", "/v1/jobs", json.dumps(document(seed=7), indent=4), key | {"Content-Type": "application/json"}
+    )
     other = kend.request("POST", "/v1/jobs", document(seed=8), key)
     assert (first.status, again.status, other.status) == (202, 200, 422)
     assert again.json["id"] == first.json["id"]
