@@ -17,7 +17,7 @@
 enum {
     MARGIN = 4,          /* threads of libuv's pool for file work and name look-ups */
     MOST_THREADS = 1024, /* of libuv's pool, by libuv */
-    NICE = 10,           /* pruning yields to whoever answers requests */
+    NICE = 5,            /* pruning yields to whoever answers requests, but not to all that runs on the machine */
 };
 
 struct executor {
