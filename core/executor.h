@@ -5,7 +5,7 @@
 
 #include "error.h"
 
-/* Embedded in the caller's own struct; belongs to the executor from submit until run() returns. */
+/* Embedded in the caller's own struct; belongs to the executor from submit until run() is called, which may free it or submit it again. */
 struct ken_task {
     void (*run)(struct ken_task *task); /* on any thread of the executor */
     struct ken_task *next;              /* the executor's */

@@ -27,7 +27,9 @@ int ken_folder_sync(int directory, const char *path, struct ken_error *error)
 int ken_file_open(int *file, int directory, const char *path, bool fresh, struct ken_error *error)
 {
     *file = openat(directory, path, O_RDWR | O_CLOEXEC | (fresh ? O_CREAT | O_TRUNC : 0), 0666);
-    return *file < 0 ? ken_fail_errno(error, errno, "opening %s", path) : KEN_OK;
+    if (*file >= 0) return KEN_OK;
+    return errno == ENOENT && !fresh ? ken_fail(error, KEN_ENOT_FOUND, "%s does not exist", path)
+                                     : ken_fail_errno(error, errno, "opening %s", path);
 }
 
 int ken_file_write(int file, uint64_t offset, const void *bytes, uint64_t length, const char *path, struct ken_error *error)

@@ -15,7 +15,7 @@ enum { KEN_PATH_SIZE = 192, KEN_OUTPUT_BUFFER = 65536 };
 int ken_folder_make(int directory, const char *path, struct ken_error *error);
 /* Makes the names in the folder `path` durable. */
 int ken_folder_sync(int directory, const char *path, struct ken_error *error);
-/* Opens a file for reading and writing; fresh: it is made, or emptied. */
+/* Opens a file for reading and writing; fresh: it is made, or emptied; else it must be there (KEN_ENOT_FOUND). */
 int ken_file_open(int *file, int directory, const char *path, bool fresh, struct ken_error *error);
 int ken_file_write(int file, uint64_t offset, const void *bytes, uint64_t length, const char *path, struct ken_error *error);
 /* A file that is shorter is KEN_EIO. */

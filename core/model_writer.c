@@ -153,9 +153,11 @@ int ken_model_writer_write(struct ken_model_writer *writer, size_t variant, size
     struct current *current = &writer->current[variant];
     size_t index = writer->plan->entries[tensor].model->file;
     uint64_t offset = ken_plan_offset(writer->plan, tensor) + first;
+    char path[KEN_PATH_SIZE];
     int code = KEN_OK;
     if (current->file == NO_FILE || current->index != index) code = enter_file(writer, variant, index, offset, error);
-    if (!code) code = ken_file_write(current->file, offset, bytes, length, "a model file", error);
+    ken_model_path(path, writer->plan, variant, index);
+    if (!code) code = ken_file_write(current->file, offset, bytes, length, path, error);
     if (code || !current->digest.context) return code;
     KEN_ASSERT(current->digested == offset);
     ken_digest_update(&current->digest, bytes, length);

@@ -19,7 +19,8 @@ struct flight {
 
 /*
  * Blocks are submitted by the runner, the thread that called ken_prune_rows; run by workers, the threads of the executor, in any order; and
- * retired in order by the one worker that finds the oldest block done. Whatever is written, is written by retiring.
+ * retired in order by the one worker that finds the oldest block done. Whatever is written, is written by retiring. The syncer, a thread
+ * that a durable run has to itself, makes it durable and journals it: the disk may take its time, pruning goes on.
  */
 struct ken_pipeline {
     pthread_mutex_t lock;
@@ -32,9 +33,14 @@ struct ken_pipeline {
     atomic_bool stop;             /* blocks in flight are of no use any more */
     struct ken_progress progress; /* as of the last block retired */
 
-    pthread_t runner;
-    double last_sync, last_report; /* the runner's, seconds */
-    uint64_t synced_tensor, synced_unit, reported_rows;
+    pthread_t runner, syncer;
+    pthread_cond_t retired_one; /* for the syncer */
+    bool ending;                /* no block is in flight any more, and none will be */
+    struct ken_error sync_error;
+
+    double last_report; /* the runner's, seconds */
+    uint64_t reported_rows;
+    uint64_t synced_tensor, synced_unit; /* the syncer's, and of the runner after it */
 };
 
 static double now(void)
@@ -42,6 +48,19 @@ static double now(void)
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+/* Waits, the lock held, to be signalled or for a tick to pass. */
+static void wait_a_tick(pthread_cond_t *signalled, pthread_mutex_t *lock)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += TICK_MILLISECONDS * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_nsec -= 1000000000L;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(signalled, lock, &until);
 }
 
 static bool is_stopped(void *opaque)
@@ -131,6 +150,7 @@ static void retire_oldest_on_worker(struct ken_prune *prune)
     flight->done = false;
     pipeline->retired++;
     pthread_cond_signal(&pipeline->changed);
+    pthread_cond_signal(&pipeline->retired_one);
 }
 
 static void run_on_worker(struct ken_task *task)
@@ -150,6 +170,72 @@ static void run_on_worker(struct ken_task *task)
     pthread_mutex_unlock(&pipeline->lock);
 }
 
+/* ---- the syncer */
+
+/* Makes durable what is retired: the outputs first, then the entry that tells of them. Blocks that are retired meanwhile do no harm: the
+ * entry does not tell of them. The lock is held, but not while waiting for the disk. */
+static int sync_retired(struct ken_prune *prune, struct ken_error *error)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    struct ken_progress progress = pipeline->progress;
+    if (progress.tensor == pipeline->synced_tensor && progress.unit == pipeline->synced_unit) return KEN_OK;
+    pthread_mutex_unlock(&pipeline->lock);
+    int code = prune->models ? ken_model_writer_sync(prune->models, error) : KEN_OK;
+    if (!code) code = ken_scratch_sync(prune->scratch, error);
+    if (!code) code = ken_journal_append(prune->journal, &progress, error);
+    if (!code && prune->env.durable_rows) prune->env.durable_rows(prune->env.opaque, progress.rows);
+    pthread_mutex_lock(&pipeline->lock);
+    if (code) return code;
+    pipeline->synced_tensor = progress.tensor;
+    pipeline->synced_unit = progress.unit;
+    return KEN_OK;
+}
+
+static void *run_on_syncer(void *opaque)
+{
+    struct ken_prune *prune = opaque;
+    struct ken_pipeline *pipeline = prune->pipeline;
+    double every = prune->env.sync_seconds > 0 ? prune->env.sync_seconds : DEFAULT_SYNC_SECONDS, due = now() + every;
+    int code = KEN_OK;
+    pthread_mutex_lock(&pipeline->lock);
+    while (!pipeline->ending && !code) {
+        wait_a_tick(&pipeline->retired_one, &pipeline->lock);
+        if (pipeline->ending || now() < due) continue;
+        code = sync_retired(prune, &pipeline->sync_error);
+        due = now() + every;
+    }
+    pthread_mutex_unlock(&pipeline->lock);
+    return NULL;
+}
+
+static int start_syncer(struct ken_prune *prune, struct ken_error *error)
+{
+    if (!prune->journal) return KEN_OK;
+    int errnum = pthread_create(&prune->pipeline->syncer, NULL, run_on_syncer, prune);
+    return errnum ? ken_fail_errno(error, errnum, "starting a thread") : KEN_OK;
+}
+
+/* Ends the syncer, and makes durable what it has not. */
+static int end_syncer(struct ken_prune *prune, bool sync, struct ken_error *error)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    if (!prune->journal) return KEN_OK;
+    pthread_mutex_lock(&pipeline->lock);
+    pipeline->ending = true;
+    pthread_cond_signal(&pipeline->retired_one);
+    pthread_mutex_unlock(&pipeline->lock);
+    pthread_join(pipeline->syncer, NULL);
+    if (pipeline->sync_error.code) {
+        if (error) *error = pipeline->sync_error;
+        return pipeline->sync_error.code;
+    }
+    if (!sync) return KEN_OK;
+    pthread_mutex_lock(&pipeline->lock);
+    int code = sync_retired(prune, error);
+    pthread_mutex_unlock(&pipeline->lock);
+    return code;
+}
+
 /* ---- the runner */
 
 static void assert_on_runner(const struct ken_prune *prune)
@@ -157,65 +243,32 @@ static void assert_on_runner(const struct ken_prune *prune)
     KEN_ASSERT(pthread_equal(prune->pipeline->runner, pthread_self()));
 }
 
-static struct ken_progress snapshot_on_runner(struct ken_prune *prune)
-{
-    pthread_mutex_lock(&prune->pipeline->lock);
-    struct ken_progress progress = prune->pipeline->progress;
-    pthread_mutex_unlock(&prune->pipeline->lock);
-    return progress;
-}
-
 static void report_on_runner(struct ken_prune *prune, bool at_once)
 {
     struct ken_pipeline *pipeline = prune->pipeline;
     double time = now();
     if (!prune->env.progress || (!at_once && time - pipeline->last_report < PROGRESS_SECONDS)) return;
-    uint64_t rows = snapshot_on_runner(prune).rows;
+    pthread_mutex_lock(&pipeline->lock);
+    uint64_t rows = pipeline->progress.rows;
+    pthread_mutex_unlock(&pipeline->lock);
     pipeline->last_report = time;
     if (rows == pipeline->reported_rows && !at_once) return;
     pipeline->reported_rows = rows;
     prune->env.progress(prune->env.opaque, rows);
 }
 
-/* The outputs first, then the entry that tells of them. Blocks that are retired meanwhile do no harm: the entry does not tell of them. */
-static int sync_on_runner(struct ken_prune *prune, bool at_once, struct ken_error *error)
-{
-    struct ken_pipeline *pipeline = prune->pipeline;
-    assert_on_runner(prune);
-    double every = prune->env.sync_seconds > 0 ? prune->env.sync_seconds : DEFAULT_SYNC_SECONDS;
-    if (!prune->journal || (!at_once && now() - pipeline->last_sync < every)) return KEN_OK;
-    struct ken_progress progress = snapshot_on_runner(prune);
-    pipeline->last_sync = now();
-    if (progress.tensor == pipeline->synced_tensor && progress.unit == pipeline->synced_unit) return KEN_OK;
-    int code = prune->models ? ken_model_writer_sync(prune->models, error) : KEN_OK;
-    if (!code) code = ken_scratch_sync(prune->scratch, error);
-    if (!code) code = ken_journal_append(prune->journal, &progress, error);
-    if (code) return code;
-    pipeline->synced_tensor = progress.tensor;
-    pipeline->synced_unit = progress.unit;
-    if (prune->env.durable_rows) prune->env.durable_rows(prune->env.opaque, progress.rows);
-    return KEN_OK;
-}
-
-/* Waits, the lock held, for a block to be retired or a tick to pass. */
-static void wait_on_runner(struct ken_pipeline *pipeline)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += TICK_MILLISECONDS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&pipeline->changed, &pipeline->lock, &until);
-}
-
 /* Does what is due from time to time; an error ends the run. */
 static int tend_on_runner(struct ken_prune *prune, struct ken_error *error)
 {
+    struct ken_pipeline *pipeline = prune->pipeline;
+    assert_on_runner(prune);
     report_on_runner(prune, false);
     if (ken_run_cancelled(prune)) return ken_fail(error, KEN_ECANCELLED, "cancelled");
-    return sync_on_runner(prune, false, error);
+    pthread_mutex_lock(&pipeline->lock);
+    int code = pipeline->sync_error.code;
+    if (code && error) *error = pipeline->sync_error;
+    pthread_mutex_unlock(&pipeline->lock);
+    return code;
 }
 
 static uint64_t in_flight_on_runner(struct ken_pipeline *pipeline)
@@ -232,7 +285,7 @@ static int wait_for_fewer_on_runner(struct ken_prune *prune, uint64_t limit, str
     struct ken_pipeline *pipeline = prune->pipeline;
     while (in_flight_on_runner(pipeline) >= limit) {
         pthread_mutex_lock(&pipeline->lock);
-        if (pipeline->submitted - pipeline->retired >= limit) wait_on_runner(pipeline);
+        if (pipeline->submitted - pipeline->retired >= limit) wait_a_tick(&pipeline->changed, &pipeline->lock);
         pthread_mutex_unlock(&pipeline->lock);
         int code = tend_on_runner(prune, error);
         if (code) return code;
@@ -240,15 +293,17 @@ static int wait_for_fewer_on_runner(struct ken_prune *prune, uint64_t limit, str
     return KEN_OK;
 }
 
-/* Memory for a block. Queues for it only when no own block could give some back, and looks after the journal until then. */
+/* Memory for a block. Queues for it only when no own block could give some back, and tends to the run until then. */
 static int acquire_on_runner(struct ken_prune *prune, uint64_t bytes, struct ken_error *error)
 {
     KEN_ASSERT(bytes <= ken_budget_total(prune->env.budget));
     while (!ken_budget_try(prune->env.budget, bytes)) {
         uint64_t in_flight = in_flight_on_runner(prune->pipeline);
-        int code = in_flight ? wait_for_fewer_on_runner(prune, in_flight, error) : sync_on_runner(prune, true, error);
-        if (code) return code;
-        if (in_flight) continue;
+        if (in_flight) {
+            int code = wait_for_fewer_on_runner(prune, in_flight, error);
+            if (code) return code;
+            continue;
+        }
         if (ken_budget_acquire(prune->env.budget, bytes, ken_run_cancelled, prune)) return KEN_OK;
         return ken_fail(error, KEN_ECANCELLED, "cancelled");
     }
@@ -298,7 +353,7 @@ static void drain_on_runner(struct ken_prune *prune)
     struct ken_pipeline *pipeline = prune->pipeline;
     pthread_mutex_lock(&pipeline->lock);
     while (pipeline->retired < pipeline->submitted || pipeline->retiring) {
-        wait_on_runner(pipeline);
+        wait_a_tick(&pipeline->changed, &pipeline->lock);
         pthread_mutex_unlock(&pipeline->lock);
         report_on_runner(prune, false);
         pthread_mutex_lock(&pipeline->lock);
@@ -320,6 +375,7 @@ static int submit_all_on_runner(struct ken_prune *prune, struct ken_error *error
 void ken_pipeline_destroy(struct ken_pipeline **pipeline)
 {
     if (!*pipeline) return;
+    pthread_cond_destroy(&(*pipeline)->retired_one);
     pthread_cond_destroy(&(*pipeline)->changed);
     pthread_mutex_destroy(&(*pipeline)->lock);
     free((*pipeline)->flights);
@@ -339,15 +395,29 @@ static int create(struct ken_prune *prune, struct ken_error *error)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&pipeline->lock, NULL);
     pthread_cond_init(&pipeline->changed, &attributes);
+    pthread_cond_init(&pipeline->retired_one, &attributes);
     pthread_condattr_destroy(&attributes);
     pipeline->capacity = 2 * (size_t)prune->env.executor->threads;
     pipeline->runner = pthread_self();
-    pipeline->last_sync = now();
     pipeline->synced_tensor = prune->progress.tensor;
     pipeline->synced_unit = prune->progress.unit;
     atomic_init(&pipeline->stop, false);
     prune->pipeline = pipeline;
     return KEN_OK;
+}
+
+/* Takes the rows from first to last; the error of the lowest block decides. */
+static int run_on_runner(struct ken_prune *prune, struct ken_error *error)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    int code = submit_all_on_runner(prune, error);
+    if (code == KEN_ECANCELLED) atomic_store(&pipeline->stop, true);
+    drain_on_runner(prune);
+    if (pipeline->error.code && code != KEN_ECANCELLED) { /* of a block before the one that could not be submitted */
+        code = pipeline->error.code;
+        if (error) *error = pipeline->error;
+    }
+    return code;
 }
 
 int ken_prune_rows(struct ken_prune *prune, struct ken_error *error)
@@ -357,14 +427,10 @@ int ken_prune_rows(struct ken_prune *prune, struct ken_error *error)
     if (!code) code = end_tensors(prune, error); /* empty ones at the very beginning */
     if (code) return code;
     prune->pipeline->progress = prune->progress;
-    code = submit_all_on_runner(prune, error);
-    if (code == KEN_ECANCELLED) atomic_store(&prune->pipeline->stop, true);
-    drain_on_runner(prune);
-    if (prune->pipeline->error.code && code != KEN_ECANCELLED) { /* of a block before the one that could not be submitted */
-        if (error) *error = prune->pipeline->error;
-        return prune->pipeline->error.code;
-    }
-    if (!code) code = sync_on_runner(prune, true, error);
+    code = start_syncer(prune, error);
+    if (code) return code;
+    code = run_on_runner(prune, error);
+    int synced = end_syncer(prune, !code, code ? NULL : error);
     report_on_runner(prune, true);
-    return code;
+    return code ? code : synced;
 }

@@ -69,7 +69,7 @@ struct ken_prune_env {
     bool (*cancelled)(void *opaque);
     /* Rows done so far, durable or not, of totals.rows; from the thread of ken_prune_rows, some times a second. May be NULL. */
     void (*progress)(void *opaque, uint64_t rows_done);
-    /* Rows that are durable now; after every sync. May be NULL. */
+    /* Rows that are durable now; after every sync, from a thread of the pruning's own. May be NULL. */
     void (*durable_rows)(void *opaque, uint64_t rows_done);
     void *opaque;
 };

@@ -222,6 +222,12 @@ START_TEST(cancelled_and_resumed)
     ck_assert_uint_eq(pair.resumed, pair.rows);
     ck_assert_str_eq(pair.files, expected);
 
+    char path[PATH_MAX];
+    ck_assert_int_eq(unlink(unit_path(path, &folder, "work/mask.1")), 0); /* the journal tells of what is not there */
+    run(&pair, &options);
+    ck_assert_uint_eq(pair.resumed, 0);
+    ck_assert_str_eq(pair.files, expected);
+
     options.variants[2].seed++; /* another plan */
     run(&pair, &options);
     ck_assert_uint_eq(pair.resumed, 0);
