@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "freeset.h"
 
+#include <stdbool.h>
+
 size_t ken_freeset_words(size_t n)
 {
     size_t total = 0;

@@ -3,7 +3,6 @@
 #ifndef KEN_FREESET_H
 #define KEN_FREESET_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,11 +18,6 @@ struct ken_freeset {
 size_t ken_freeset_words(size_t n);
 /* Makes `words` [ken_freeset_words(n)] the set of all positions 0 to n-1, n >= 1. The words are borrowed. */
 void ken_freeset_fill(struct ken_freeset *set, uint64_t *words, size_t n);
-
-static inline bool ken_freeset_has(const struct ken_freeset *set, size_t position)
-{
-    return set->level[0][position / 64] >> (position % 64) & 1;
-}
 
 /* Takes out a position that is in the set. */
 static inline void ken_freeset_remove(struct ken_freeset *set, size_t position)

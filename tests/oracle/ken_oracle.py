@@ -31,7 +31,12 @@ def narrow_bf16(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint16]:
     return bits | (np.signbit(values).astype(np.uint16) << np.uint16(15))
 
 
-LARGEST = {"F64": np.finfo(np.float64).max, "F32": float(np.finfo(np.float32).max), "F16": 65504.0, "BF16": float.fromhex("0x1.fep127")}
+LARGEST: dict[str, float] = {
+    "F64": float(np.finfo(np.float64).max),
+    "F32": float(np.finfo(np.float32).max),
+    "F16": 65504.0,
+    "BF16": float.fromhex("0x1.fep127"),
+}
 NUMPY_TYPE: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
@@ -41,7 +46,7 @@ def to_float64(stored: Floats, dtype: str) -> npt.NDArray[np.float64]:
 
 def to_float32(stored: Floats, dtype: str) -> npt.NDArray[np.float32]:
     """The values that a row is selected by."""
-    limit = LARGEST["F32"]
+    limit = np.float64(LARGEST["F32"])
     with np.errstate(over="ignore"):
         return np.clip(to_float64(stored, dtype), -limit, limit).astype(np.float32)
 

@@ -15,7 +15,12 @@ import pytest
 import ken_oracle as oracle
 
 DATA = Path(__file__).resolve().parent.parent / "data"
-TENSORS = ("enc.layers.0.linear1.bias", "enc.layers.1.norm1.weight", "enc.layers.2.self_attn.in_proj_bias", "enc.layers.3.self_attn.out_proj.weight")
+TENSORS = (
+    "enc.layers.0.linear1.bias",
+    "enc.layers.1.norm1.weight",
+    "enc.layers.2.self_attn.in_proj_bias",
+    "enc.layers.3.self_attn.out_proj.weight",
+)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, oracle.Floats], dict[str, str], dict[str, str]]:
@@ -26,7 +31,9 @@ def read_safetensors(path: Path) -> tuple[dict[str, oracle.Floats], dict[str, st
     metadata = header.pop("__metadata__", {})
     types = {**oracle.NUMPY_TYPE, "U8": np.uint8, "I32": np.int32}
     tensors = {
-        name: np.frombuffer(data[8 + size :], types[entry["dtype"]], int(np.prod(entry["shape"])), entry["data_offsets"][0]).reshape(entry["shape"])
+        name: np.frombuffer(
+            data[8 + size :], types[entry["dtype"]], int(np.prod(entry["shape"])), entry["data_offsets"][0]
+        ).reshape(entry["shape"])
         for name, entry in header.items()
     }
     return tensors, {name: entry["dtype"] for name, entry in header.items()}, metadata
@@ -55,7 +62,10 @@ def test_pruned_tensors_have_the_digests_of_the_real_pair(pair: str) -> None:
     for name, configuration in json.loads((folder / "expected.json").read_text()).items():
         for tensor in TENSORS if "tensor_sha256" in configuration else ():
             pruned, _ = oracle.prune_tensor(tensor, model[tensor], base[tensor], dtypes[tensor], **configuration["job"])
-            assert hashlib.sha256(pruned.tobytes()).hexdigest() == configuration["tensor_sha256"][tensor], (name, tensor)
+            assert hashlib.sha256(pruned.tobytes()).hexdigest() == configuration["tensor_sha256"][tensor], (
+                name,
+                tensor,
+            )
             checked += 1
     assert checked == 6 * len(TENSORS)
 

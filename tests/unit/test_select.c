@@ -134,14 +134,17 @@ START_TEST(ken_equals_the_published_implementation_on_all_vectors)
     for (int c = 0; c < VECTOR_CASES; c++) {
         const struct vector_case *one = &vectors.cases[c];
         unsigned char *mask = malloc(one->n);
+        float *x = malloc(one->n * sizeof *x); /* in the file rows lie anywhere */
         for (size_t r = 0; r < one->rows; r++, rows++) {
-            struct run run = run_of(one->x + r * one->n, one->n, KEN_METHOD_KEN);
+            memcpy(x, one->x + r * one->n * sizeof *x, one->n * sizeof *x);
+            struct run run = run_of(x, one->n, KEN_METHOD_KEN);
             run.duplicates = KEN_DUPLICATES_ALL;
             run_select(&run, one->k, mask);
             char what[64];
             snprintf(what, sizeof what, "case%03d row %zu", c, r);
             assert_same_mask(mask, one->mask + r * one->n, one->n, what);
         }
+        free(x);
         free(mask);
     }
     ck_assert_uint_eq(rows, 479);

@@ -13,7 +13,7 @@ enum { VECTOR_CASES = 120 };
 
 struct vector_case {
     size_t rows, n, k;
-    const float *x;            /* [rows, n] */
+    const unsigned char *x;    /* [rows, n] of float32, unaligned */
     const unsigned char *mask; /* [rows, n] */
 };
 
@@ -63,7 +63,7 @@ static inline void vectors_read(struct vectors *vectors)
         ck_assert_ptr_nonnull(metadata);
         one->k = vector_number(metadata, "\\\"k\\\": ");
         one->n = vector_number(metadata, "\\\"n\\\": ");
-        one->x = (const float *)(const void *)vector_tensor(header, data, i, "rows", &one->rows);
+        one->x = vector_tensor(header, data, i, "rows", &one->rows);
         one->mask = vector_tensor(header, data, i, "mask", &one->rows);
     }
     free(header);
