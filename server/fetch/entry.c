@@ -220,6 +220,15 @@ static void detach(struct kend_entry *entry)
     kend_cached_detach(entry->cached);
 }
 
+void kend_entry_drop(struct kend_entry *entry)
+{
+    pthread_mutex_lock(&entry->fetcher->mutex);
+    pthread_mutex_lock(&entry->mutex);
+    if (!entry->detached && !entry->closing) detach(entry);
+    pthread_mutex_unlock(&entry->mutex);
+    pthread_mutex_unlock(&entry->fetcher->mutex);
+}
+
 static struct kend_entry *find(struct kend_fetcher *fetcher, const char *key)
 {
     struct kend_entry *entry = fetcher->entries;
@@ -234,6 +243,7 @@ static void join(struct kend_entry *entry, struct kend_entry_source *source)
     if (entry->state == KEND_ENTRY_OPEN && !trusted) entry->revalidate = true;
     source->entry = entry;
     source->active = true;
+    source->resumed = entry->good.total;
     source->next = entry->sources;
     entry->sources = source;
     kend_entry_poke(entry);
@@ -316,7 +326,6 @@ static int wait_open(struct kend_entry_source *source, struct ken_error *error)
         code = wait_turn(source, error);
     if (!code && entry->state == KEND_ENTRY_FAILED && !entry->stale) code = failed(entry, error);
     source->source.base.size = entry->size;
-    source->resumed = entry->good.total;
     pthread_mutex_unlock(&entry->mutex);
     return code;
 }
@@ -436,16 +445,6 @@ static void source_state(struct kend_source *base, struct kend_location_state *s
     pthread_mutex_unlock(&entry->mutex);
 }
 
-/* What a wrong digest leaves in the cache is of no use to anybody. */
-static void drop(struct kend_entry *entry)
-{
-    pthread_mutex_lock(&entry->fetcher->mutex);
-    pthread_mutex_lock(&entry->mutex);
-    if (!entry->detached) detach(entry);
-    pthread_mutex_unlock(&entry->mutex);
-    pthread_mutex_unlock(&entry->fetcher->mutex);
-}
-
 static int source_whole(struct kend_source *base, const unsigned char *wanted, struct ken_error *error)
 {
     struct kend_entry_source *source = of(&base->base);
@@ -453,7 +452,7 @@ static int source_whole(struct kend_source *base, const unsigned char *wanted, s
     char is[KEN_SHA256_HEX_SIZE], should[KEN_SHA256_HEX_SIZE];
     int code = source_digest(&base->base, sha256, error);
     if (code || !wanted || memcmp(sha256, wanted, sizeof sha256) == 0) return code;
-    drop(source->entry);
+    kend_entry_drop(source->entry);
     return ken_fail(error, KEN_EDIGEST, "%.200s has the SHA-256 %s, not %s", source->entry->url.shown,
                     ken_hex_encode(is, sha256, sizeof sha256), ken_hex_encode(should, wanted, sizeof sha256));
 }

@@ -66,7 +66,7 @@ struct kend_entry {
     struct kend_ranges seen; /* readers may have read these: good, and what was good before the file was started anew */
     struct kend_piece *pieces[KEND_MAX_PIECES];
     unsigned piece_count;
-    bool no_ranges, anew;
+    bool no_ranges, anew, doubtful;
     unsigned failures;
     int64_t retry_at;
     uv_timer_t timer;
@@ -86,6 +86,8 @@ struct kend_entry {
 void kend_entry_poke(struct kend_entry *entry);
 /* The first failure counts. Loop's thread. */
 void kend_entry_fail(struct kend_entry *entry, const struct ken_error *error);
+/* Takes it out of the cache, so that nobody builds on it any more. Any thread that has it. */
+void kend_entry_drop(struct kend_entry *entry);
 /* A line for all locations that use it. Loop's thread, mutex not held. */
 void kend_entry_note(struct kend_entry *entry, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* With the mutex held. */

@@ -189,6 +189,7 @@ static int hash(struct file_source *source, char *buffer, struct ken_error *erro
     }
     if (!code) code = ken_digest_final(&digest, source->sha256, error);
     ken_digest_free(&digest);
+    source->hashed = !code;
     return code;
 }
 

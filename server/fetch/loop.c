@@ -148,7 +148,7 @@ static int set_timer(CURLM *multi, long milliseconds, void *opaque)
 static void on_socket(uv_poll_t *poll, int status, int events)
 {
     struct watch *watch = poll->data;
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    int flags = status < 0 ? CURL_CSELECT_IN | CURL_CSELECT_OUT : 0; /* reading or writing then tells what is wrong */
     if (events & UV_READABLE) flags |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE) flags |= CURL_CSELECT_OUT;
     act(watch->loop, watch->socket, flags);

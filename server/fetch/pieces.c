@@ -40,8 +40,10 @@ struct kend_piece {
     uint64_t first, at, end;
 };
 
-static enum kend_verdict refuse(const struct kend_piece *piece, struct kend_outcome *outcome, int code, const char *text)
+/* The server contradicts itself: what is cached of this file is not to be built on. */
+static enum kend_verdict refuse(struct kend_piece *piece, struct kend_outcome *outcome, int code, const char *text)
 {
+    piece->entry->doubtful = true;
     ken_fail(&outcome->error, code, "%.240s: %s", piece->entry->url.shown, text);
     outcome->may_pass = false;
     return KEND_REFUSE;
@@ -342,6 +344,15 @@ static bool is_wanted(const struct kend_piece *piece)
     return wanted || piece->at < STREAM_AHEAD;
 }
 
+/* How many of the bytes [first, end) are not there yet. */
+static uint64_t missing(const struct kend_entry *entry, uint64_t first, uint64_t end)
+{
+    uint64_t bytes = 0;
+    struct kend_range gap;
+    for (; kend_ranges_gap(&entry->seen, first, end, &gap); first = gap.end) bytes += gap.end - gap.first;
+    return bytes;
+}
+
 static enum kend_verdict on_body(void *opaque, const char *bytes, size_t length, struct kend_outcome *outcome)
 {
     struct kend_piece *piece = opaque;
@@ -349,7 +360,7 @@ static enum kend_verdict on_body(void *opaque, const char *bytes, size_t length,
     if (piece->doomed) return enough(piece);
     if (length > piece->end - piece->at) return refuse(piece, outcome, KEN_EFETCH, "the server sends more bytes than it said");
     if (piece->endless && is_too_large(piece, piece->at + length, outcome)) return KEND_REFUSE;
-    if (!kend_durable_has_room(entry, entry->seen.total + length)) {
+    if (!kend_durable_has_room(entry, entry->seen.total + missing(entry, piece->at, piece->at + length))) {
         piece->paused = true;
         return KEND_PAUSE;
     }
@@ -411,6 +422,7 @@ static void fail_piece(struct kend_piece *piece, const struct kend_outcome *outc
     else {
         if (open && error.code == KEN_ENOT_FOUND) error.code = KEN_EFETCH; /* it was there a moment ago */
         kend_entry_fail(entry, &error);
+        if (entry->doubtful) kend_entry_drop(entry);
     }
 }
 

@@ -318,7 +318,8 @@ static void explain(struct kend_transfer *transfer, CURLcode result)
     else if (result == CURLE_PEER_FAILED_VERIFICATION)
         fail(transfer, KEN_EFETCH, false, "the server's certificate is not trusted (fetch.ca_file names those that are): %s", safe);
     else if (result == CURLE_UNSUPPORTED_PROTOCOL || result == CURLE_WEIRD_SERVER_REPLY)
-        fail(transfer, KEN_EFETCH, false, "what the server sends is not HTTP: %s", safe);
+        /* On a connection that was used before it may be the end of another response. */
+        fail(transfer, KEN_EFETCH, !transfer->opened, "what the server sends is not HTTP: %s", safe);
     else
         fail(transfer, KEN_EFETCH, !is_permanent(result), "%s", safe);
 }

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs fetch_probe, which fetches as a job would, and reads what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import random
+import subprocess
+from pathlib import Path
+from typing import Mapping, Optional
+
+from daemon import BUILD
+
+PROBE = BUILD / "tests/unit/fetch_probe"
+
+
+def body(size: int, seed: int = 1) -> bytes:
+    """Bytes that look like weights: the same for the same arguments."""
+    return random.Random(seed).randbytes(size)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclasses.dataclass
+class Fetched:
+    """What came of one URL."""
+
+    url: str
+    code: str
+    message: str
+    size: int = 0
+    folder: bool = False
+    sha256: str = ""  # as the fetcher tells it; "" where the reader is to hash
+    seen: str = ""  # of the bytes that were read
+    notes: list[str] = dataclasses.field(default_factory=list)
+    reads: list[str] = dataclasses.field(default_factory=list)
+    total: int = 0
+    there: int = 0
+    durable: int = 0
+    resumed: int = 0
+    complete: bool = False
+    ms: int = 0
+    received: int = 0
+    read_in_place: int = 0
+    cache_bytes: int = 0
+
+
+class Prober:
+    """Runs the probe with one cache and the options of a test."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
+
+    def command(self, urls: tuple[str, ...], options: Mapping[str, object]) -> list[str]:
+        command = [str(PROBE), "--cache", str(self.cache)]
+        for name, value in {"retries": 1, "stall": 2, **options}.items():
+            for one in value if isinstance(value, list) else [value]:
+                command += [f"--{name.replace('_', '-')}", str(one)]
+        return command + list(urls)
+
+    def all(self, *urls: str, env: Optional[Mapping[str, str]] = None, **options: object) -> list[Fetched]:
+        """Fetches the URLs at once."""
+        done = subprocess.run(
+            self.command(urls, options), capture_output=True, timeout=60, env={**os.environ, **(env or {})}
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return [Fetched(**{"url": "", **one}) for one in json.loads(done.stdout)]
+
+    def __call__(self, url: str, env: Optional[Mapping[str, str]] = None, **options: object) -> Fetched:
+        return self.all(url, env=env, **options)[0]
+
+    def start(self, *urls: str, **options: object) -> "subprocess.Popen[bytes]":
+        """For a test that kills it."""
+        return subprocess.Popen(self.command(urls, options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
