@@ -10,7 +10,7 @@ import os
 import random
 import subprocess
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Any, Mapping, Optional
 
 from daemon import BUILD
 
@@ -58,7 +58,8 @@ class Prober:
 
     def command(self, urls: tuple[str, ...], options: Mapping[str, object]) -> list[str]:
         command = [str(PROBE), "--cache", str(self.cache)]
-        for name, value in {"retries": 1, "stall": 2, **options}.items():
+        defaults: dict[str, object] = {"retries": 1, "stall": 2}
+        for name, value in {**defaults, **options}.items():
             for one in value if isinstance(value, list) else [value]:
                 command += [f"--{name.replace('_', '-')}", str(one)]
         return command + list(urls)
@@ -69,7 +70,10 @@ class Prober:
             self.command(urls, options), capture_output=True, timeout=60, env={**os.environ, **(env or {})}
         )
         assert done.returncode == 0, done.stderr.decode()
-        return [Fetched(**{"url": "", **one}) for one in json.loads(done.stdout)]
+        results: list[dict[str, Any]] = json.loads(done.stdout)
+        for one in results:
+            one.setdefault("url", "")
+        return [Fetched(**one) for one in results]
 
     def __call__(self, url: str, env: Optional[Mapping[str, str]] = None, **options: object) -> Fetched:
         return self.all(url, env=env, **options)[0]

@@ -36,7 +36,7 @@ import threading
 import time
 import urllib.parse
 from pathlib import Path
-from typing import BinaryIO, Iterator, Optional, Sequence, Union
+from typing import Any, BinaryIO, Iterator, Optional, Sequence, Union
 
 CHUNK = 65536
 
@@ -285,26 +285,26 @@ class _Server(http.server.ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
-    def finish_request(self, request: socket.socket, client_address: object) -> None:
+    def finish_request(self, request: Any, client_address: Any) -> None:
         with self._open_lock:
             self._open.add(request)
         try:
             if self.tls is None:
-                super().finish_request(request, client_address)  # type: ignore[arg-type]
+                super().finish_request(request, client_address)
                 return
             request.settimeout(20)
             with self.tls.wrap_socket(request, server_side=True) as wrapped:
                 wrapped.settimeout(None)
-                super().finish_request(wrapped, client_address)  # type: ignore[arg-type]
+                super().finish_request(wrapped, client_address)
         except (OSError, ValueError):
             pass  # the client went, or did not trust the certificate
         finally:
             with self._open_lock:
                 self._open.discard(request)
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
+            super().handle_error(request, client_address)
 
     def cut(self) -> None:
         with self._open_lock:
@@ -636,8 +636,8 @@ def make_certificates(folder: Union[str, os.PathLike[str]]) -> Certificates:
 def _parse_behaviour(text: str) -> tuple[str, Behaviour]:
     """PATH=FIELD:VALUE,FIELD:VALUE with the simple fields of Behaviour."""
     path, _, fields = text.partition("=")
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(Behaviour)}
     behaviour = Behaviour()
+    kinds: dict[str, Any] = {name: type(value) for name, value in vars(behaviour).items()}
     for one in filter(None, fields.split(",")):
         name, _, value = one.partition(":")
         kind = kinds.get(name)
@@ -660,9 +660,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--behave", action="append", default=[], type=_parse_behaviour, metavar="PATH=FIELD:VALUE,...")
     parser.add_argument("--until-eof", action="store_true", help="stop when standard input closes")
     options = parser.parse_args(arguments)
-    with Origin(
-        options.root, options.rate, options.port, options.address, tuple(options.tls) if options.tls else None
-    ) as origin:
+    tls = (options.tls[0], options.tls[1]) if options.tls else None
+    with Origin(options.root, options.rate, options.port, options.address, tls) as origin:
         for path, behaviour in options.behave:
             origin.behave(path, behaviour)
         print(origin.url, flush=True)

@@ -10,7 +10,7 @@ import re
 import socket
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 
@@ -428,7 +428,7 @@ def test_schemes_by_allow_list(origin: Origin, fetch: Prober) -> None:
         ({"roots": "/nowhere/at/all"}, 'fetch.file_roots: "/nowhere/at/all": No such file or directory'),
     ],
 )
-def test_options_that_cannot_hold(options: dict[str, str], message: str, fetch: Prober) -> None:
+def test_options_that_cannot_hold(options: dict[str, Any], message: str, fetch: Prober) -> None:
     got = fetch("http://x/", **options)
     assert got.code == "KEN_EINVALID"
     assert got.message.startswith(message), got.message
@@ -645,7 +645,7 @@ def test_tls_that_is_not_trusted(which: str, certificates: Certificates, fetch: 
     pair = certificates.good if which == "unknown" else getattr(certificates, which)
     with Origin(tls=pair) as serving:
         serving.put(PATH, BODY)
-        got = fetch(serving.url + PATH, **({} if which == "unknown" else {"ca": certificates.authority}))
+        got = fetch(serving.url + PATH, ca="" if which == "unknown" else certificates.authority)
         assert got.code == "KEN_EFETCH"
         assert "the server's certificate is not trusted (fetch.ca_file names those that are)" in got.message
         assert (got.notes, serving.seen()) == ([], [])

@@ -9,10 +9,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/kend-cache-XXXXXX";
+static char folder[32];
 
 static void set_up(void)
 {
+    strcpy(folder, "/tmp/kend-cache-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
 }
 
