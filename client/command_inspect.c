@@ -29,13 +29,6 @@ static void add_shape(struct kenctl_table *table, const uint64_t *shape, uint32_
     free(text);
 }
 
-static int print_table(struct kenctl_table *table)
-{
-    bool printed = kenctl_table_print(table, stdout);
-    if (table) kenctl_table_free(&table);
-    return printed ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "cannot print the table");
-}
-
 static int print_and_free(json_t *json)
 {
     int status = json ? kenctl_print_json(json) : kenctl_fail(KENCTL_FAILURE, "out of memory");
@@ -108,7 +101,7 @@ static int print_checkpoint(const struct ken_checkpoint *checkpoint)
         kenctl_table_add_size(table, stdout, tensor->length);
         kenctl_table_add(table, checkpoint->files[tensor->file].name);
     }
-    return print_table(table);
+    return kenctl_table_finish(&table);
 }
 
 /* ---- delta */
@@ -174,7 +167,7 @@ static int print_delta(const struct ken_delta *delta, uint64_t size)
         else
             kenctl_table_add(table, NULL);
     }
-    return print_table(table);
+    return kenctl_table_finish(&table);
 }
 
 /* ---- report */
@@ -183,12 +176,13 @@ static int print_report(const json_t *report)
 {
     static const char *const heads[] = {"TENSOR", "SHAPE", "ACTION", "K", "KEPT", "RESET", "UNCHANGED", "RELATIVE-L2"};
     static const char *const keys[] = {"name", "shape", "action", "k", "kept", "reset", "unchanged", "relative_l2"};
-    struct kenctl_table *table = kenctl_table_create("lllrrrrr", heads);
     size_t i;
     json_t *tensor;
-    printf("report\n");
-    kenctl_print_fields(report, "  ");
+    printf("report\n\n");
+    int status = kenctl_print_fields(report);
+    if (status != KENCTL_SUCCESS) return status;
     fputc('\n', stdout);
+    struct kenctl_table *table = kenctl_table_create("lllrrrrr", heads);
     json_array_foreach(json_object_get(report, "tensors"), i, tensor) for (size_t j = 0; j < sizeof keys / sizeof *keys; j++)
     {
         const json_t *value = json_object_get(tensor, keys[j]);
@@ -198,7 +192,7 @@ static int print_report(const json_t *report)
         kenctl_table_add(table, text ? text : json_string_value(value));
         free(text);
     }
-    return print_table(table);
+    return kenctl_table_finish(&table);
 }
 
 /* ---- what is it? */

@@ -100,9 +100,7 @@ static int print_jobs(const json_t *jobs)
     size_t i;
     json_t *job;
     json_array_foreach(jobs, i, job) add_job(table, job);
-    bool printed = kenctl_table_print(table, stdout);
-    if (table) kenctl_table_free(&table);
-    return printed ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "cannot print the list");
+    return kenctl_table_finish(&table);
 }
 
 static int run_list(struct kenctl *kenctl)

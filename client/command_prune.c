@@ -182,23 +182,12 @@ static json_t *result_json(const struct pruning *pruning)
 
 static int print_result(const struct pruning *pruning, const json_t *result)
 {
-    static const char *const heads[] = {"ARTIFACT", "SIZE", "SHA-256"};
     if (pruning->kenctl->json) return kenctl_print_json(result);
     if (pruning->kenctl->quiet) return KENCTL_SUCCESS;
-    struct kenctl_table *table = kenctl_table_create("lrl", heads);
-    size_t i;
-    json_t *artifact;
-    json_array_foreach(json_object_get(result, "artifacts"), i, artifact)
-    {
-        kenctl_table_add(table, json_string_value(json_object_get(artifact, "name")));
-        kenctl_table_add_size(table, stdout, (uint64_t)json_integer_value(json_object_get(artifact, "size")));
-        kenctl_table_add(table, json_string_value(json_object_get(artifact, "sha256")));
-    }
-    kenctl_print_fields(json_object_get(result, "summary"), "");
+    int status = kenctl_print_artifacts(json_object_get(result, "artifacts"));
+    if (status != KENCTL_SUCCESS) return status;
     fputc('\n', stdout);
-    bool printed = kenctl_table_print(table, stdout);
-    if (table) kenctl_table_free(&table);
-    return printed ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "cannot print the table");
+    return kenctl_print_summary(json_object_get(result, "summary"));
 }
 
 static int run_prune(struct pruning *pruning)
@@ -254,7 +243,7 @@ static int print_plan(const struct pruning *pruning)
     if (pruning->kenctl->json)
         status = kenctl_print_json(plan);
     else
-        kenctl_print_fields(plan, "");
+        status = kenctl_print_fields(plan);
     json_decref(plan);
     return status;
 }

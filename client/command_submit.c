@@ -46,8 +46,7 @@ static int settle(const struct kenctl *kenctl, struct kenctl_http *http, const j
 {
     if (kenctl_option(kenctl, KENCTL_OPT_DRY_RUN)) {
         if (kenctl->json) return kenctl_print_json(answer);
-        kenctl_print_fields(answer, "");
-        return KENCTL_SUCCESS;
+        return kenctl_print_fields(answer);
     }
     const char *id = json_string_value(json_object_get(answer, "id"));
     if (!id) return kenctl_fail(KENCTL_FAILURE, "%s answered without a job's id", kenctl->server);

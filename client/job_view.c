@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "remote_job.h"
+#include "job.h"
 #include "print.h"
 
 #include <stdlib.h>
@@ -13,7 +14,7 @@ static const char *text_of(const json_t *object, const char *key)
 static void line(const char *label, const char *text)
 {
     if (!text || !*text) return;
-    printf("%-12s ", label);
+    printf("%-14s ", label);
     kenctl_print_text(stdout, text);
     fputc('\n', stdout);
 }
@@ -33,36 +34,60 @@ static void field(const char *label, const json_t *value)
     free(text);
 }
 
-static void print_fields(const json_t *object, const char *indent, const char *prefix, unsigned depth)
+static void add_plain(struct kenctl_table *table, const json_t *value)
+{
+    char *text = plain(value);
+    kenctl_table_add(table, text);
+    free(text);
+}
+
+/* Adds a line for each plain value; names of nested ones as "a.b". */
+static void add_fields(struct kenctl_table *table, const json_t *object, const char *prefix, unsigned depth)
 {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)object, key, value)
     {
         char *text = plain(value), *name = NULL;
-        if (asprintf(&name, "%s%s", prefix, key) < 0) name = NULL;
+        if (asprintf(&name, "%s%s%s", prefix, *prefix ? "." : "", key) < 0) name = NULL;
         if (text && name) {
-            fputs(indent, stdout);
-            kenctl_print_text(stdout, name);
-            printf("%*s ", name[0] && strlen(name) < 24 ? (int)(24 - strlen(name)) : 0, "");
-            kenctl_print_text(stdout, text);
-            fputc('\n', stdout);
-        } else if (json_is_object(value) && name && depth) {
-            char *longer = NULL;
-            if (asprintf(&longer, "%s.", name) >= 0) {
-                print_fields(value, indent, longer, depth - 1);
-                free(longer);
-            }
-        }
+            kenctl_table_add(table, name);
+            kenctl_table_add(table, text);
+        } else if (json_is_object(value) && name && depth)
+            add_fields(table, value, name, depth - 1);
         free(text);
         free(name);
     }
 }
 
-void kenctl_print_fields(const json_t *object, const char *indent)
+int kenctl_print_fields(const json_t *object)
 {
     enum { DEEPEST = 4 };
-    print_fields(object, indent, "", DEEPEST);
+    struct kenctl_table *table = kenctl_table_create("ll", NULL);
+    add_fields(table, object, "", DEEPEST);
+    return kenctl_table_finish(&table);
+}
+
+int kenctl_print_summary(const json_t *summary)
+{
+    const json_t *variants = json_object_get(summary, "variants");
+    const char *heads[KEN_MAX_VARIANTS + 1] = {"TOTALS"}, *key;
+    char align[KEN_MAX_VARIANTS + 2] = "l";
+    size_t count = json_object_size(variants), column = 0;
+    json_t *totals, *value;
+    if (!json_is_object(variants) || !count || count > KEN_MAX_VARIANTS) return kenctl_print_fields(summary);
+    json_object_foreach((json_t *)variants, key, totals)
+    {
+        align[++column] = 'r';
+        heads[column] = key;
+    }
+    struct kenctl_table *table = kenctl_table_create(align, heads);
+    json_object_foreach(json_object_get(variants, heads[1]), key, value)
+    {
+        kenctl_table_add(table, key);
+        for (size_t i = 1; i <= count; i++) add_plain(table, json_object_get(json_object_get(variants, heads[i]), key));
+    }
+    return kenctl_table_finish(&table);
 }
 
 static void show_input(const json_t *job, const char *key)
@@ -94,33 +119,23 @@ static void show_rules(const json_t *rules)
     }
 }
 
-static void add_plain(struct kenctl_table *table, const json_t *value)
-{
-    char *text = plain(value);
-    kenctl_table_add(table, text);
-    free(text);
-}
-
-static bool show_variants(const json_t *variants)
+static int show_variants(const json_t *variants)
 {
     static const char *const heads[] = {"VARIANT", "K", "KEEP", "METHOD", "RESCALE", "DUPLICATES"};
     static const char *const keys[] = {"name", "k", "keep", "method", "rescale", "duplicates"};
-    if (!json_array_size(variants)) return true;
+    if (!json_array_size(variants)) return KENCTL_SUCCESS;
     struct kenctl_table *table = kenctl_table_create("lrrlll", heads);
     size_t i;
     json_t *variant;
     json_array_foreach(variants, i, variant) for (size_t j = 0; j < sizeof keys / sizeof *keys; j++)
         add_plain(table, json_object_get(variant, keys[j]));
     fputc('\n', stdout);
-    bool printed = kenctl_table_print(table, stdout);
-    if (table) kenctl_table_free(&table);
-    return printed;
+    return kenctl_table_finish(&table);
 }
 
-static bool show_artifacts(const json_t *artifacts)
+int kenctl_print_artifacts(const json_t *artifacts)
 {
     static const char *const heads[] = {"ARTIFACT", "SIZE", "SHA-256"};
-    if (!json_array_size(artifacts)) return true;
     struct kenctl_table *table = kenctl_table_create("lrl", heads);
     size_t i;
     json_t *artifact;
@@ -131,10 +146,7 @@ static bool show_artifacts(const json_t *artifacts)
         kenctl_table_add_size(table, stdout, size > 0 ? (uint64_t)size : 0);
         kenctl_table_add(table, text_of(artifact, "sha256"));
     }
-    fputc('\n', stdout);
-    bool printed = kenctl_table_print(table, stdout);
-    if (table) kenctl_table_free(&table);
-    return printed;
+    return kenctl_table_finish(&table);
 }
 
 static void show_status(const json_t *job)
@@ -143,7 +155,7 @@ static void show_status(const json_t *job)
     const json_t *error = json_object_get(job, "error"), *percent = json_object_get(json_object_get(job, "progress"), "percent");
     if (status && kenctl_colour(stdout))
         colour = strcmp(status, "succeeded") == 0 ? "\033[32m" : strcmp(status, "failed") == 0 ? "\033[31m" : "\033[33m";
-    printf("%-12s %s", "status", colour);
+    printf("%-14s %s", "status", colour);
     kenctl_print_text(stdout, status ? status : "?");
     fputs(*colour ? "\033[0m" : "", stdout);
     if (stage && *stage) printf(", ");
@@ -151,7 +163,7 @@ static void show_status(const json_t *job)
     if (stage && *stage && json_is_number(percent)) printf(", %.0f %%", json_number_value(percent));
     fputc('\n', stdout);
     if (!json_is_object(error)) return;
-    printf("%-12s ", "error");
+    printf("%-14s ", "error");
     kenctl_print_text(stdout, text_of(error, "code") ? text_of(error, "code") : "?");
     printf(": ");
     kenctl_print_text(stdout, text_of(error, "message") ? text_of(error, "message") : "");
@@ -172,7 +184,7 @@ static void show_timings(const json_t *timings)
     {
         char text[32];
         if (!json_is_number(seconds) || json_number_value(seconds) <= 0) continue;
-        printf(first ? "%-12s " : "%.0s, ", "timings");
+        printf(first ? "%-14s " : "%.0s, ", "timings");
         kenctl_print_text(stdout, stage);
         printf(" %s", kenctl_duration(text, sizeof text, json_number_value(seconds)));
         first = false;
@@ -205,11 +217,14 @@ int kenctl_job_show(const json_t *job)
     }
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) field(times[i][0], json_object_get(job, times[i][1]));
     show_timings(json_object_get(job, "timings"));
-    bool printed = show_variants(json_object_get(job, "variants")) && show_artifacts(json_object_get(job, "artifacts"));
-    const json_t *summary = json_object_get(job, "summary");
-    if (json_object_size(summary)) {
-        printf("\nsummary\n");
-        kenctl_print_fields(summary, "  ");
+    int status = show_variants(json_object_get(job, "variants"));
+    const json_t *artifacts = json_object_get(job, "artifacts");
+    if (status == KENCTL_SUCCESS && json_array_size(artifacts)) {
+        fputc('\n', stdout);
+        status = kenctl_print_artifacts(artifacts);
     }
-    return printed ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "cannot print the job");
+    const json_t *summary = json_object_get(job, "summary");
+    if (status != KENCTL_SUCCESS || !json_object_size(summary)) return status;
+    fputc('\n', stdout);
+    return kenctl_print_summary(summary);
 }

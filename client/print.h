@@ -32,8 +32,10 @@ struct kenctl_table *kenctl_table_create(const char *align, const char *const *h
 void kenctl_table_add(struct kenctl_table *table, const char *text);
 void kenctl_table_add_format(struct kenctl_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void kenctl_table_add_size(struct kenctl_table *table, FILE *out, uint64_t bytes);
-/* Prints with two spaces between the columns. False if it could not. */
-bool kenctl_table_print(const struct kenctl_table *table, FILE *out);
-void kenctl_table_free(struct kenctl_table **table);
+/*
+ * Prints to standard output, with two spaces between the columns, and frees the table, which may be NULL. The exit status; that it could
+ * not print was told.
+ */
+int kenctl_table_finish(struct kenctl_table **table);
 
 #endif

@@ -19,7 +19,11 @@ json_t *kenctl_job_get(const struct kenctl *kenctl, struct kenctl_http *http, co
 int kenctl_job_follow(const struct kenctl *kenctl, struct kenctl_http *http, const char *id, json_t **job);
 /* Prints a job for people. */
 int kenctl_job_show(const json_t *job);
-/* Prints an object for people: one line for each plain value, nested ones as "a.b"; indented. */
-void kenctl_print_fields(const json_t *object, const char *indent);
+/* Prints an object for people: one line for each plain value, nested ones as "a.b". */
+int kenctl_print_fields(const json_t *object);
+/* Prints the table of artifacts: name, size, SHA-256. */
+int kenctl_print_artifacts(const json_t *artifacts);
+/* Prints a report's totals, of several variants side by side. */
+int kenctl_print_summary(const json_t *summary);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "kenctl.h"
 #include "print.h"
 
 #include <stdarg.h>
@@ -82,7 +83,8 @@ static void print_row(const struct kenctl_table *table, FILE *out, const char *c
     }
 }
 
-bool kenctl_table_print(const struct kenctl_table *table, FILE *out)
+/* False if it could not. */
+static bool print_table(const struct kenctl_table *table, FILE *out)
 {
     if (!table || table->failed) return false;
     size_t *widths = calloc(table->columns, sizeof *widths);
@@ -97,11 +99,18 @@ bool kenctl_table_print(const struct kenctl_table *table, FILE *out)
     return !ferror(out);
 }
 
-void kenctl_table_free(struct kenctl_table **table)
+static void free_table(struct kenctl_table *table)
 {
-    if (!*table) return;
-    for (size_t i = 0; i < (*table)->count; i++) free((*table)->cells[i]);
-    free((*table)->cells);
-    free(*table);
+    if (!table) return;
+    for (size_t i = 0; i < table->count; i++) free(table->cells[i]);
+    free(table->cells);
+    free(table);
+}
+
+int kenctl_table_finish(struct kenctl_table **table)
+{
+    bool printed = print_table(*table, stdout);
+    free_table(*table);
     *table = NULL;
+    return printed ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "cannot print a table");
 }
