@@ -17,20 +17,26 @@ static void changed(const struct kend_run *run)
     if (parts->changed) parts->changed(parts->opaque, run->job->id);
 }
 
+/* The run's mutex is held. Adds the time since the last look to the stage that it was spent in. */
+static void clock_in(struct kend_run *run)
+{
+    const int64_t now = kend_monotonic_ms();
+    run->state.timings[run->state.stage] += (double)(now - run->stage_since) / 1000;
+    run->stage_since = now;
+}
+
 /* The run's mutex is held. */
 static void enter(struct kend_run *run, enum proto_stage stage)
 {
-    const int64_t now = kend_monotonic_ms();
-    const double seconds = (double)(now - run->stage_since) / 1000;
-    run->state.timings[run->state.stage] += seconds;
+    clock_in(run);
     if (stage != run->state.stage) kend_metrics_stage(run->engine, run->state.stage, run->state.timings[run->state.stage]);
     run->state.stage = stage;
-    run->stage_since = now;
 }
 
 /* The run's mutex is held. Fetching ends by itself: rows are pruned as their bytes come in, what is left after the last byte is pruning. */
 static void look(struct kend_run *run)
 {
+    clock_in(run);
     if (run->check) {
         struct kend_location_state model, base;
         kend_location_state(run->check->model_location, &model);

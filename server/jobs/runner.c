@@ -56,6 +56,7 @@ static void on_durable_rows(void *opaque, uint64_t rows)
 {
     struct kend_run *run = opaque;
     atomic_store(&run->rows_durable, rows);
+    kend_run_report(run);
 }
 
 /* ---- the stages */
@@ -112,6 +113,7 @@ static int fetch_and_prune(struct kend_run *run, struct work *work, struct ken_e
     kend_run_enter(run, PROTO_FETCHING);
     kend_location_fetch(work->check.model_location);
     kend_location_fetch(work->check.base_location);
+    kend_run_report(run); /* everything may be there already */
     int code = parts->artifacts->ops->work(parts->artifacts, run->job->id, &work->directory, error);
     if (!code) code = kend_pool_join(parts->pool, &work->executor, error);
     if (code) return code;
