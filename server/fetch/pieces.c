@@ -324,6 +324,7 @@ static bool account(struct kend_piece *piece, size_t length)
     pthread_mutex_lock(&entry->mutex);
     bool good = !kend_ranges_add(&entry->seen, piece->at, end) && !kend_ranges_add(&entry->good, piece->at, end);
     if (entry->has_size && entry->good.total == entry->size) entry->complete = true;
+    if (!entry->dirty) kend_entry_poke(entry); /* from now on there is something to save */
     entry->dirty = true;
     if (entry->waiters || entry->complete) pthread_cond_broadcast(&entry->changed);
     pthread_mutex_unlock(&entry->mutex);
