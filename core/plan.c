@@ -124,7 +124,7 @@ static int fit(const struct ken_plan *plan, struct ken_entry *entry, const struc
     uint64_t need = ken_block_bytes(plan, entry, 1, true);
     if (need > limits->memory)
         return ken_fail(error, KEN_ETOO_LARGE,
-                        "tensor \"%s\": a row of %" PRIu64 " values needs %" PRIu64 " bytes of memory, the limit is %" PRIu64,
+                        "tensor \"%s\": a row of %" PRIu64 " values needs %" PRIu64 " bytes of buffers, the limit is %" PRIu64 " (prune.memory)",
                         show(name, entry->model->name), entry->unit, need, limits->memory);
     if (entry->tight)
         entry->block_units = 1;
