@@ -196,14 +196,16 @@ static void *run_on_syncer(void *opaque)
     struct ken_prune *prune = opaque;
     struct ken_pipeline *pipeline = prune->pipeline;
     double every = prune->env.sync_seconds > 0 ? prune->env.sync_seconds : DEFAULT_SYNC_SECONDS, due = now() + every;
+    struct ken_error error = {0};
     int code = KEN_OK;
     pthread_mutex_lock(&pipeline->lock);
     while (!pipeline->ending && !code) {
         wait_a_tick(&pipeline->retired_one, &pipeline->lock);
         if (pipeline->ending || now() < due) continue;
-        code = sync_retired(prune, &pipeline->sync_error);
+        code = sync_retired(prune, &error);
         due = now() + every;
     }
+    pipeline->sync_error = error;
     pthread_mutex_unlock(&pipeline->lock);
     return NULL;
 }
