@@ -178,7 +178,7 @@ static void tell_tensors(const struct writer *writer, struct ken_json_writer *js
         ken_json_key(json, "form");
         ken_json_string(json, forms[writer->forms[t]]);
         ken_json_key(json, "stored");
-        ken_json_uint(json, plan->entries[t].base ? writer->records[t].stored : ken_tensor_elements(model));
+        ken_json_uint(json, writer->forms[t] == KEN_FORM_WHOLE ? ken_tensor_elements(model) : writer->records[t].stored);
         ken_json_end_object(json);
     }
     ken_json_end_object(json);
