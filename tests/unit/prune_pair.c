@@ -82,16 +82,19 @@ static int run(struct prune_pair *pair, const struct ken_plan *plan, const struc
         .opaque = pair,
     };
     ck_assert_int_ge(env.directory, 0);
-    env.budget = ken_budget_create(pair->memory ? pair->memory : 96 << 20);
-    ck_assert_int_eq(ken_threads_create(&env.executor, pair->threads ? pair->threads : 2, &pair->error), 0);
+    struct ken_budget *own_budget = pair->budget ? NULL : ken_budget_create(pair->memory ? pair->memory : 96 << 20);
+    struct ken_executor *own_executor = NULL;
+    if (!pair->executor) ck_assert_int_eq(ken_threads_create(&own_executor, pair->threads ? pair->threads : 2, &pair->error), 0);
+    env.budget = pair->budget ? pair->budget : own_budget;
+    env.executor = pair->executor ? pair->executor : own_executor;
     int code = ken_prune_open(&prune, plan, &env, &pair->resumed, &pair->error);
     if (!code && pair->observe) ken_prune_observe(prune, pair->observe, pair->opaque);
     if (!code) code = ken_prune_rows(prune, &pair->error);
     if (!code) code = ken_prune_finish(prune, &pair->error);
     if (!code) take_results(pair, prune, options->variant_count);
     ken_prune_close(&prune);
-    ken_threads_destroy(&env.executor);
-    ken_budget_destroy(&env.budget); /* asserts that all was given back */
+    ken_threads_destroy(&own_executor);
+    ken_budget_destroy(&own_budget); /* asserts that all was given back */
     close(env.directory);
     return code;
 }

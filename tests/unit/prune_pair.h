@@ -12,6 +12,8 @@ struct prune_pair {
     const char *model, *base, *folder; /* paths; the folder is the working folder */
     unsigned threads;
     uint64_t memory;
+    struct ken_executor *executor; /* shared with others, instead of threads; NULL: its own */
+    struct ken_budget *budget;     /* likewise, of `memory` bytes */
     bool durable;
     double sync_seconds;
     unsigned long cancel_after; /* `cancelled` says so from this call on, counted over all threads; 0: never */

@@ -355,6 +355,59 @@ START_TEST(only_wanted_outputs_are_made)
 }
 END_TEST
 
+/* One row with `changed` values that differ, at multiples of `distance` from `first` on; every one is kept. */
+static void check_form(size_t first, size_t distance, size_t changed, const char *described)
+{
+    enum { N = 200000 };
+    static float model[N], base[N];
+    char of_model[PATH_MAX], of_base[PATH_MAX], path[PATH_MAX];
+    memset(model, 0, sizeof model);
+    for (size_t i = 0; i < changed; i++) model[first + i * distance] = 1;
+    struct make_tensor tensor = {.name = "w", .dtype = "F32", .shape = "[200000]", .data = model, .length = sizeof model};
+    write_safetensors(folder.path, "tuned", NULL, &tensor, 1);
+    tensor.data = base;
+    write_safetensors(folder.path, "old", NULL, &tensor, 1);
+    struct ken_options options = pair_options(changed, 0);
+    options.variants[0].method = KEN_METHOD_MAGNITUDE;
+    pair.model = unit_path(of_model, &folder, "tuned");
+    pair.base = unit_path(of_base, &folder, "old");
+    run(&options);
+
+    struct made_file file = read_file(pair.folder, "out/delta.safetensors");
+    file.bytes[file.length - 1] = '\0';
+    ck_assert_msg(strstr((const char *)file.bytes + 8, described) != NULL, "no %s in %s", described, (const char *)file.bytes + 8);
+    free(file.bytes);
+    struct ken_delta *delta;
+    struct ken_error error;
+    struct ken_checkpoint *old = opened(pair.base), *pruned;
+    snprintf(path, sizeof path, "%s/out/model.safetensors", pair.folder);
+    pruned = opened(path);
+    snprintf(path, sizeof path, "%s/out/delta.safetensors", pair.folder);
+    ck_assert_msg(!ken_delta_open_path(&delta, path, &error), "%s", error.message);
+    ck_assert_msg(!ken_delta_verify(delta, old, pruned, NULL, &error), "%s", error.message);
+    bool whole = ken_delta_tensor(delta, 0)->form == KEN_FORM_WHOLE;
+    ck_assert_uint_eq(ken_delta_tensor(delta, 0)->stored, whole ? N : changed);
+    ck_assert_uint_eq(json_number(pair.totals[0], "kept"), changed);
+    ken_delta_close(&delta);
+    ken_checkpoint_close(&pruned);
+    ken_checkpoint_close(&old);
+}
+
+/* delta-format.md: a gap is counted from the element behind the last one stored. */
+START_TEST(the_smallest_form_is_taken)
+{
+    setup();
+    check_form(65535, 65536, 3, "\"w.gaps\":{\"dtype\":\"U16\",\"shape\":[3]");
+    check_form(65536, 65536, 3, "\"w.gaps\":{\"dtype\":\"U32\",\"shape\":[3]");
+    check_form(0, 65537, 3, "\"w.gaps\":{\"dtype\":\"U32\",\"shape\":[3]");
+    check_form(3, 16, 12499, "\"w.gaps\":{\"dtype\":\"U16\",\"shape\":[12499]"); /* 24998 bytes, the mask 25000 */
+    check_form(3, 15, 12500, "\"w.mask\":{\"dtype\":\"U8\",\"shape\":[25000]");  /* a tie */
+    check_form(0, 1, 193749, "\"w.mask\":{\"dtype\":\"U8\",\"shape\":[25000]");
+    check_form(0, 1, 193750, "\"w.whole\":{\"dtype\":\"F32\",\"shape\":[200000]"); /* a tie */
+    teardown();
+}
+END_TEST
+
 struct sums {
     uint64_t selected, changed, row_kept, calls;
     double absolute, kept;
@@ -406,4 +459,4 @@ END_TEST
 
 UNIT_MAIN("prune", equals_a_naive_pruning, totals_are_a_partition, rules_keep_and_reset_and_set_k,
           every_form_and_method_gives_the_model_back, not_finite_fails_and_names_the_first, not_finite_rows_may_be_kept,
-          without_a_base_may_fail, only_wanted_outputs_are_made, cells_add_up)
+          without_a_base_may_fail, only_wanted_outputs_are_made, the_smallest_form_is_taken, cells_add_up)

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -123,6 +124,46 @@ START_TEST(variants_alone_give_the_same)
     }
     prune_pair_free(&together);
     prune_pair_free(&pair);
+    made_pair_free(&made);
+    unit_folder_remove(&folder);
+}
+END_TEST
+
+static void *run_thread(void *pair)
+{
+    struct ken_options options = three_variants();
+    run(pair, &options);
+    return NULL;
+}
+
+/* Three prunings that share two threads and memory for hardly one of them neither block each other nor mix. */
+START_TEST(several_at_once_share_threads_and_memory)
+{
+    enum { AT_ONCE = 3 };
+    struct made_pair made;
+    struct prune_pair pairs[AT_ONCE];
+    char folders[AT_ONCE][PATH_MAX];
+    pthread_t threads[AT_ONCE];
+    struct ken_executor *executor;
+    struct ken_budget *budget = ken_budget_create(512 << 10);
+    unit_folder_make(&folder);
+    made_pair_write(&made, folder.path);
+    ck_assert_int_eq(ken_threads_create(&executor, 2, NULL), 0);
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        snprintf(folders[i], sizeof folders[i], "%s", work((const char *[]){"a", "b", "c"}[i]));
+        pairs[i] = (struct prune_pair){.model = made.model, .base = made.base, .folder = folders[i], .memory = 512 << 10, .durable = true};
+        pairs[i].executor = executor;
+        pairs[i].budget = budget;
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, run_thread, &pairs[i]), 0);
+    }
+    for (size_t i = 0; i < AT_ONCE; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        ck_assert_str_eq(pairs[i].files, pairs[0].files);
+        if (i) prune_pair_free(&pairs[i]);
+    }
+    prune_pair_free(&pairs[0]);
+    ken_threads_destroy(&executor);
+    ken_budget_destroy(&budget);
     made_pair_free(&made);
     unit_folder_remove(&folder);
 }
@@ -340,5 +381,6 @@ START_TEST(a_changed_input_is_noticed)
 }
 END_TEST
 
-UNIT_MAIN("prune_bytes", threads_and_memory_do_not_matter, variants_alone_give_the_same, a_row_that_hardly_fits_gives_the_same,
-          cancelled_and_resumed, killed_and_resumed, a_full_disk_is_told_and_survived, a_changed_input_is_noticed)
+UNIT_MAIN("prune_bytes", threads_and_memory_do_not_matter, variants_alone_give_the_same, several_at_once_share_threads_and_memory,
+          a_row_that_hardly_fits_gives_the_same, cancelled_and_resumed, killed_and_resumed, a_full_disk_is_told_and_survived,
+          a_changed_input_is_noticed)
