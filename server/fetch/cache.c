@@ -264,8 +264,11 @@ int kend_cache_create(struct kend_cache **result, const char *dir, uint64_t max_
     cache->reserve_bytes = reserve_bytes;
     pthread_mutex_init(&cache->mutex, NULL);
     cache->dir = strdup(dir);
-    int code = cache->dir ? 0 : ken_fail(error, KEN_ENOMEM, "out of memory");
-    if (!code) code = *dir ? open_folder(cache, error) : ken_fail(error, KEN_EINVALID, "cache.dir: empty");
+    int code;
+    if (!cache->dir)
+        code = ken_fail(error, KEN_ENOMEM, "out of memory");
+    else
+        code = *dir ? open_folder(cache, error) : ken_fail(error, KEN_EINVALID, "cache.dir: empty");
     *result = cache;
     if (code) kend_cache_destroy(result);
     return code;

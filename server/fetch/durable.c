@@ -14,7 +14,7 @@ enum {
     HASH_BUFFER = 128 << 10,
     ROOM_STEP = 16 << 20,
     ROOM_RETRY_MS = 500,
-    ROOM_WAIT_SECONDS = 600 /* for others to let go of their entries */
+    ROOM_WAIT_MS = 600000 /* for others to let go of their entries */
 };
 
 static void poke(struct kend_entry *entry)
@@ -204,7 +204,7 @@ static void after_reserve(uv_work_t *work, int status)
         kend_pieces_resume(entry);
     } else if (entry->room_error.code == KEN_ENO_SPACE && entry->room_wait && (!entry->room_until || now < entry->room_until)) {
         if (!entry->room_until) {
-            entry->room_until = now + ROOM_WAIT_SECONDS * 1000;
+            entry->room_until = now + ROOM_WAIT_MS;
             kend_entry_note(entry, "waiting for room in the cache: %.240s", entry->room_error.message);
         }
         entry->room_retry_at = now + ROOM_RETRY_MS;

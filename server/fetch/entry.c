@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 enum {
-    POLL_MS = 50,          /* how often whoever waits asks whether it was cancelled */
-    TRUSTED_MS = 2000,     /* an answer of the origin holds so long for others of the same owner */
-    HANDOVER_SECONDS = 10, /* how long a failed or closing entry may take before another one takes its place */
+    POLL_MS = 50,        /* how often whoever waits asks whether it was cancelled */
+    TRUSTED_MS = 2000,   /* an answer of the origin holds so long for others of the same owner */
+    HANDOVER_MS = 10000, /* how long a failed or closing entry may take before another one takes its place */
     MAX_NOTED = 16
 };
 
@@ -272,7 +272,7 @@ static int acquire(struct kend_location *location, const struct kend_url *url, s
 {
     struct kend_fetcher *fetcher = location->fetcher;
     char key[KEND_CACHE_KEY];
-    int64_t deadline = kend_monotonic_ms() + HANDOVER_SECONDS * 1000;
+    int64_t deadline = kend_monotonic_ms() + HANDOVER_MS;
     int code = kend_cache_key(key, location->owner, url->text, error);
     if (code) return code;
     for (bool joined = false; !code && !joined;) {
@@ -480,7 +480,8 @@ int kend_entry_source_open(struct kend_location *location, const struct kend_url
     int code;
     for (;;) {
         code = acquire(location, url, source, error);
-        if (!code) code = wait_open(source, error);
+        if (code || !source->entry) break;
+        code = wait_open(source, error);
         if (code || !is_stale(source)) break;
         release(source);
     }

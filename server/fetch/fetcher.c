@@ -43,18 +43,16 @@ static int add_root(struct kend_fetcher *fetcher, const char *text, size_t lengt
     char *path = strndup(text, length), *resolved = path ? realpath(path, NULL) : NULL;
     char **roots = resolved ? realloc(fetcher->roots, (fetcher->root_count + 1) * sizeof *roots) : NULL;
     int code = 0;
-    if (path && !resolved)
-        code = ken_fail(error, KEN_EINVALID, "fetch.file_roots: \"%s\": %m", path);
-    else if (!roots)
-        code = ken_fail(error, KEN_ENOMEM, "out of memory");
-    free(path);
-    if (code) {
+    if (roots) {
+        roots[fetcher->root_count++] = resolved;
+        fetcher->roots = roots;
+    } else {
+        code = path && !resolved ? ken_fail(error, KEN_EINVALID, "fetch.file_roots: \"%s\": %m", path)
+                                 : ken_fail(error, KEN_ENOMEM, "out of memory");
         free(resolved);
-        return code;
     }
-    fetcher->roots = roots;
-    fetcher->roots[fetcher->root_count++] = resolved;
-    return 0;
+    free(path);
+    return code;
 }
 
 static int add_roots(struct kend_fetcher *fetcher, const char *list, struct ken_error *error)

@@ -93,7 +93,7 @@ int kend_file_scheme_mark_folder(const struct kend_fetcher *fetcher, struct kend
     struct ken_error ignored;
     int code = resolve(fetcher, url, &path, &ignored);
     if (code == KEN_EADDRESS || code == KEN_ENOMEM) return ken_fail(error, code, "%s", ignored.message);
-    bool folder = !code && stat(path, &status) == 0 && S_ISDIR(status.st_mode) && !kend_url_is_folder(url);
+    bool folder = path && stat(path, &status) == 0 && S_ISDIR(status.st_mode) && !kend_url_is_folder(url);
     free(path);
     if (!folder) return 0;
     code = kend_url_into(&inside, url, error);
@@ -237,7 +237,7 @@ int kend_file_scheme_open(struct kend_location *location, const struct kend_url 
     source->source.base.ops = &source_ops;
     source->source.more = &more_ops;
     int code = resolve(location->fetcher, url, &source->path, error);
-    if (!code) code = open_checked(source, url, location->fetcher->max_bytes, error);
+    if (source->path) code = open_checked(source, url, location->fetcher->max_bytes, error);
     if (code) {
         free_source(source);
         return code;

@@ -623,8 +623,9 @@ int64_t kend_pieces_schedule(struct kend_entry *entry)
 void kend_pieces_cancel(struct kend_entry *entry)
 {
     while (entry->piece_count) {
-        kend_transfer_cancel(&entry->pieces[0]->transfer);
-        remove_piece(entry->pieces[0]);
+        struct kend_piece *last = entry->pieces[--entry->piece_count];
+        kend_transfer_cancel(&last->transfer);
+        free(last);
     }
 }
 

@@ -147,8 +147,8 @@ static void *run(void *opaque)
         code = opener->open(opener, options.name, &source, &error);
     }
     uint64_t size = source ? source->size : 0;
-    if (!code) code = read_some(probe, source, &error);
-    if (!code && !options.headers_only) code = read_all(probe, location, source, told, seen, &error);
+    if (source) code = read_some(probe, source, &error);
+    if (source && !code && !options.headers_only) code = read_all(probe, location, source, told, seen, &error);
     if (location) kend_location_state(location, &state);
     int64_t failed_ms = kend_monotonic_ms();
     kend_location_close(&location);
