@@ -6,9 +6,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { BAR_WIDTH = 30, LINE_PERCENT = 10 };
+enum { STAGE_WIDTH = 10, BAR_WIDTH = 30, USUAL_WIDTH = 80, LINE_PERCENT = 10 };
 static const double redraw_seconds = 0.1, line_seconds = 1;
 
 static double now(void)
@@ -55,14 +57,24 @@ static void describe(char *text, size_t size, const struct kenctl_progress *prog
     snprintf(text, size, "%3u %%  %s of %s%s%s%s", percent_of(state), done, total, rows, speed, left);
 }
 
+/* Columns of the terminal. */
+static int terminal_width(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : USUAL_WIDTH;
+}
+
+/* One line that does not wrap: what has no room is cut, the bar first. */
 static void draw_bar(const struct kenctl_progress *progress, const struct kenctl_progress_state *state, const char *text)
 {
     char bar[BAR_WIDTH + 1];
-    unsigned filled = percent_of(state) * BAR_WIDTH / 100;
-    memset(bar, '-', BAR_WIDTH);
+    int width = terminal_width(), room = width - (int)strlen(text) - STAGE_WIDTH - (int)sizeof " [] ";
+    unsigned length = room < 0 ? 0 : room < BAR_WIDTH ? (unsigned)room : BAR_WIDTH, filled = percent_of(state) * length / 100;
+    memset(bar, '-', length);
     memset(bar, '#', filled);
-    bar[BAR_WIDTH] = '\0';
-    fprintf(stderr, "\r\033[K%-10s [%s] %s", progress->stage, bar, text);
+    bar[length] = '\0';
+    fprintf(stderr, "\r\033[K%-*s [%s] %.*s", STAGE_WIDTH, progress->stage, bar, width > STAGE_WIDTH + 5 ? width - STAGE_WIDTH - 5 : 0,
+            text);
     fflush(stderr);
 }
 

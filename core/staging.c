@@ -18,6 +18,17 @@ struct ken_staging {
     bool is_folder;
 };
 
+/* The path that target means, without slashes at its end; what is there already by its true name, so that links stay. malloc'ed, or NULL
+ * with errno. */
+static char *resolve(const char *target)
+{
+    size_t length = strlen(target);
+    char *path = realpath(target, NULL);
+    if (path || errno != ENOENT) return path;
+    while (length > 1 && target[length - 1] == '/') length--;
+    return strndup(target, length);
+}
+
 static int no_memory(struct ken_error *error)
 {
     return ken_fail(error, KEN_ENOMEM, "out of memory");
@@ -44,13 +55,17 @@ static int make(const char *path, bool is_folder)
 int ken_staging_open(struct ken_staging **staging, const char *target, bool is_folder, struct ken_error *error)
 {
     struct stat state;
-    size_t length = strlen(target);
-    while (length > 1 && target[length - 1] == '/') length--;
     *staging = NULL;
-    if (!length) return ken_fail(error, KEN_EINVALID, "an empty path");
+    if (!*target) return ken_fail(error, KEN_EINVALID, "an empty path");
     struct ken_staging *new = calloc(1, sizeof *new);
-    if (!new || !(new->target = strndup(target, length))) goto out_of_memory;
+    if (!new) return no_memory(error);
     new->is_folder = is_folder;
+    new->target = resolve(target);
+    if (!new->target) {
+        int code = ken_fail_errno(error, errno, "cannot write %s", target);
+        free_staging(&new);
+        return code;
+    }
     if (stat(new->target, &state) == 0 && S_ISDIR(state.st_mode) != is_folder) {
         int code = ken_fail(error, KEN_EINVALID, "%s is %s folder, and %s is to be written", new->target, is_folder ? "no" : "a",
                             is_folder ? "a folder" : "a file");
@@ -62,7 +77,8 @@ int ken_staging_open(struct ken_staging **staging, const char *target, bool is_f
         free(new->path);
         if (asprintf(&new->path, "%s.%ld-%u.part", new->target, (long)getpid(), i) < 0) {
             new->path = NULL;
-            goto out_of_memory;
+            free_staging(&new);
+            return no_memory(error);
         }
         errnum = make(new->path, is_folder);
     }
@@ -73,9 +89,6 @@ int ken_staging_open(struct ken_staging **staging, const char *target, bool is_f
     }
     *staging = new;
     return KEN_OK;
-out_of_memory:
-    if (new) free_staging(&new);
-    return no_memory(error);
 }
 
 const char *ken_staging_path(const struct ken_staging *staging)
@@ -156,15 +169,25 @@ static int sync_parent(const char *target)
     return errnum;
 }
 
+/* Puts what is staged in the place of target. 0, or an errno. */
+static int replace(const struct ken_staging *staging)
+{
+    struct stat target, here;
+    /* A working directory that is replaced would leave whoever is in it nowhere. */
+    bool is_here = staging->is_folder && stat(staging->target, &target) == 0 && stat(".", &here) == 0 && target.st_dev == here.st_dev &&
+                   target.st_ino == here.st_ino;
+    if (is_here) return move_into(staging->path, staging->target);
+    if (rename(staging->path, staging->target) == 0) return 0;
+    if (!staging->is_folder || (errno != ENOTEMPTY && errno != EEXIST)) return errno;
+    return move_into(staging->path, staging->target);
+}
+
 int ken_staging_commit(struct ken_staging **staging, struct ken_error *error)
 {
     struct ken_staging *this = *staging;
     int errnum = nftw(this->path, sync_one, WALK_DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
     if (errnum < 0) errnum = errno;
-    if (!errnum && rename(this->path, this->target) != 0) {
-        errnum = errno;
-        if (this->is_folder && (errnum == ENOTEMPTY || errnum == EEXIST)) errnum = move_into(this->path, this->target);
-    }
+    if (!errnum) errnum = replace(this);
     if (!errnum) errnum = sync_parent(this->target);
     if (errnum) {
         int code = ken_fail_errno(error, errnum, "cannot write %s", this->target);
