@@ -46,16 +46,17 @@ void ken_run_path(char path[KEN_PATH_SIZE], const struct ken_plan *plan, size_t 
 
 /* ---- pipeline.c */
 
-/* Waits for nothing: no block is in flight outside of ken_prune_rows. Nothing if *pipeline is NULL. */
+/* Frees what ken_prune_rows left; no block is in flight once that has returned. Nothing if *pipeline is NULL. */
 void ken_pipeline_destroy(struct ken_pipeline **pipeline);
 
 /* ---- parallel.c */
+
+enum { KEN_WORK_BYTES = 262144 };
 
 /*
  * Runs work(prune, opaque, i) for i in 0..count-1 on the executor, at most as many at once as it has threads and the budget allows, each
  * with KEN_WORK_BYTES of the budget for its buffers. Returns the error of the lowest i that failed.
  */
-enum { KEN_WORK_BYTES = 262144 };
 int ken_run_parallel(struct ken_prune *prune, int (*work)(struct ken_prune *prune, void *opaque, size_t index, struct ken_error *error),
                      void *opaque, size_t count, struct ken_error *error);
 

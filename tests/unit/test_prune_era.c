@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The real pair in every configuration of its expected.json: digests of every tensor, selected and kept parameters. */
+#include "delta.h"
 #include "digest.h"
 #include "unit_folder.h"
 #include "json_reader.h"
@@ -70,6 +71,21 @@ static void read_digests(struct ken_json_reader *json, const struct ken_checkpoi
     }
 }
 
+/* The delta and the base give the pruned model back, bit for bit. */
+static void check_delta(const struct prune_pair *pair, const struct ken_checkpoint *pruned)
+{
+    struct ken_checkpoint *base;
+    struct ken_delta *delta;
+    struct ken_error error;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/out/delta.safetensors", pair->folder);
+    ck_assert_int_eq(ken_checkpoint_open_path(&base, pair->base, NULL, NULL), 0);
+    ck_assert_msg(!ken_delta_open_path(&delta, path, &error), "%s", error.message);
+    ck_assert_msg(!ken_delta_verify(delta, base, pruned, NULL, &error), "%s", error.message);
+    ken_delta_close(&delta);
+    ken_checkpoint_close(&base);
+}
+
 /* Prunes as the job says; the model is left in the folder. */
 static void prune(struct prune_pair *pair, const struct expectation *expectation, struct ken_checkpoint **pruned)
 {
@@ -77,6 +93,7 @@ static void prune(struct prune_pair *pair, const struct expectation *expectation
     snprintf(path, sizeof path, "%s/out/model.safetensors", pair->folder);
     ck_assert_msg(!prune_pair(pair, &expectation->options), "%s: %s", expectation->name, pair->error.message);
     ck_assert_int_eq(ken_checkpoint_open_path(pruned, path, NULL, NULL), 0);
+    check_delta(pair, *pruned);
 }
 
 /* Reads one configuration; `job` stands first in it. */
