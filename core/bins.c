@@ -10,7 +10,9 @@ enum {
     NODES = 9,          /* of one interpolation */
     SIDE = NODES / 2,   /* of them on either side */
     POWERS = NODES + 1, /* sums of powers 0 to 8, and a ninth to make pairs */
+    SIDES = 2 * SIDE,
     MOST_PER_NODE = 1024,
+    MOST_BETWEEN = MOST_PER_NODE * POWERS,
     ENOUGH_ROOM = 8192 /* nodes: more are not made room for unless they are few beside n */
 };
 
@@ -79,19 +81,19 @@ static size_t room_for(size_t n)
 
 size_t ken_bins_scratch(size_t n)
 {
-    return (room_for(n) * (POWERS + 2) + MOST_PER_NODE * POWERS) * sizeof(double);
+    return (room_for(n) * (POWERS + 2) + MOST_BETWEEN) * sizeof(double);
 }
 
 static bool lay_out(struct layout *layout, size_t nodes, size_t taps, size_t room, double *scratch)
 {
-    size_t used = nodes * (POWERS + 2) + 4 * SIDE + 4 * taps + 1;
+    size_t used = nodes * (POWERS + 2) + 2 * (SIDES + 2 * taps) + 1;
     layout->nodes = nodes;
     layout->taps = taps;
     layout->between = scratch;
-    layout->powers = layout->between + MOST_PER_NODE * POWERS;
+    layout->powers = layout->between + MOST_BETWEEN;
     layout->weights = layout->powers + nodes * POWERS;
-    layout->values = layout->weights + nodes + 2 * SIDE;
-    layout->kernel = layout->values + nodes + 2 * SIDE + 2 * taps;
+    layout->values = layout->weights + nodes + SIDES;
+    layout->kernel = layout->values + nodes + SIDES + 2 * taps;
     return used <= room * (POWERS + 2);
 }
 
@@ -114,7 +116,7 @@ static void sum_powers(const struct layout *layout, const struct ken_density *de
 
 static void weigh_nodes(const struct layout *layout)
 {
-    memset(layout->weights, 0, (layout->nodes + 2 * SIDE) * sizeof *layout->weights);
+    memset(layout->weights, 0, (layout->nodes + SIDES) * sizeof *layout->weights);
     for (size_t node = 0; node < layout->nodes; node++) {
         const double *powers = layout->powers + node * POWERS;
         if (powers[0] > 0) add_weights(layout->weights + node, powers);
@@ -130,8 +132,8 @@ static void convolve(const struct layout *layout, double spacing, double weight)
         double distance = (double)t * spacing;
         layout->kernel[taps + t] = layout->kernel[taps - t] = weight * ken_exp(-0.5 * distance * distance);
     }
-    memset(layout->values, 0, (layout->nodes + 2 * SIDE + 2 * taps) * sizeof *layout->values);
-    for (size_t node = 0; node < layout->nodes + 2 * SIDE; node++) {
+    memset(layout->values, 0, (layout->nodes + SIDES + 2 * taps) * sizeof *layout->values);
+    for (size_t node = 0; node < layout->nodes + SIDES; node++) {
         double mass = layout->weights[node], *value = layout->values + node;
         if (mass == 0) continue;
         ken_pair both = ken_pair_of(mass);
@@ -146,9 +148,10 @@ static void convolve(const struct layout *layout, double spacing, double weight)
 static void weigh_between(const struct layout *layout, size_t per_node)
 {
     memset(layout->between, 0, per_node * POWERS * sizeof *layout->between);
+    size_t node = per_node / 2; /* before it are the grid points on the node's left */
     for (size_t i = 0; i < per_node; i++) {
         double powers[NODES];
-        powers_of(((double)i - (double)(per_node / 2)) / (double)per_node, powers);
+        powers_of(((double)i - (double)node) / (double)per_node, powers);
         add_weights(layout->between + i * POWERS, powers);
     }
 }

@@ -25,7 +25,7 @@ static struct block counter_of(uint64_t low, uint64_t high)
     return (struct block){{(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32)}};
 }
 
-static uint64_t half_of(const struct block *block, unsigned half)
+static uint64_t half_of(const struct block *block, size_t half)
 {
     return block->word[2 * half] | (uint64_t)block->word[2 * half + 1] << 32;
 }
