@@ -14,7 +14,9 @@
 #define X(name) &kenctl_command_##name,
 static const struct kenctl_command *const commands[] = {KENCTL_COMMAND_MAP(X)};
 #undef X
-enum { COMMAND_COUNT = sizeof commands / sizeof *commands, MAX_TOKEN = 4096 };
+#define X(name) +1
+enum { COMMAND_COUNT = 0 KENCTL_COMMAND_MAP(X), MAX_TOKEN = 4096 };
+#undef X
 
 static volatile sig_atomic_t signal_came;
 

@@ -10,21 +10,21 @@ enum field_kind { TEXT, INTEGER, REAL };
 
 /* Options that are one field of the document. */
 static const struct {
-    enum kenctl_option option;
     const char *field, *name;
+    enum kenctl_option option;
     enum field_kind kind;
 } fields[] = {
-    {KENCTL_OPT_NAME, "name", "--name", TEXT},
-    {KENCTL_OPT_METHOD, "method", "--method", TEXT},
-    {KENCTL_OPT_K, "k", "--k", INTEGER},
-    {KENCTL_OPT_KEEP, "keep", "--keep", REAL},
-    {KENCTL_OPT_RESCALE, "rescale", "--rescale", TEXT},
-    {KENCTL_OPT_DUPLICATES, "duplicates", "--duplicates", TEXT},
-    {KENCTL_OPT_NON_FINITE, "non_finite", "--non-finite", TEXT},
-    {KENCTL_OPT_SEED, "seed", "--seed", INTEGER},
-    {KENCTL_OPT_UNMATCHED, "unmatched", "--unmatched", TEXT},
-    {KENCTL_OPT_ENCODING, "delta_encoding", "--delta-encoding", TEXT},
-    {KENCTL_OPT_TIMEOUT, "timeout_seconds", "--timeout", INTEGER},
+    {"name", "--name", KENCTL_OPT_NAME, TEXT},
+    {"method", "--method", KENCTL_OPT_METHOD, TEXT},
+    {"k", "--k", KENCTL_OPT_K, INTEGER},
+    {"keep", "--keep", KENCTL_OPT_KEEP, REAL},
+    {"rescale", "--rescale", KENCTL_OPT_RESCALE, TEXT},
+    {"duplicates", "--duplicates", KENCTL_OPT_DUPLICATES, TEXT},
+    {"non_finite", "--non-finite", KENCTL_OPT_NON_FINITE, TEXT},
+    {"seed", "--seed", KENCTL_OPT_SEED, INTEGER},
+    {"unmatched", "--unmatched", KENCTL_OPT_UNMATCHED, TEXT},
+    {"delta_encoding", "--delta-encoding", KENCTL_OPT_ENCODING, TEXT},
+    {"timeout_seconds", "--timeout", KENCTL_OPT_TIMEOUT, INTEGER},
 };
 enum { FIELD_COUNT = sizeof fields / sizeof *fields };
 

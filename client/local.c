@@ -61,6 +61,6 @@ char *kenctl_shape_text(const uint64_t *shape, uint32_t rank)
     if (!text) return NULL;
     *end++ = '[';
     for (uint32_t i = 0; i < rank; i++) end += sprintf(end, "%s%" PRIu64, i ? "," : "", shape[i]);
-    strcpy(end, "]");
+    memcpy(end, "]", sizeof "]");
     return text;
 }

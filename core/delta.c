@@ -180,7 +180,8 @@ static int check_tensors(struct ken_delta *delta, struct ken_error *error)
     size_t count = delta->checkpoint->tensor_count;
     char shown[KEN_DELTA_LABEL_SIZE];
     bool *used = calloc(count + 1, sizeof *used);
-    int code = used ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    if (!used) return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    int code = KEN_OK;
     for (size_t i = 0; i < delta->tensor_count && !code; i++) {
         code = measure(&delta->tensors[i], &delta->entries[i], error);
         if (!code) code = check_form(&delta->tensors[i], &delta->entries[i], error);
@@ -344,7 +345,7 @@ static int walk_file(struct walk *walk, size_t file)
     int code = KEN_OK;
     if (sink) {
         char *header = NULL;
-        size_t length;
+        size_t length = 0;
         code = ken_delta_header(walk->delta, file, &header, &length, walk->error);
         if (!code) code = sink->begin(sink->opaque, file, header, length, walk->error);
         free(header);
