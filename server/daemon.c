@@ -140,7 +140,8 @@ static int daemon_live(struct daemon *daemon, struct ken_error *error)
     if (rc) goto no_pool;
     rc = create_budget(daemon, error);
     if (rc) goto no_budget;
-    rc = kend_waits_create(&daemon->waits, (uint32_t)conf->http_max_connections, error);
+    /* A quarter of the connections is left for those that do not wait: /livez is answered whoever waits. */
+    rc = kend_waits_create(&daemon->waits, (uint32_t)(conf->http_max_connections - conf->http_max_connections / 4), error);
     if (rc) goto no_waits;
     rc = create_engine(daemon, error);
     if (rc) goto no_engine;

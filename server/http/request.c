@@ -274,7 +274,10 @@ void *kend_request_open(void *cls, const char *target, struct MHD_Connection *co
     request->connection = connection;
     request->started = kend_monotonic_us();
     request->target = strdup(target);
-    if (request->target) return request;
+    if (request->target) {
+        atomic_fetch_add(&request->http->requests, 1);
+        return request;
+    }
     free(request);
     return NULL;
 }
@@ -316,6 +319,7 @@ void kend_request_closed(void *cls, struct MHD_Connection *connection, void **co
         request_log(request, busy);
     }
     if (request->release) request->release(request->state);
+    atomic_fetch_sub(&request->http->requests, 1);
     body_free(request);
     free(request->target);
     request->magic = 0;

@@ -70,6 +70,10 @@ static enum MHD_Result response_queue(struct kend_request *request, int status, 
 
 enum MHD_Result kend_send(struct kend_request *request, int status, struct MHD_Response *response)
 {
+    if (!response) { /* there may be memory for this much */
+        status = proto_problem_status(PROTO_INTERNAL);
+        response = response_document(proto_problem_to_json(PROTO_INTERNAL, "out of memory", NULL), "application/problem+json");
+    }
     kend_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     return response_queue(request, status, response);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/server.h"
 
+#include "clock.h"
 #include "http/request.h"
 #include "log.h"
 
@@ -14,7 +15,8 @@ enum {
     SERVER_BACKLOG = 1024,
     /* Holds a request's head and the buffers around it; larger heads are answered by libmicrohttpd itself with 431 or 414. */
     SERVER_CONNECTION_MEMORY = 128 << 10,
-    SERVER_THREAD_STACK = 512 << 10,
+    SERVER_THREAD_STACK = 1 << 20, /* jansson reads nested documents by recursion */
+    SERVER_GRACE_LOOK_US = 5000,
 };
 
 static int server_bind(struct kend_http *http, const struct kend_address *wanted, struct ken_error *error)
@@ -131,7 +133,10 @@ void kend_http_destroy(struct kend_http **out)
     if (!http) return;
     *out = NULL;
     if (http->daemon) {
+        http->socket = MHD_quiesce_daemon(http->daemon);
         kend_waits_close(http->parts.waits);
+        for (int64_t end = kend_monotonic_ms() + KEND_HTTP_GRACE_MS; atomic_load(&http->requests) && kend_monotonic_ms() < end;)
+            usleep(SERVER_GRACE_LOOK_US);
         MHD_stop_daemon(http->daemon);
     }
     if (http->socket >= 0) close(http->socket);

@@ -34,6 +34,7 @@ struct kend_http {
     char *base_url; /* what absolute URLs begin with, without a final '/' */
     atomic_bool draining;
     atomic_size_t body_bytes; /* bodies in memory */
+    atomic_uint requests;     /* begun and not yet closed */
     struct kend_http_metrics metrics;
 };
 
@@ -44,7 +45,9 @@ int kend_http_create(struct kend_http **http, const struct kend_conf *conf, stru
 int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts, struct ken_error *error);
 /* From now on no new jobs and not ready; everything else is still answered. */
 void kend_http_drain(struct kend_http *http);
-/* Ends waiting requests and their threads. */
+/* Accepts no more connections, lets what is being answered end within KEND_HTTP_GRACE_MS (waiting requests are answered now), ends the
+ * threads. */
+enum { KEND_HTTP_GRACE_MS = 2000 };
 void kend_http_destroy(struct kend_http **http);
 
 #endif

@@ -375,6 +375,12 @@ def test_all_faults_at_once(server: Kend) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("value", ["[" * 2000 + "]" * 2000, '{"a":' * 2000 + "1" + "}" * 2000], ids=["arrays", "objects"])
+def test_depth_is_no_danger(server: Kend, value: str) -> None:
+    response = server.request("POST", "/v1/jobs", '{"metadata":' + value + "}", {"Content-Type": "application/json"})
+    assert (response.status, response.json["code"]) == (422, "invalid_job")
+
+
 @pytest.mark.parametrize("value", ["1", "yes", "TRUE", ""])
 def test_dry_run_is_true_or_false(server: Kend, value: str) -> None:
     response = server.request("POST", f"/v1/jobs?dry_run={value}", GOOD)
