@@ -38,10 +38,9 @@ enum MHD_Result kend_route_artifacts(struct kend_request *request)
 /* Headers that the whole, a part and "not modified" share. */
 static void add_headers(struct MHD_Response *response, const struct kend_job_artifact *artifact, const char *etag)
 {
-    char digest[REPR_DIGEST_SIZE] = "sha-256=:", disposition[DISPOSITION_SIZE];
-    size_t used = strlen(digest);
-    EVP_EncodeBlock((unsigned char *)digest + used, artifact->sha256, sizeof artifact->sha256);
-    strcat(digest, ":");
+    char base64[REPR_DIGEST_SIZE], digest[REPR_DIGEST_SIZE + 16], disposition[DISPOSITION_SIZE];
+    EVP_EncodeBlock((unsigned char *)base64, artifact->sha256, sizeof artifact->sha256);
+    snprintf(digest, sizeof digest, "sha-256=:%s:", base64);
     /* "half/delta.safetensors" is saved as half-delta.safetensors: variants do not overwrite each other */
     snprintf(disposition, sizeof disposition, "attachment; filename=\"%s\"", artifact->name);
     for (char *at = strchr(disposition, '"') + 1; *at != '"'; at++) {

@@ -60,7 +60,7 @@ static void request_identify(struct kend_request *request)
     const char *given = request->headers.value[KEND_X_REQUEST_ID];
     unsigned char noise[16] = {0};
     if (given && is_sane_id(given)) {
-        strcpy(request->id, given);
+        snprintf(request->id, sizeof request->id, "%s", given);
         return;
     }
     ssize_t got = getrandom(noise, sizeof noise, GRND_NONBLOCK);

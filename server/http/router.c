@@ -4,9 +4,10 @@
 #include "error.h"
 #include "http/query.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#define X(symbol, method, pattern, body, parameters, handler) {method, pattern, body, parameters, handler},
+#define X(symbol, method, pattern, body, parameters, handler) {method, body, pattern, parameters, handler},
 const struct kend_route kend_routes[KEND_ROUTE_COUNT] = {KEND_ROUTE_MAP(X)};
 #undef X
 
@@ -61,11 +62,10 @@ static bool path_matches(const char *pattern, const char *path, struct kend_matc
 
 static void allow_add(struct kend_match *match, enum kend_method method)
 {
-    size_t used = strlen(match->allow);
+    size_t used = strlen(match->allow), room = sizeof match->allow - used;
     const char *name = method == KEND_GET ? "GET, HEAD" : method_names[method];
-    KEN_ASSERT(used + strlen(name) + 3 <= sizeof match->allow);
-    if (used) strcat(match->allow, ", ");
-    strcat(match->allow, name);
+    int length = snprintf(match->allow + used, room, "%s%s", used ? ", " : "", name);
+    KEN_ASSERT(length > 0 && (size_t)length < room);
 }
 
 enum kend_match_result kend_route_find(enum kend_method method, const char *path, struct kend_match *match)

@@ -68,8 +68,8 @@ enum kend_route_index { KEND_ROUTE_MAP(X) KEND_ROUTE_COUNT }; /* KEND_ROUTE_COUN
 
 struct kend_route {
     enum kend_method method;
-    const char *pattern;
     enum kend_body body;
+    const char *pattern;
     const char *parameters;
     kend_handler *handler;
 };

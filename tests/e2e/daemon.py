@@ -51,7 +51,7 @@ class Kend:
     ) -> None:
         self.data = folder / "data"
         self.log = folder / "kend.log"
-        self.settings = {**LOCAL, **(settings or {})}
+        self.settings: dict[str, Union[str, int]] = {**LOCAL, **(settings or {})}
         self.env = env or {}
         self.process: Optional[subprocess.Popen[bytes]] = None
         self.url = ""
@@ -66,7 +66,7 @@ class Kend:
 
     def start(self) -> None:
         """Starts it and waits for the line that says it is ready."""
-        settings = {"http.listen": "127.0.0.1:0", **self.settings}
+        settings: dict[str, Union[str, int]] = {"http.listen": "127.0.0.1:0", **self.settings}
         command = [str(BUILD / "kend"), "--data", str(self.data), "--listen", str(settings.pop("http.listen"))]
         for key, value in settings.items():
             command += ["--set", f"{key}={value}"]

@@ -17,7 +17,7 @@ def exchange(url: str, request: bytes, half_close: bool = False) -> bytes:
     """Sends the bytes on a connection of their own and returns all that comes back until it is closed."""
     where = urllib.parse.urlsplit(url)
     answer = b""
-    with socket.create_connection((where.hostname, where.port), DEADLINE) as connection:
+    with socket.create_connection((where.hostname or "", where.port or 0), DEADLINE) as connection:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may answer before it has read all
             connection.sendall(request)
             if half_close:

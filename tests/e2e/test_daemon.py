@@ -94,7 +94,7 @@ def test_the_data_folder_is_private_and_keeps_its_name(kend: Kend) -> None:
 def test_it_listens_on_version_six(tmp_path: Path) -> None:
     if not Path("/proc/net/if_inet6").read_text():
         pytest.skip("no IPv6 here")
-    with Kend(tmp_path, {"http.listen": "[::1]:0"}) as kend:
+    with Kend(tmp_path, {"http.listen": "[::1]:0", "jobs.drain_seconds": 0}) as kend:
         assert kend.url.startswith("http://[::1]:")
         location = kend.request(
             "POST", "/v1/jobs", {"model": "https://[::1]/a", "base": "https://[::1]/b", "k": 1}

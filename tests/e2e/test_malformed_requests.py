@@ -375,7 +375,9 @@ def test_all_faults_at_once(server: Kend) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("value", ["[" * 2000 + "]" * 2000, '{"a":' * 2000 + "1" + "}" * 2000], ids=["arrays", "objects"])
+@pytest.mark.parametrize(
+    "value", ["[" * 2000 + "]" * 2000, '{"a":' * 2000 + "1" + "}" * 2000], ids=["arrays", "objects"]
+)
 def test_depth_is_no_danger(server: Kend, value: str) -> None:
     response = server.request("POST", "/v1/jobs", '{"metadata":' + value + "}", {"Content-Type": "application/json"})
     assert (response.status, response.json["code"]) == (422, "invalid_job")

@@ -256,7 +256,7 @@ def test_waiting_for_a_job_that_is_deleted(one_runner: Kend) -> None:
 
 def wait_open(kend: Kend, job: str, seconds: int = 60) -> socket.socket:
     where = urllib.parse.urlsplit(kend.url)
-    connection = socket.create_connection((where.hostname, where.port), 20)
+    connection = socket.create_connection((where.hostname or "", where.port or 0), 20)
     connection.sendall(f"GET /v1/jobs/{job}?wait={seconds} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return connection
 
