@@ -124,7 +124,8 @@ static int fit(const struct ken_plan *plan, struct ken_entry *entry, const struc
     uint64_t need = ken_block_bytes(plan, entry, 1, true);
     if (need > limits->memory)
         return ken_fail(error, KEN_ETOO_LARGE,
-                        "tensor \"%s\": a row of %" PRIu64 " values needs %" PRIu64 " bytes of buffers, the limit is %" PRIu64 " (prune.memory)",
+                        "tensor \"%s\": a row of %" PRIu64 " values needs %" PRIu64 " bytes of buffers, the limit is %" PRIu64
+                        " (prune.memory)",
                         show(name, entry->model->name), entry->unit, need, limits->memory);
     if (entry->tight)
         entry->block_units = 1;
@@ -198,8 +199,8 @@ int ken_plan_index(const struct ken_plan *plan, char **text, size_t *length, str
 static int measure_files(struct ken_plan *plan, struct ken_error *error)
 {
     for (size_t f = 0; f < plan->model->file_count; f++) {
-        char *bytes;
-        size_t length;
+        char *bytes = NULL;
+        size_t length = 0;
         int code = ken_plan_header(plan, f, &bytes, &length, error);
         if (code) return code;
         free(bytes);
@@ -232,8 +233,8 @@ static uint64_t stored_at_most(const struct ken_plan *plan, size_t tensor, size_
 /* What the header of a delta says of a tensor at most: in two JSON texts that are quoted once more, and as two entries. */
 static uint64_t described_at_most(const struct ken_tensor *tensor)
 {
-    enum { FIXED = 640, DIGITS = 21 };
-    return FIXED + 33 * (uint64_t)strlen(tensor->name) + 3 * DIGITS * (uint64_t)tensor->rank;
+    enum { FIXED = 640, DIGITS = 3 * 21 };
+    return FIXED + 33 * (uint64_t)strlen(tensor->name) + DIGITS * (uint64_t)tensor->rank;
 }
 
 /* Adds what one variant needs: its delta, and values and masks on their way there. */
@@ -254,7 +255,7 @@ static void measure_variant(struct ken_plan *plan, size_t variant)
     plan->totals.delta_bytes_at_most += delta;
     plan->totals.disk_bytes += plan->options->outputs & KEN_OUTPUT_DELTA ? delta + scratch : 0;
     if (plan->options->outputs & KEN_OUTPUT_MODEL) plan->totals.disk_bytes += plan->totals.model_bytes;
-    plan->totals.disk_bytes += 1024 * (uint64_t)plan->model->tensor_count + (1 << 20); /* report, index, journal */
+    plan->totals.disk_bytes += 1024 * (uint64_t)plan->model->tensor_count + (UINT64_C(1) << 20); /* report, index, journal */
 }
 
 static void add_up(struct ken_plan *plan, const struct ken_plan_limits *limits)
@@ -332,10 +333,11 @@ int ken_plan_make(struct ken_plan **plan, const struct ken_checkpoint *model, co
     made->entries = calloc(model->tensor_count + 1, sizeof *made->entries);
     made->header_bytes = calloc(model->file_count + 1, sizeof *made->header_bytes);
     made->file_bytes = calloc(model->file_count + 1, sizeof *made->file_bytes);
-    int code = KEN_OK;
-    if (!made->entries || !made->header_bytes || !made->file_bytes)
-        code = ken_fail(error, KEN_ENOMEM, "out of memory for a plan of %zu tensors", model->tensor_count);
-    if (!code) code = plan_tensors(made, limits, error);
+    if (!made->entries || !made->header_bytes || !made->file_bytes) {
+        ken_plan_free(&made);
+        return ken_fail(error, KEN_ENOMEM, "out of memory for a plan of %zu tensors", model->tensor_count);
+    }
+    int code = plan_tensors(made, limits, error);
     if (!code) code = find_dropped(made, error);
     if (!code) code = measure_files(made, error);
     if (code) {
