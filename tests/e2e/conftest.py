@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import contract  # noqa: E402,F401  every answer of every test is checked
 from daemon import BUILD, Kend  # noqa: E402
 from origin import Origin  # noqa: E402
 

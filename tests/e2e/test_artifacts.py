@@ -12,7 +12,6 @@ from typing import Any, Iterator, Optional
 
 import pytest
 
-import contract  # noqa: F401  every answer is checked
 from daemon import Kend, Response
 
 DATA = Path(__file__).parents[1] / "data" / "era-bf16"

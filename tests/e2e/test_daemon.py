@@ -14,7 +14,6 @@ from typing import Iterator
 
 import pytest
 
-import contract  # noqa: F401  every answer is checked
 from daemon import BUILD, Kend
 from origin import Behaviour, Origin
 

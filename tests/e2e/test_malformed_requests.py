@@ -8,7 +8,6 @@ from typing import Any, Iterator, Optional
 
 import pytest
 
-import contract  # noqa: F401  every answer is checked
 import rawhttp
 from daemon import Kend
 

@@ -14,7 +14,7 @@ from typing import Any, Iterator
 
 import pytest
 
-import contract  # noqa: F401  every answer is checked
+import contract
 from daemon import Kend, Response
 from origin import Behaviour, Origin
 
