@@ -38,14 +38,14 @@ START_TEST(a_queued_job_is_exact)
 {
     struct proto_job_view view = queued();
     json_t *json = render(&view);
-    expect_text(
-        json, "{\"id\":\"job_01ARZ3NDEKTSV4RRFFQ69G5FAV\",\"object\":\"job\",\"status\":\"queued\",\"kind\":\"prune\","
-              "\"model\":{\"url\":\"https://m/m?...\"},\"base\":{\"url\":\"https://b/b\"},\"keep\":0.1,"
-              "\"progress\":{\"percent\":0,\"bytes_fetched\":0,\"bytes_total\":0,\"rows_done\":0,\"rows_total\":0,\"eta_seconds\":null},"
-              "\"attempt\":0,\"created_at\":\"1970-01-01T00:00:00.001Z\",\"started_at\":null,\"finished_at\":null,"
-              "\"cancel_requested_at\":null,\"expires_at\":null,"
-              "\"timings\":{\"checking\":0,\"fetching\":0,\"pruning\":0,\"publishing\":0},\"error\":null,\"artifacts\":[],"
-              "\"summary\":null}");
+    expect_text(json,
+                "{\"id\":\"job_01ARZ3NDEKTSV4RRFFQ69G5FAV\",\"object\":\"job\",\"status\":\"queued\",\"kind\":\"prune\","
+                "\"model\":{\"url\":\"https://m/m?...\"},\"base\":{\"url\":\"https://b/b\"},\"keep\":0.1,"
+                "\"progress\":{\"percent\":0,\"bytes_fetched\":0,\"bytes_total\":0,\"rows_done\":0,\"rows_total\":0,\"eta_seconds\":null},"
+                "\"attempt\":0,\"created_at\":\"1970-01-01T00:00:00.001Z\",\"started_at\":null,\"finished_at\":null,"
+                "\"cancel_requested_at\":null,\"expires_at\":null,"
+                "\"timings\":{\"checking\":0,\"fetching\":0,\"pruning\":0,\"publishing\":0},\"error\":null,\"artifacts\":[],"
+                "\"summary\":null}");
     json_decref(json);
 }
 END_TEST
