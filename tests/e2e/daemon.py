@@ -46,12 +46,12 @@ class Kend:
     def __init__(
         self,
         folder: Path,
-        settings: Optional[Mapping[str, Union[str, int]]] = None,
+        settings: Optional[Mapping[str, object]] = None,
         env: Optional[Mapping[str, str]] = None,
     ) -> None:
         self.data = folder / "data"
         self.log = folder / "kend.log"
-        self.settings: dict[str, Union[str, int]] = {**LOCAL, **(settings or {})}
+        self.settings: dict[str, object] = {**LOCAL, **(settings or {})}
         self.env = env or {}
         self.process: Optional[subprocess.Popen[bytes]] = None
         self.url = ""

@@ -67,9 +67,8 @@ def test_kenctl_prunes_as_the_oracle_does(
         )
     ]
     for number, variant in enumerate(variants):
-        variant.update(
-            {"k": 20} if number % 3 == 0 else {"keep": (0.1, 0.35, 0.7)[number % 3]}, seed=number * 1_000_003
-        )
+        amount: dict[str, Any] = {"k": 20} if number % 3 == 0 else {"keep": (0.1, 0.35, 0.7)[number % 3]}
+        variant.update(amount, seed=number * 1_000_003)
     job = {
         "model": "model.safetensors",
         "base": "base.safetensors",
