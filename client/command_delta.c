@@ -3,7 +3,7 @@
 #include "digest.h"
 #include "files.h"
 #include "local.h"
-#include "model_header.h"
+#include "checkpoint/model_header.h"
 #include "print.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
 #include "job.h"
 #include "local.h"
 #include "print.h"
-#include "prune.h"
+#include "pruning/prune.h"
 #include "remote_job.h"
 #include "staging.h"
 

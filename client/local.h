@@ -3,7 +3,7 @@
 #ifndef KENCTL_LOCAL_H
 #define KENCTL_LOCAL_H
 
-#include "delta.h"
+#include "delta/delta.h"
 #include "kenctl.h"
 #include "progress.h"
 

@@ -3,10 +3,10 @@
 #ifndef KEND_CHECK_H
 #define KEND_CHECK_H
 
-#include "checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "fetch/fetch.h"
 #include "jobs/engine.h"
-#include "prune.h"
+#include "pruning/prune.h"
 
 /* A pair that has been looked at. A zeroed struct is "nothing open". */
 struct kend_check {

@@ -5,7 +5,7 @@
 
 #include "jobs/store.h"
 #include "job.h"
-#include "prune.h"
+#include "pruning/prune.h"
 
 struct kend_result {
     struct kend_artifact_list artifacts;

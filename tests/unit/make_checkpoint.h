@@ -3,7 +3,7 @@
 #ifndef KEN_TESTS_MAKE_CHECKPOINT_H
 #define KEN_TESTS_MAKE_CHECKPOINT_H
 
-#include "checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "source.h"
 
 #include <stdbool.h>

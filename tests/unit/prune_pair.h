@@ -3,7 +3,7 @@
 #ifndef KEN_TESTS_PRUNE_PAIR_H
 #define KEN_TESTS_PRUNE_PAIR_H
 
-#include "prune.h"
+#include "pruning/prune.h"
 
 #include <stdbool.h>
 

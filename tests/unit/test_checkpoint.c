@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "unit_folder.h"
 #include "make_checkpoint.h"
 #include "unit.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening deltas: a good one, and more than fifty that are not. */
-#include "delta.h"
+#include "delta/delta.h"
 #include "digest.h"
 #include "json_writer.h"
 #include "unit_folder.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bins.h"
-#include "density.h"
-#include "exponential.h"
+#include "selection/bins.h"
+#include "selection/density.h"
+#include "selection/exponential.h"
 #include "rows.h"
-#include "spread.h"
+#include "selection/spread.h"
 #include "unit.h"
 
 START_TEST(the_exponential_is_within_one_and_a_half_units_in_the_last_place)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "index.h"
+#include "checkpoint/index.h"
 #include "make_checkpoint.h"
 #include "unit.h"
 

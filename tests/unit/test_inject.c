@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Injecting: deltas that the test encodes for itself, with tensors larger than any piece that is read at once. */
-#include "delta.h"
+#include "delta/delta.h"
 #include "digest.h"
 #include "unit_folder.h"
 #include "json_writer.h"
 #include "make_checkpoint.h"
-#include "model_header.h"
+#include "checkpoint/model_header.h"
 #include "unit.h"
 
 #include <dirent.h>

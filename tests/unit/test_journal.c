@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "journal.h"
+#include "pruning/journal.h"
 
 #include "unit_folder.h"
 #include "unit.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "locate.h"
+#include "checkpoint/locate.h"
 #include "make_checkpoint.h"
 #include "unit.h"
 

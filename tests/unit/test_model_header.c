@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model_header.h"
+#include "checkpoint/model_header.h"
 #include "unit.h"
 
 #include <string.h>

@@ -3,8 +3,8 @@
  * Fails the first allocation of libken, then the second, and so on until the operation succeeds: each must end in KEN_ENOMEM and leave
  * nothing behind.
  */
-#include "checkpoint.h"
-#include "delta.h"
+#include "checkpoint/checkpoint.h"
+#include "delta/delta.h"
 #include "digest.h"
 #include "failing_alloc.h"
 #include "unit_folder.h"

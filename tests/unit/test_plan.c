@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "plan.h"
+#include "pruning/plan.h"
 
-#include "block.h"
+#include "pruning/block.h"
 #include "unit_folder.h"
 #include "made_pair.h"
 #include "make_checkpoint.h"

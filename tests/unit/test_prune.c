@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a pruning gives, against naive computations on small pairs with every kind of tensor. */
-#include "delta.h"
+#include "delta/delta.h"
 #include "unit_folder.h"
 #include "made_pair.h"
 #include "make_checkpoint.h"

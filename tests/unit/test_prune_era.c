@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The real pair in every configuration of its expected.json: digests of every tensor, selected and kept parameters. */
-#include "delta.h"
+#include "delta/delta.h"
 #include "digest.h"
 #include "unit_folder.h"
 #include "json_reader.h"

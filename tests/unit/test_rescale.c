@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "select.h"
+#include "selection/select.h"
 #include "unit.h"
 
 #include <float.h>

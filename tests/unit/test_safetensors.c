@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "safetensors.h"
+#include "checkpoint/safetensors.h"
 #include "make_checkpoint.h"
 #include "malformed_headers.h"
 #include "unit.h"

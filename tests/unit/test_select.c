@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "density.h"
-#include "methods.h"
+#include "selection/density.h"
+#include "selection/methods.h"
 #include "rows.h"
 #include "unit.h"
 #include "vectors.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "freeset.h"
-#include "methods.h"
+#include "selection/freeset.h"
+#include "selection/methods.h"
 #include "rows.h"
-#include "sort.h"
+#include "selection/sort.h"
 #include "unit.h"
 
 START_TEST(keys_have_the_order_of_numbers)

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "checkpoint/locate.h"
+#include "checkpoint/model_header.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LENGTH_SIZE = 8 }; /* of the header's length, which a safetensors file begins with */
+
+/* First byte that is no white space, behind a byte order mark; NUL if there is none, or if there is a NUL byte where text has none. */
+static char first_of_text(const unsigned char *head, size_t length)
+{
+    size_t at = length >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    if (memchr(head, '\0', length < LENGTH_SIZE ? length : LENGTH_SIZE)) return '\0';
+    while (at < length && (head[at] == ' ' || head[at] == '\n' || head[at] == '\r' || head[at] == '\t')) at++;
+    return at < length ? (char)head[at] : '\0';
+}
+
+enum ken_content ken_content_of(const unsigned char *head, size_t length)
+{
+    static const char lfs_pointer[] = "version https://git-lfs.github.com/spec/";
+    /* The length of a header below 2^56 has a NUL byte, text has none, so the two cannot be taken for each other. */
+    char first = first_of_text(head, length);
+    if (first == '{') return KEN_CONTENT_JSON;
+    if (first == '<') return KEN_CONTENT_HTML;
+    if (length >= strlen(lfs_pointer) && memcmp(head, lfs_pointer, strlen(lfs_pointer)) == 0) return KEN_CONTENT_LFS_POINTER;
+    if (length > LENGTH_SIZE && head[LENGTH_SIZE] == '{') return KEN_CONTENT_SAFETENSORS;
+    if (length >= 4 && memcmp(head, "PK\3\4", 4) == 0) return KEN_CONTENT_TORCH_ZIP;
+    if (length >= 3 && head[0] == 0x80 && head[1] >= 1 && head[1] <= 5 && head[2]) return KEN_CONTENT_TORCH_PICKLE;
+    return KEN_CONTENT_UNKNOWN;
+}
+
+int ken_content_detect(struct ken_source *source, const char *label, enum ken_content *content, struct ken_error *error)
+{
+    unsigned char head[KEN_CONTENT_HEAD];
+    size_t length = source->size < sizeof head ? (size_t)source->size : sizeof head;
+    if (!length) return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: the file is empty", label);
+    int code = ken_source_wait(source, 0, length, error);
+    if (!code) code = ken_source_read(source, 0, head, length, error);
+    if (code) return code;
+    *content = ken_content_of(head, length);
+    switch (*content) {
+    case KEN_CONTENT_SAFETENSORS:
+    case KEN_CONTENT_JSON: return KEN_OK;
+    case KEN_CONTENT_TORCH_ZIP:
+    case KEN_CONTENT_TORCH_PICKLE:
+        return ken_fail(error, KEN_EUNSUPPORTED, "%s: a torch file (%s), not a safetensors file", label,
+                        *content == KEN_CONTENT_TORCH_ZIP ? "zip" : "pickle");
+    case KEN_CONTENT_HTML: return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: this is an HTML page, not a checkpoint", label);
+    case KEN_CONTENT_LFS_POINTER:
+        return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: this is a Git LFS pointer, not the file it stands for", label);
+    case KEN_CONTENT_UNKNOWN: break;
+    }
+    char shown[64];
+    size_t few = length < 9 ? length : 9;
+    if (length < 9) return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: %zu bytes are too few for a safetensors file", label, length);
+    return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: neither a safetensors file nor an index: it begins with \"%s\", and byte 8 is not '{'",
+                    label, ken_printable(shown, sizeof shown, (const char *)head, few));
+}
+
+static const struct probe {
+    const char *name;
+    bool torch;
+} probes[] = {
+    {KEN_MODEL_FILE_NAME, false},
+    {KEN_MODEL_INDEX_NAME, false},
+    {"pytorch_model.bin", true},
+    {"pytorch_model.bin.index.json", true},
+};
+
+static int locate_in_folder(struct ken_opener *opener, struct ken_source **source, enum ken_content *content, char label[KEN_LABEL_SIZE],
+                            struct ken_error *error)
+{
+    for (size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
+        int code = opener->open(opener, probes[i].name, source, error);
+        if (code == KEN_ENOT_FOUND) continue;
+        if (code) return code;
+        snprintf(label, KEN_LABEL_SIZE, "%s", probes[i].name);
+        code = ken_content_detect(*source, label, content, error);
+        if (!code && probes[i].torch && *content == KEN_CONTENT_JSON)
+            code = ken_fail(error, KEN_EUNSUPPORTED, "%s: an index of torch files, not of safetensors files", label);
+        if (code) ken_source_close(source);
+        return code;
+    }
+    return ken_fail(error, KEN_ENOT_FOUND, "no checkpoint here: neither %s nor %s, %s or %s", probes[0].name, probes[1].name,
+                    probes[2].name, probes[3].name);
+}
+
+int ken_locate(struct ken_opener *opener, struct ken_source **source, enum ken_content *content, char label[KEN_LABEL_SIZE],
+               struct ken_error *error)
+{
+    *source = NULL;
+    if (opener->is_folder) return locate_in_folder(opener, source, content, label, error);
+    int code = opener->open(opener, NULL, source, error);
+    if (code) return code;
+    *content = KEN_CONTENT_UNKNOWN;
+    const char *name = opener->label ? opener->label : KEN_MODEL_FILE_NAME;
+    ken_printable(label, KEN_LABEL_SIZE, name, strlen(name));
+    code = ken_content_detect(*source, label, content, error);
+    if (!opener->label && *content == KEN_CONTENT_JSON) snprintf(label, KEN_LABEL_SIZE, "%s", KEN_MODEL_INDEX_NAME);
+    if (code) ken_source_close(source);
+    return code;
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "delta/delta.h"
+
+#include "delta/delta_internal.h"
+#include "json_reader.h"
+#include "checkpoint/model_header.h"
+#include "options.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A delta's header tells of each tensor up to three times, so that it may be larger than that of any model. */
+static const struct ken_checkpoint_limits limits = {4 * KEN_DEFAULT_MAX_HEADER_BYTES, 2 * KEN_DEFAULT_MAX_TENSORS};
+
+int ken_delta_fail(struct ken_error *error, const char *tensor, const char *format, ...)
+{
+    char shown[KEN_DELTA_LABEL_SIZE], reason[KEN_DELTA_LABEL_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof reason, format, arguments);
+    va_end(arguments);
+    return ken_fail(error, KEN_EBAD_DELTA, "tensor \"%s\": %s", ken_printable(shown, sizeof shown, tensor, strlen(tensor)), reason);
+}
+
+/* ---- metadata */
+
+#define METADATA_MAP(X) X(FORMAT, "format") X(VERSION, "version") X(ENCODING, "encoding") X(MODEL, "model") X(TENSORS, "tensors")
+#define X(symbol, name) METADATA_##symbol,
+enum { METADATA_MAP(X) METADATA_COUNT };
+#undef X
+
+struct metadata {
+    struct ken_arena arena;
+    const char *text[METADATA_COUNT]; /* NULL where there is none */
+    size_t length[METADATA_COUNT];
+    bool has_other; /* a key that a delta has not */
+};
+
+static int read_metadata(struct metadata *metadata, const struct ken_checkpoint *checkpoint, struct ken_error *error)
+{
+    static const char *const names[] = {
+#define X(symbol, name) name,
+        METADATA_MAP(X)
+#undef X
+    };
+    const struct ken_checkpoint_file *file = &checkpoint->files[0];
+    struct ken_json_reader json;
+    ken_json_reader_open_memory(&json, file->metadata_json, file->metadata_length, "metadata", KEN_EBAD_DELTA);
+    int code = ken_json_expect(&json, KEN_JSON_OBJECT, "an object", error);
+    while (!code && !(code = ken_json_next(&json, error)) && json.token == KEN_JSON_KEY) {
+        size_t i = 0;
+        while (i < METADATA_COUNT && !ken_json_text_is(&json, names[i])) i++;
+        code = ken_json_expect(&json, KEN_JSON_STRING, "a string", error);
+        if (i == METADATA_COUNT) metadata->has_other = true;
+        if (code || i == METADATA_COUNT) continue;
+        metadata->length[i] = json.length;
+        metadata->text[i] = ken_arena_copy(&metadata->arena, json.text, json.length);
+        if (!metadata->text[i]) code = ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    }
+    ken_json_reader_free(&json);
+    return code;
+}
+
+static bool metadata_is(const struct metadata *metadata, unsigned key, const char *text)
+{
+    return metadata->text[key] && metadata->length[key] == strlen(text) && memcmp(metadata->text[key], text, strlen(text)) == 0;
+}
+
+bool ken_delta_is(const struct ken_checkpoint *checkpoint)
+{
+    struct metadata metadata = {0};
+    if (checkpoint->file_count != 1 || checkpoint->has_index || !checkpoint->files[0].metadata_json) return false;
+    bool is = read_metadata(&metadata, checkpoint, NULL) == KEN_OK && metadata_is(&metadata, METADATA_FORMAT, KEN_DELTA_FORMAT);
+    ken_arena_free(&metadata.arena);
+    return is;
+}
+
+/* ---- what each tensor is made of */
+
+/* Elements and bytes of a tensor. */
+static int measure(const struct ken_delta_tensor *tensor, struct ken_delta_entries *entries, struct ken_error *error)
+{
+    uint64_t bits;
+    bool overflow = false;
+    entries->elements = 1;
+    for (uint32_t i = 0; i < tensor->rank; i++) overflow |= __builtin_mul_overflow(entries->elements, tensor->shape[i], &entries->elements);
+    overflow |= __builtin_mul_overflow(entries->elements, ken_dtype_bits(tensor->dtype), &bits);
+    if (overflow) return ken_delta_fail(error, tensor->name, "the product of its shape is too large");
+    if (bits % 8) return ken_delta_fail(error, tensor->name, "its elements do not fill whole bytes");
+    entries->length = bits / 8;
+    return KEN_OK;
+}
+
+static int check_form(const struct ken_delta_tensor *tensor, const struct ken_delta_entries *entries, struct ken_error *error)
+{
+    uint64_t elements = entries->elements;
+    bool convertible = ken_dtype_is_prunable(tensor->dtype) && ken_dtype_is_prunable(tensor->base_dtype);
+    if (tensor->has_base && tensor->dtype != tensor->base_dtype && !convertible)
+        return ken_delta_fail(error, tensor->name, "a base of %s cannot be converted to %s", ken_dtype_name(tensor->base_dtype),
+                              ken_dtype_name(tensor->dtype));
+    if (tensor->form == KEN_FORM_WHOLE)
+        return tensor->stored == elements
+                   ? KEN_OK
+                   : ken_delta_fail(error, tensor->name, "%" PRIu64 " values are stored, but whole are %" PRIu64, tensor->stored, elements);
+    if (!tensor->has_base) return ken_delta_fail(error, tensor->name, "it has no base, and is not stored whole");
+    if (tensor->form == KEN_FORM_SAME)
+        return tensor->stored ? ken_delta_fail(error, tensor->name, "form same, but %" PRIu64 " values are stored", tensor->stored)
+                              : KEN_OK;
+    if (!ken_dtype_size(tensor->dtype))
+        return ken_delta_fail(error, tensor->name, "%s has no elements of whole bytes to be stored one by one",
+                              ken_dtype_name(tensor->dtype));
+    if (!tensor->stored || tensor->stored > elements)
+        return ken_delta_fail(error, tensor->name, "%" PRIu64 " values are stored, of %" PRIu64 " elements", tensor->stored, elements);
+    return KEN_OK;
+}
+
+/* Finds the entry TENSOR.SUFFIX and marks it as used. */
+static int find_entry(const struct ken_delta *delta, const char *tensor, const char *suffix, bool *used, const struct ken_tensor **entry,
+                      struct ken_error *error)
+{
+    size_t size = strlen(tensor) + strlen(suffix) + 2;
+    char *name = malloc(size);
+    if (!name) return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    snprintf(name, size, "%s.%s", tensor, suffix);
+    *entry = ken_checkpoint_find(delta->checkpoint, name);
+    free(name);
+    if (!*entry) return ken_delta_fail(error, tensor, "entry \"%s\" is missing", suffix);
+    used[*entry - delta->checkpoint->tensors] = true;
+    return KEN_OK;
+}
+
+static bool has_shape(const struct ken_tensor *entry, const uint64_t *shape, uint32_t rank)
+{
+    return entry->rank == rank && (!rank || memcmp(entry->shape, shape, rank * sizeof *shape) == 0);
+}
+
+static int check_entry(const struct ken_tensor *entry, const char *tensor, const char *suffix, bool right_dtype, const uint64_t *shape,
+                       uint32_t rank, struct ken_error *error)
+{
+    if (!right_dtype) return ken_delta_fail(error, tensor, "entry \"%s\" has dtype %s", suffix, ken_dtype_name(entry->dtype));
+    if (!has_shape(entry, shape, rank)) return ken_delta_fail(error, tensor, "entry \"%s\" has the wrong shape", suffix);
+    return KEN_OK;
+}
+
+/* Finds and checks the entries of one tensor. */
+static int find_entries(const struct ken_delta *delta, size_t index, bool *used, struct ken_error *error)
+{
+    const struct ken_delta_tensor *tensor = &delta->tensors[index];
+    struct ken_delta_entries *entries = &delta->entries[index];
+    const char *name = tensor->name, *values = tensor->form == KEN_FORM_WHOLE ? "whole" : "values";
+    const char *places = tensor->form == KEN_FORM_MASK ? "mask" : "gaps";
+    uint64_t mask_length = entries->elements / 8 + (entries->elements % 8 != 0);
+    if (tensor->form == KEN_FORM_SAME) return KEN_OK;
+    int code = find_entry(delta, name, values, used, &entries->values, error);
+    if (code) return code;
+    bool right = entries->values->dtype == tensor->dtype;
+    if (tensor->form == KEN_FORM_WHOLE) return check_entry(entries->values, name, values, right, tensor->shape, tensor->rank, error);
+    code = check_entry(entries->values, name, values, right, &tensor->stored, 1, error);
+    if (!code) code = find_entry(delta, name, places, used, &entries->places, error);
+    if (code) return code;
+    enum ken_dtype dtype = entries->places->dtype;
+    if (tensor->form == KEN_FORM_MASK) return check_entry(entries->places, name, places, dtype == KEN_U8, &mask_length, 1, error);
+    return check_entry(entries->places, name, places, dtype == KEN_U16 || dtype == KEN_U32, &tensor->stored, 1, error);
+}
+
+/* Bytes of all tensors of the model must fit into 64 bits with room to spare, for offsets. */
+static int check_total(const struct ken_delta *delta, struct ken_error *error)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < delta->tensor_count; i++)
+        if (__builtin_add_overflow(total, delta->entries[i].length, &total) || total > INT64_MAX)
+            return ken_delta_fail(error, delta->tensors[i].name, "the model becomes too large");
+    return KEN_OK;
+}
+
+static int check_tensors(struct ken_delta *delta, struct ken_error *error)
+{
+    size_t count = delta->checkpoint->tensor_count;
+    char shown[KEN_DELTA_LABEL_SIZE];
+    bool *used = calloc(count + 1, sizeof *used);
+    if (!used) return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    int code = KEN_OK;
+    for (size_t i = 0; i < delta->tensor_count && !code; i++) {
+        code = measure(&delta->tensors[i], &delta->entries[i], error);
+        if (!code) code = check_form(&delta->tensors[i], &delta->entries[i], error);
+        if (!code) code = find_entries(delta, i, used, error);
+    }
+    for (size_t i = 0; i < count && !code; i++) {
+        const char *name = delta->checkpoint->tensors[i].name;
+        if (!used[i])
+            code = ken_fail(error, KEN_EBAD_DELTA, "entry \"%s\" belongs to no tensor",
+                            ken_printable(shown, sizeof shown, name, strlen(name)));
+    }
+    free(used);
+    return code ? code : check_total(delta, error);
+}
+
+/* ---- opening */
+
+static int check_format(const struct metadata *metadata, struct ken_error *error)
+{
+    char shown[64];
+    const char *encoding = ken_encoding_name(KEN_ENCODING_PLAIN);
+    if (!metadata_is(metadata, METADATA_FORMAT, KEN_DELTA_FORMAT))
+        return ken_fail(error, KEN_EBAD_DELTA, "this is no delta: its metadata do not say format \"%s\"", KEN_DELTA_FORMAT);
+    if (!metadata->text[METADATA_VERSION] || !metadata->text[METADATA_ENCODING])
+        return ken_fail(error, KEN_EBAD_DELTA, "metadata: version or encoding is missing");
+    if (!metadata_is(metadata, METADATA_VERSION, KEN_DELTA_VERSION))
+        return ken_fail(error, KEN_EUNSUPPORTED, "a delta of version \"%s\"; this program reads version " KEN_DELTA_VERSION,
+                        ken_printable(shown, sizeof shown, metadata->text[METADATA_VERSION], metadata->length[METADATA_VERSION]));
+    if (!metadata_is(metadata, METADATA_ENCODING, encoding))
+        return ken_fail(error, KEN_EUNSUPPORTED, "a delta in encoding \"%s\"; this program reads \"%s\"",
+                        ken_printable(shown, sizeof shown, metadata->text[METADATA_ENCODING], metadata->length[METADATA_ENCODING]),
+                        encoding);
+    if (!metadata->text[METADATA_MODEL] || !metadata->text[METADATA_TENSORS])
+        return ken_fail(error, KEN_EBAD_DELTA, "metadata: model or tensors is missing");
+    if (metadata->has_other) return ken_fail(error, KEN_EBAD_DELTA, "metadata: a key that a delta has not");
+    return KEN_OK;
+}
+
+static int parse(struct ken_delta *delta, struct ken_error *error)
+{
+    struct metadata metadata = {0};
+    int code = KEN_OK;
+    if (delta->checkpoint->file_count != 1 || delta->checkpoint->has_index || !delta->checkpoint->files[0].metadata_json)
+        return ken_fail(error, KEN_EBAD_DELTA, "this is no delta: a checkpoint without metadata of one");
+    code = read_metadata(&metadata, delta->checkpoint, error);
+    if (!code) code = check_format(&metadata, error);
+    if (!code) snprintf(delta->encoding, sizeof delta->encoding, "%s", metadata.text[METADATA_ENCODING]);
+    if (!code) code = ken_delta_parse_model(delta, metadata.text[METADATA_MODEL], metadata.length[METADATA_MODEL], error);
+    if (!code) code = ken_delta_parse_tensors(delta, metadata.text[METADATA_TENSORS], metadata.length[METADATA_TENSORS], error);
+    ken_arena_free(&metadata.arena);
+    return code ? code : check_tensors(delta, error);
+}
+
+int ken_delta_open_path(struct ken_delta **delta, const char *path, struct ken_error *error)
+{
+    struct ken_error inner = {0};
+    *delta = calloc(1, sizeof **delta);
+    if (!*delta) return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    int code = ken_checkpoint_open_path(&(*delta)->checkpoint, path, &limits, &inner);
+    if (code) {
+        ken_fail(error, code == KEN_EBAD_CHECKPOINT ? KEN_EBAD_DELTA : code, "%s", inner.message);
+        goto fail;
+    }
+    code = parse(*delta, &inner);
+    if (!code) return KEN_OK;
+    ken_fail(error, code, "%s: %s", path, inner.message);
+fail:
+    ken_delta_close(delta);
+    return code == KEN_EBAD_CHECKPOINT ? KEN_EBAD_DELTA : code;
+}
+
+void ken_delta_close(struct ken_delta **delta)
+{
+    if (!*delta) return;
+    ken_checkpoint_close(&(*delta)->checkpoint);
+    ken_arena_free(&(*delta)->arena);
+    free((*delta)->files);
+    free((*delta)->tensors);
+    free((*delta)->entries);
+    free((*delta)->by_name);
+    free(*delta);
+    *delta = NULL;
+}
+
+size_t ken_delta_tensor_count(const struct ken_delta *delta)
+{
+    return delta->tensor_count;
+}
+
+const struct ken_delta_tensor *ken_delta_tensor(const struct ken_delta *delta, size_t index)
+{
+    KEN_ASSERT(index < delta->tensor_count);
+    return &delta->tensors[index];
+}
+
+const char *ken_delta_encoding(const struct ken_delta *delta)
+{
+    return delta->encoding;
+}
+
+size_t ken_delta_file_count(const struct ken_delta *delta)
+{
+    return delta->file_count;
+}
+
+bool ken_delta_has_index(const struct ken_delta *delta)
+{
+    return delta->has_index;
+}
+
+/* ---- the walk */
+
+int ken_delta_header(const struct ken_delta *delta, size_t file, char **bytes, size_t *length, struct ken_error *error)
+{
+    const struct ken_delta_file *of = &delta->files[file];
+    struct ken_header_tensor *tensors = calloc(of->count + 1, sizeof *tensors);
+    if (!tensors) return ken_fail(error, KEN_ENOMEM, "out of memory for a header");
+    for (size_t i = 0; i < of->count; i++) {
+        const struct ken_delta_tensor *tensor = &delta->tensors[of->first + i];
+        tensors[i] = (struct ken_header_tensor){.name = tensor->name,
+                                                .dtype = tensor->dtype,
+                                                .rank = tensor->rank,
+                                                .shape = tensor->shape,
+                                                .length = delta->entries[of->first + i].length};
+    }
+    int code = ken_model_header_make(bytes, length, of->metadata_json, tensors, of->count, error);
+    free(tensors);
+    return code;
+}
+
+struct walk {
+    const struct ken_delta *delta;
+    const struct ken_delta_sink *sink;        /* or NULL */
+    const struct ken_inject_options *options; /* or NULL */
+    struct ken_delta_stream *stream;
+    uint64_t done, total;
+    struct ken_error *error;
+};
+
+static int walk_tensor(struct walk *walk, size_t tensor)
+{
+    const struct ken_inject_options *options = walk->options;
+    const void *bytes;
+    size_t length;
+    int code = ken_delta_stream_begin(walk->stream, tensor, walk->error);
+    while (!code) {
+        if (options && options->cancelled && options->cancelled(options->opaque)) return ken_fail(walk->error, KEN_ECANCELLED, "cancelled");
+        code = ken_delta_stream_next(walk->stream, &bytes, &length, walk->error);
+        if (code || !length) break;
+        if (walk->sink) code = walk->sink->bytes(walk->sink->opaque, tensor, bytes, length, walk->error);
+        walk->done += length;
+        if (!code && options && options->progress) options->progress(options->opaque, walk->done, walk->total);
+    }
+    return code;
+}
+
+static int walk_file(struct walk *walk, size_t file)
+{
+    const struct ken_delta_file *of = &walk->delta->files[file];
+    const struct ken_delta_sink *sink = walk->sink;
+    int code = KEN_OK;
+    if (sink) {
+        char *header = NULL;
+        size_t length = 0;
+        code = ken_delta_header(walk->delta, file, &header, &length, walk->error);
+        if (!code) code = sink->begin(sink->opaque, file, header, length, walk->error);
+        free(header);
+    }
+    for (size_t i = 0; i < of->count && !code; i++) code = walk_tensor(walk, of->first + i);
+    return code || !sink ? code : sink->end(sink->opaque, file, walk->error);
+}
+
+int ken_delta_walk(const struct ken_delta *delta, const struct ken_checkpoint *base, const struct ken_delta_sink *sink,
+                   const struct ken_inject_options *options, struct ken_error *error)
+{
+    struct walk walk = {.delta = delta, .sink = sink, .options = options, .error = error};
+    for (size_t i = 0; i < delta->tensor_count; i++) walk.total += delta->entries[i].length;
+    int code = ken_delta_stream_create(&walk.stream, delta, base, error);
+    for (size_t i = 0; i < delta->file_count && !code; i++) code = walk_file(&walk, i);
+    ken_delta_stream_free(&walk.stream);
+    for (size_t i = 0; i < base->file_count && !code; i++) code = ken_source_check(base->files[i].source, error);
+    return code ? code : ken_source_check(delta->checkpoint->files[0].source, error);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading a delta: injecting it into its base, verifying it, looking into it. The format: DESIGN.md "The delta", proto/delta-format.md. */
+#ifndef KEN_DELTA_H
+#define KEN_DELTA_H
+
+#include "checkpoint/checkpoint.h"
+#include "error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ken_delta;
+
+#define KEN_DELTA_FORMAT "ken-delta"
+#define KEN_DELTA_VERSION "1"
+/* Forms of a tensor in encoding plain, in the order in which ties are broken. */
+#define KEN_FORM_MAP(X) X(KEN_FORM_SAME, "same") X(KEN_FORM_WHOLE, "whole") X(KEN_FORM_MASK, "mask") X(KEN_FORM_GAPS, "gaps")
+#define X(symbol, name) symbol,
+enum ken_form { KEN_FORM_MAP(X) KEN_FORM_COUNT };
+#undef X
+
+struct ken_delta_tensor {
+    const char *name;
+    enum ken_dtype dtype;
+    uint32_t rank;
+    const uint64_t *shape;
+    bool has_base;
+    const char *base_name; /* NULL without base */
+    enum ken_dtype base_dtype;
+    unsigned char base_sha256[32]; /* of the base tensor's raw bytes */
+    enum ken_form form;
+    uint64_t stored; /* values stored */
+};
+
+/* True if the checkpoint's metadata say it is a delta. */
+bool ken_delta_is(const struct ken_checkpoint *checkpoint);
+/* Opens and checks a delta wholly but for its values: KEN_EBAD_DELTA with the reason, KEN_EUNSUPPORTED for another version or encoding. */
+int ken_delta_open_path(struct ken_delta **delta, const char *path, struct ken_error *error);
+void ken_delta_close(struct ken_delta **delta);
+size_t ken_delta_tensor_count(const struct ken_delta *delta);
+const struct ken_delta_tensor *ken_delta_tensor(const struct ken_delta *delta, size_t index);
+const char *ken_delta_encoding(const struct ken_delta *delta);
+size_t ken_delta_file_count(const struct ken_delta *delta); /* files of the model it makes */
+bool ken_delta_has_index(const struct ken_delta *delta);    /* the model is sharded */
+/* The text of a sharded model's index, *text [*length] to be freed. KEN_ENOMEM. */
+int ken_delta_index(const struct ken_delta *delta, char **text, size_t *length, struct ken_error *error);
+
+struct ken_inject_options {
+    bool (*cancelled)(void *opaque);
+    void (*progress)(void *opaque, uint64_t bytes_done, uint64_t bytes_total);
+    void *opaque;
+};
+
+/*
+ * Writes the pruned model, bit for bit: to the file `output` if it is one file, to the folder `output` (made if missing, else what else is
+ * in it stays) with its index if sharded. Streams in bounded memory, writes aside and renames at the end. KEN_EDIGEST names the tensor
+ * whose base is another one; nothing is left behind then.
+ */
+int ken_inject(const struct ken_delta *delta, const struct ken_checkpoint *base, const char *output,
+               const struct ken_inject_options *options, struct ken_error *error);
+/* As inject, but compares with the files of `model` (may be NULL: then only the base's digests and the delta's own values are checked)
+ * instead of writing. KEN_EDIGEST names the first difference. Of the index only the meaning is known here: ken_delta_index has its text. */
+int ken_delta_verify(const struct ken_delta *delta, const struct ken_checkpoint *base, const struct ken_checkpoint *model,
+                     const struct ken_inject_options *options, struct ken_error *error);
+
+#endif

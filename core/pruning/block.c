@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pruning/block.h"
+
+#include "bits.h"
+#include "digest.h"
+#include "selection/select.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64, CONVERT_BYTES = 65536, WIDEN = 256 };
+enum row_kind { ROW_SELECT, ROW_UNCHANGED, ROW_NON_FINITE };
+
+/* ---- memory: laid out by one function, which only measures while there is none */
+
+struct layout {
+    unsigned char *memory; /* or NULL */
+    uint64_t used;
+};
+
+static void *take(struct layout *layout, uint64_t bytes)
+{
+    void *at = layout->memory ? layout->memory + layout->used : NULL;
+    layout->used += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return at;
+}
+
+static bool any_variant(const struct ken_plan *plan, bool (*is)(const struct ken_variant *variant))
+{
+    for (size_t v = 0; v < plan->options->variant_count; v++)
+        if (is(&plan->options->variants[v])) return true;
+    return false;
+}
+
+static bool reads_x(const struct ken_variant *variant)
+{
+    return variant->method == KEN_METHOD_KEN || variant->method == KEN_METHOD_DENSITY || variant->duplicates == KEN_DUPLICATES_ALL;
+}
+
+static bool reads_base(const struct ken_variant *variant)
+{
+    return variant->method == KEN_METHOD_MAGNITUDE;
+}
+
+static uint64_t cell_columns(const struct ken_entry *entry)
+{
+    return (entry->unit + KEN_CELL - 1) / KEN_CELL;
+}
+
+static uint64_t bands(const struct ken_range *range)
+{
+    return (range->first + range->units - 1) / KEN_CELL - range->first / KEN_CELL + 1;
+}
+
+static void lay_selection(struct layout *layout, struct ken_block *block)
+{
+    const struct ken_options *options = block->plan->options;
+    size_t need = 0;
+    for (size_t v = 0; v < options->variant_count; v++) {
+        size_t bytes = ken_select_scratch(options->variants[v].method, block->entry->unit);
+        if (bytes > need) need = bytes;
+    }
+    bool widens = block->entry->model->dtype != KEN_F32 && any_variant(block->plan, reads_x);
+    block->x = widens ? take(layout, block->entry->unit * sizeof *block->x) : NULL;
+    block->scratch = take(layout, need);
+}
+
+static void lay_part(struct layout *layout, struct ken_block *block, struct ken_part *part, bool observed)
+{
+    const struct ken_entry *entry = block->entry;
+    *part = (struct ken_part){.dense = entry->pruned ? take(layout, block->elements * entry->size) : NULL};
+    if (!entry->base || entry->packed) return;
+    part->kept = take(layout, block->elements / 8 + 2);
+    part->row_kept = take(layout, block->range.units * sizeof *part->row_kept);
+    part->difference = take(layout, block->range.units * sizeof *part->difference);
+    if (observed && entry->pruned) part->cells = take(layout, bands(&block->range) * cell_columns(entry) * sizeof *part->cells);
+}
+
+static void lay_parts(struct layout *layout, struct ken_block *block, bool observed)
+{
+    struct ken_part unused;
+    for (size_t p = 0; p < block->part_count; p++) lay_part(layout, block, block->parts ? &block->parts[p] : &unused, observed);
+}
+
+/* The scratch lies over the output, and over the base row if no method reads it. */
+static void lay_tight(struct layout *layout, struct ken_block *block, bool observed)
+{
+    uint64_t length = block->elements * block->entry->size;
+    uint64_t start = layout->used;
+    if (any_variant(block->plan, reads_base)) {
+        block->base = take(layout, length);
+        start = layout->used;
+    }
+    lay_selection(layout, block);
+    uint64_t end = layout->used;
+    layout->used = start;
+    if (!any_variant(block->plan, reads_base)) block->base = take(layout, length);
+    lay_parts(layout, block, observed);
+    if (layout->used < end) layout->used = end;
+}
+
+static void lay_out(struct layout *layout, struct ken_block *block, bool observed)
+{
+    const struct ken_entry *entry = block->entry;
+    uint64_t units = block->range.units, words = entry->pruned ? ken_mask_words(entry->unit) : 0;
+    block->part_count = entry->pruned && !entry->tight ? block->plan->options->variant_count : 1;
+    block->parts = take(layout, block->part_count * sizeof *block->parts);
+    block->model = take(layout, block->elements * entry->size);
+    if (entry->base && entry->base->dtype != entry->model->dtype) block->convert = take(layout, CONVERT_BYTES);
+    if (entry->base && !entry->packed) block->update = take(layout, units * sizeof *block->update);
+    if (entry->pruned) {
+        block->kinds = take(layout, units);
+        block->masks = take(layout, words * sizeof *block->masks * (entry->tight ? block->plan->options->variant_count : 1));
+    }
+    if (entry->tight) {
+        lay_tight(layout, block, observed);
+    } else {
+        if (entry->base) block->base = take(layout, block->elements * entry->size);
+        if (entry->pruned) lay_selection(layout, block);
+        lay_parts(layout, block, observed);
+    }
+}
+
+uint64_t ken_block_bytes(const struct ken_plan *plan, const struct ken_entry *entry, uint64_t units, bool observed)
+{
+    struct layout layout = {0};
+    struct ken_block block = {.plan = plan, .entry = entry, .range = {.units = units}, .elements = units * entry->unit};
+    lay_out(&layout, &block, observed);
+    return layout.used;
+}
+
+struct ken_block *ken_block_create(const struct ken_plan *plan, const struct ken_range *range, bool observed)
+{
+    const struct ken_entry *entry = &plan->entries[range->tensor];
+    struct ken_block *block = calloc(1, sizeof *block);
+    if (!block) return NULL;
+    block->bytes = ken_block_bytes(plan, entry, range->units, observed);
+    block->memory = aligned_alloc(ALIGNMENT, block->bytes);
+    if (!block->memory) {
+        free(block);
+        return NULL;
+    }
+    block->plan = plan;
+    block->entry = entry;
+    block->range = *range;
+    block->first_element = ken_entry_first(entry, range->first);
+    block->elements = ken_entry_elements(entry, range->first, range->units);
+    struct layout layout = {.memory = block->memory};
+    lay_out(&layout, block, observed);
+    KEN_ASSERT(layout.used <= block->bytes);
+    return block;
+}
+
+void ken_block_destroy(struct ken_block **block)
+{
+    if (!*block) return;
+    free((*block)->memory);
+    free(*block);
+    *block = NULL;
+}
+
+/* ---- reading */
+
+static int read_model(struct ken_block *block)
+{
+    const struct ken_entry *entry = block->entry;
+    struct ken_source *source = block->plan->model->files[entry->model->file].source;
+    return ken_source_read(source, entry->model->offset + block->first_element * entry->size, block->model, block->elements * entry->size,
+                           &block->error);
+}
+
+static int read_base(struct ken_block *block)
+{
+    const struct ken_entry *entry = block->entry;
+    const struct ken_tensor *base = entry->base;
+    struct ken_source *source = block->plan->base->files[base->file].source;
+    if (!block->convert)
+        return ken_source_read(source, base->offset + block->first_element * entry->size, block->base, block->elements * entry->size,
+                               &block->error);
+    size_t size = ken_dtype_size(base->dtype);
+    for (uint64_t done = 0; done < block->elements;) {
+        uint64_t count = block->elements - done < CONVERT_BYTES / size ? block->elements - done : CONVERT_BYTES / size;
+        int code =
+            ken_source_read(source, base->offset + (block->first_element + done) * size, block->convert, count * size, &block->error);
+        if (code) return code;
+        ken_convert(base->dtype, block->convert, entry->model->dtype, block->base + done * entry->size, count);
+        done += count;
+    }
+    return KEN_OK;
+}
+
+static bool is_cancelled(struct ken_block *block)
+{
+    if (!block->cancelled || !block->cancelled(block->opaque)) return false;
+    ken_fail(&block->error, KEN_ECANCELLED, "cancelled");
+    return true;
+}
+
+/* ---- sums and cells */
+
+/* Sum of (a - b)^2 over n elements in their order, in float64. */
+static double squares(enum ken_dtype dtype, const unsigned char *a, const unsigned char *b, uint64_t n)
+{
+    float left[WIDEN], right[WIDEN];
+    double sum = 0;
+    size_t size = ken_dtype_size(dtype);
+    for (uint64_t i = 0; i < n; i += WIDEN) {
+        size_t count = n - i < WIDEN ? n - i : WIDEN;
+        if (dtype == KEN_F64) {
+            for (size_t j = 0; j < count; j++) {
+                double d = ken_load(dtype, a, i + j) - ken_load(dtype, b, i + j);
+                sum += d * d;
+            }
+        } else {
+            ken_widen(dtype, a + i * size, left, count);
+            ken_widen(dtype, b + i * size, right, count);
+            for (size_t j = 0; j < count; j++) {
+                double d = (double)left[j] - (double)right[j];
+                sum += d * d;
+            }
+        }
+    }
+    return sum;
+}
+
+static bool is_finite(enum ken_dtype dtype, const unsigned char *values, uint64_t n)
+{
+    return ken_first_non_finite(dtype, values, n) == n;
+}
+
+static bool is_selected(const uint64_t *mask, uint64_t column)
+{
+    return mask[column / 64] >> (column % 64) & 1;
+}
+
+/* Adds one row of a part to its cells. mask: NULL where all columns are selected, or none is. */
+static void add_to_cells(const struct ken_block *block, struct ken_part *part, uint64_t row, const uint64_t *mask, bool all)
+{
+    const struct ken_entry *entry = block->entry;
+    enum ken_dtype dtype = entry->model->dtype;
+    uint64_t start = row * entry->unit * entry->size;
+    uint64_t band = (block->range.first + row) / KEN_CELL - block->range.first / KEN_CELL;
+    const unsigned char *model = block->model + start, *base = block->base + start, *dense = part->dense + start;
+    for (uint64_t i = 0; i < entry->unit; i++) {
+        struct ken_cell *cell = &part->cells[band * cell_columns(entry) + i / KEN_CELL];
+        cell->selected += mask ? is_selected(mask, i) : all;
+        if (!memcmp(model + i * entry->size, base + i * entry->size, entry->size)) continue;
+        cell->changed++;
+        if (block->kinds[row] == ROW_NON_FINITE) continue;
+        double from = ken_load(dtype, base, i);
+        double moved = ken_load(dtype, model, i) - from;
+        cell->absolute_difference += moved < 0 ? -moved : moved;
+        cell->kept_difference += ken_load(dtype, dense, i) - from; /* 0 where it was reset */
+    }
+}
+
+/* ---- rows of a pruned tensor */
+
+static const unsigned char *row_of(const struct ken_block *block, const unsigned char *values, uint64_t row)
+{
+    return values + row * block->entry->unit * block->entry->size;
+}
+
+static int non_finite(struct ken_block *block, uint64_t row, const char *side, uint64_t column)
+{
+    char name[160];
+    const char *of = block->entry->model->name;
+    return ken_fail(&block->error, KEN_ENON_FINITE,
+                    "tensor \"%s\", row %" PRIu64 ", column %" PRIu64 ": NaN or infinity in the %s checkpoint",
+                    ken_printable(name, sizeof name, of, strlen(of)), block->range.first + row, column, side);
+}
+
+/* Tells what kind of row it is, and adds what holds for all variants. */
+static int look_at_row(struct ken_block *block, uint64_t row)
+{
+    const struct ken_entry *entry = block->entry;
+    enum ken_dtype dtype = entry->model->dtype;
+    uint64_t n = entry->unit;
+    const unsigned char *model = row_of(block, block->model, row), *base = row_of(block, block->base, row);
+    size_t model_at = ken_first_non_finite(dtype, model, n), base_at = ken_first_non_finite(dtype, base, n);
+    uint64_t changed = ken_bits_count(model, base, n, entry->size);
+    block->unchanged += n - changed;
+    block->update[row] = 0;
+    block->kinds[row] = changed ? ROW_SELECT : ROW_UNCHANGED;
+    if (model_at < n || base_at < n) {
+        if (block->plan->options->non_finite == KEN_NON_FINITE_FAIL)
+            return model_at < n ? non_finite(block, row, "fine-tuned", model_at) : non_finite(block, row, "base", base_at);
+        block->kinds[row] = ROW_NON_FINITE;
+        block->non_finite_rows++;
+    } else if (changed) {
+        block->update[row] = squares(dtype, model, base, n);
+    }
+    return KEN_OK;
+}
+
+static void prepare_row(const struct ken_block *block, uint64_t row, const unsigned char *key, struct ken_row *prepared)
+{
+    const unsigned char *model = row_of(block, block->model, row);
+    *prepared = (struct ken_row){
+        .n = block->entry->unit,
+        .x = block->x ? block->x : (const float *)(const void *)model,
+        .dtype = block->entry->model->dtype,
+        .model = model,
+        .base = row_of(block, block->base, row),
+        .tensor_key = key,
+        .row = block->range.first + row,
+    };
+}
+
+/* Whether the row is kept whole, or unchanged, so that nothing is to be selected. */
+static bool is_whole(const struct ken_block *block, uint64_t row, size_t variant)
+{
+    return block->kinds[row] != ROW_SELECT || block->entry->unit <= ken_plan_k(block->plan, block->range.tensor, variant);
+}
+
+static void select_row(struct ken_block *block, const struct ken_row *row, size_t variant, uint64_t *mask)
+{
+    const struct ken_variant *of = &block->plan->options->variants[variant];
+    ken_select(row, ken_plan_k(block->plan, block->range.tensor, variant), of->method, of->duplicates, of->seed, mask, block->scratch);
+}
+
+static inline void merge(const unsigned char *model, const unsigned char *base, const uint64_t *mask, unsigned char *out, size_t n,
+                         size_t size)
+{
+    for (size_t i = 0; i < n; i++) memcpy(out + i * size, (is_selected(mask, i) ? model : base) + i * size, size);
+}
+
+/* out [n]: the fine-tuned value where selected, else the base's. */
+static void merge_row(const struct ken_row *row, const uint64_t *mask, unsigned char *out)
+{
+    switch (ken_dtype_size(row->dtype)) {
+    case 2: merge(row->model, row->base, mask, out, row->n, 2); break;
+    case 4: merge(row->model, row->base, mask, out, row->n, 4); break;
+    default: merge(row->model, row->base, mask, out, row->n, 8); break;
+    }
+}
+
+static uint64_t count_selected(const uint64_t *mask, size_t n)
+{
+    return ken_bits_ones((const unsigned char *)mask, ken_mask_words(n) * sizeof *mask);
+}
+
+/* Makes one row of one variant's outputs. */
+static void make_row(struct ken_block *block, struct ken_part *part, size_t variant, uint64_t row, const struct ken_row *prepared,
+                     const uint64_t *mask)
+{
+    const struct ken_entry *entry = block->entry;
+    bool whole = is_whole(block, row, variant), unchanged = block->kinds[row] == ROW_UNCHANGED;
+    unsigned char *out = part->dense + row * entry->unit * entry->size;
+    if (whole)
+        memcpy(out, prepared->model, entry->unit * entry->size);
+    else if (block->plan->options->variants[variant].rescale == KEN_RESCALE_L1)
+        ken_rescale_l1(prepared, mask, out);
+    else
+        merge_row(prepared, mask, out);
+    if (!unchanged) part->selected += whole ? entry->unit : count_selected(mask, entry->unit);
+    uint64_t first_bit = block->first_element % 8 + row * entry->unit;
+    uint64_t stored = ken_bits_mark(out, prepared->base, entry->unit, entry->size, part->kept, first_bit);
+    part->row_kept[row] = (uint32_t)stored;
+    part->stored += stored;
+    part->difference[row] = whole ? 0 : squares(entry->model->dtype, out, prepared->model, entry->unit);
+    if (part->cells) add_to_cells(block, part, row, whole ? NULL : mask, whole && !unchanged);
+}
+
+static void clear_part(const struct ken_block *block, struct ken_part *part)
+{
+    part->selected = part->stored = 0;
+    memset(part->kept, 0, block->elements / 8 + 2);
+    if (part->cells) memset(part->cells, 0, bands(&block->range) * cell_columns(block->entry) * sizeof *part->cells);
+}
+
+static int tensor_key(struct ken_block *block, unsigned char key[32])
+{
+    const char *name = block->entry->model->name;
+    return ken_sha256(name, strlen(name), key, &block->error);
+}
+
+static int run_roomy(struct ken_block *block)
+{
+    unsigned char key[32];
+    struct ken_row row;
+    if (tensor_key(block, key)) return block->error.code;
+    for (size_t v = 0; v < block->part_count; v++) clear_part(block, &block->parts[v]);
+    for (uint64_t r = 0; r < block->range.units; r++) {
+        if (look_at_row(block, r)) return block->error.code;
+        prepare_row(block, r, key, &row);
+        if (block->x && block->kinds[r] == ROW_SELECT) ken_widen(row.dtype, row.model, block->x, row.n);
+        for (size_t v = 0; v < block->part_count; v++) {
+            if (is_cancelled(block)) return block->error.code;
+            if (!is_whole(block, r, v)) select_row(block, &row, v, block->masks);
+            make_row(block, &block->parts[v], v, r, &row, block->masks);
+        }
+    }
+    return KEN_OK;
+}
+
+static uint64_t *tight_mask(const struct ken_block *block, size_t variant)
+{
+    return block->masks + variant * ken_mask_words(block->entry->unit);
+}
+
+static int run_tight(struct ken_block *block)
+{
+    unsigned char key[32];
+    struct ken_row row;
+    if (tensor_key(block, key) || look_at_row(block, 0)) return block->error.code;
+    if (block->kinds[0] != ROW_SELECT) return KEN_OK;
+    prepare_row(block, 0, key, &row);
+    if (block->x) ken_widen(row.dtype, row.model, block->x, row.n);
+    for (size_t v = 0; v < block->plan->options->variant_count; v++) {
+        if (is_cancelled(block)) return block->error.code;
+        if (!is_whole(block, 0, v)) select_row(block, &row, v, tight_mask(block, v));
+    }
+    return any_variant(block->plan, reads_base) ? KEN_OK : read_base(block);
+}
+
+/* ---- tensors that are kept, reset or added */
+
+/* Spans with NaN or infinity have no distance. */
+static double span_squares(const struct ken_block *block, uint64_t first, uint64_t count)
+{
+    enum ken_dtype dtype = block->entry->model->dtype;
+    const unsigned char *model = block->model + first * block->entry->size, *base = block->base + first * block->entry->size;
+    if (!ken_dtype_is_prunable(dtype) || !is_finite(dtype, model, count) || !is_finite(dtype, base, count)) return 0;
+    return squares(dtype, model, base, count);
+}
+
+static void compare_spans(struct ken_block *block, struct ken_part *part)
+{
+    const struct ken_entry *entry = block->entry;
+    bool reset = entry->action == KEN_ACTION_RESET;
+    clear_part(block, part);
+    for (uint64_t u = 0; u < block->range.units; u++) {
+        uint64_t first = u * entry->unit, count = ken_entry_elements(entry, block->range.first + u, 1);
+        const unsigned char *model = block->model + first * entry->size, *base = block->base + first * entry->size;
+        uint64_t changed = ken_bits_count(model, base, count, entry->size);
+        block->unchanged += count - changed;
+        block->update[u] = span_squares(block, first, count);
+        part->difference[u] = reset ? block->update[u] : 0;
+        part->row_kept[u] = (uint32_t)(reset ? 0 : ken_bits_mark(model, base, count, entry->size, part->kept, first));
+        part->stored += part->row_kept[u];
+    }
+}
+
+static int run_spans(struct ken_block *block)
+{
+    const struct ken_entry *entry = block->entry;
+    struct ken_part *part = &block->parts[0];
+    part->dense = entry->action == KEN_ACTION_RESET ? block->base : block->model;
+    if (is_cancelled(block)) return block->error.code;
+    if (!entry->base)
+        part->stored = block->elements;
+    else if (!entry->packed)
+        compare_spans(block, part);
+    else if (memcmp(block->model, block->base, block->elements) != 0)
+        part->stored = entry->action == KEN_ACTION_RESET ? 0 : block->elements;
+    else
+        block->unchanged = block->elements;
+    return KEN_OK;
+}
+
+/* ---- */
+
+void ken_block_run(struct ken_block *block)
+{
+    block->code = read_model(block);
+    if (!block->code && block->entry->base) block->code = read_base(block);
+    if (block->code) return;
+    if (!block->entry->pruned)
+        block->code = run_spans(block);
+    else if (block->entry->tight)
+        block->code = run_tight(block);
+    else
+        block->code = run_roomy(block);
+}
+
+struct ken_part *ken_block_part(struct ken_block *block, size_t variant)
+{
+    KEN_ASSERT(!block->code);
+    if (!block->entry->tight) return &block->parts[block->entry->pruned ? variant : 0];
+    struct ken_row row;
+    struct ken_part *part = &block->parts[0];
+    prepare_row(block, 0, NULL, &row);
+    clear_part(block, part);
+    make_row(block, part, variant, 0, &row, tight_mask(block, variant));
+    return part;
+}

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pruning/run.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum { TICK_MILLISECONDS = 50 };
+#define PROGRESS_SECONDS 0.2
+#define DEFAULT_SYNC_SECONDS 1.0
+
+/* A place for one block on its way; belongs to the executor between submit and retirement. */
+struct flight {
+    struct ken_task task;
+    struct ken_prune *prune;
+    struct ken_block *block;
+    uint64_t bytes; /* of the budget */
+    bool done;      /* run, and not retired yet */
+};
+
+/*
+ * Blocks are submitted by the runner, the thread that called ken_prune_rows; run by workers, the threads of the executor, in any order; and
+ * retired in order by the one worker that finds the oldest block done. Whatever is written, is written by retiring. The syncer, a thread
+ * that a durable run has to itself, makes it durable and journals it: the disk may take its time, pruning goes on.
+ */
+struct ken_pipeline {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct flight *flights; /* [capacity], block i in flights[i % capacity] */
+    size_t capacity;
+    uint64_t submitted, retired; /* blocks */
+    bool retiring;
+    struct ken_error error;       /* of the lowest block that failed */
+    atomic_bool stop;             /* blocks in flight are of no use any more */
+    struct ken_progress progress; /* as of the last block retired */
+
+    pthread_t runner, syncer;
+    pthread_cond_t retired_one; /* for the syncer */
+    bool ending;                /* no block is in flight any more, and none will be */
+    struct ken_error sync_error;
+
+    double last_report; /* the runner's, seconds */
+    uint64_t reported_rows;
+    uint64_t synced_tensor, synced_unit; /* the syncer's, and of the runner after it */
+};
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+/* Waits, the lock held, to be signalled or for a tick to pass. */
+static void wait_a_tick(pthread_cond_t *signalled, pthread_mutex_t *lock)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += TICK_MILLISECONDS * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_nsec -= 1000000000L;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(signalled, lock, &until);
+}
+
+static bool is_stopped(void *opaque)
+{
+    struct ken_prune *prune = opaque;
+    return atomic_load(&prune->pipeline->stop) || ken_run_cancelled(prune);
+}
+
+/* ---- retiring */
+
+static void tell_observer(struct ken_prune *prune, const struct ken_block *block, const struct ken_part *part, size_t variant)
+{
+    if (!prune->observe || !block->entry->pruned) return;
+    const struct ken_block_statistics statistics = {
+        .tensor = block->range.tensor,
+        .variant = variant,
+        .first_row = block->range.first,
+        .rows = block->range.units,
+        .row_kept = part->row_kept,
+        .cell_columns = (block->entry->unit + KEN_CELL - 1) / KEN_CELL,
+        .cells = part->cells,
+    };
+    prune->observe(prune->observe_opaque, &statistics);
+}
+
+/* Ends the tensors that are done, empty ones among them. */
+static int end_tensors(struct ken_prune *prune, struct ken_error *error)
+{
+    struct ken_progress *progress = &prune->progress;
+    while (progress->tensor < prune->plan->model->tensor_count && progress->unit == prune->plan->entries[progress->tensor].units) {
+        for (size_t v = 0; v < prune->plan->options->variant_count; v++) {
+            int code = ken_scratch_end_tensor(prune->scratch, progress->tensor, v, &progress->variants[v], error);
+            if (code) return code;
+        }
+        progress->tensor++;
+        progress->unit = 0;
+    }
+    return KEN_OK;
+}
+
+static int write_variant(struct ken_prune *prune, struct ken_block *block, size_t variant, struct ken_error *error)
+{
+    const struct ken_entry *entry = block->entry;
+    struct ken_part *part = ken_block_part(block, variant);
+    tell_observer(prune, block, part, variant);
+    int code = ken_scratch_add(prune->scratch, block, part, variant, &prune->progress.variants[variant], error);
+    if (code || !prune->models) return code;
+    return ken_model_writer_write(prune->models, variant, block->range.tensor, block->first_element * entry->size, part->dense,
+                                  block->elements * entry->size, error);
+}
+
+static int retire_on_worker(struct ken_prune *prune, struct ken_block *block, struct ken_error *error)
+{
+    struct ken_progress *progress = &prune->progress;
+    if (block->code) {
+        *error = block->error;
+        return block->code;
+    }
+    KEN_ASSERT(block->range.tensor == progress->tensor && block->range.first == progress->unit);
+    for (size_t v = 0; v < prune->plan->options->variant_count; v++) {
+        int code = write_variant(prune, block, v, error);
+        if (code) return code;
+    }
+    progress->unit += block->range.units;
+    if (block->entry->pruned) progress->rows += block->range.units;
+    return end_tensors(prune, error);
+}
+
+/* Retires the oldest block; the lock is held, but not while writing. */
+static void retire_oldest_on_worker(struct ken_prune *prune)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    struct flight *flight = &pipeline->flights[pipeline->retired % pipeline->capacity];
+    struct ken_error error = {0};
+    bool failed_before = pipeline->error.code != 0;
+    pthread_mutex_unlock(&pipeline->lock);
+    int code = failed_before ? KEN_OK : retire_on_worker(prune, flight->block, &error);
+    ken_block_destroy(&flight->block);
+    ken_budget_release(prune->env.budget, flight->bytes);
+    pthread_mutex_lock(&pipeline->lock);
+    if (code) {
+        pipeline->error = error;
+        atomic_store(&pipeline->stop, true);
+    } else if (!failed_before) {
+        pipeline->progress = prune->progress;
+    }
+    flight->done = false;
+    pipeline->retired++;
+    pthread_cond_signal(&pipeline->changed);
+    pthread_cond_signal(&pipeline->retired_one);
+}
+
+static void run_on_worker(struct ken_task *task)
+{
+    struct flight *flight = (struct flight *)task;
+    struct ken_prune *prune = flight->prune;
+    struct ken_pipeline *pipeline = prune->pipeline;
+    ken_block_run(flight->block);
+    pthread_mutex_lock(&pipeline->lock);
+    flight->done = true;
+    if (!pipeline->retiring) {
+        pipeline->retiring = true;
+        while (pipeline->flights[pipeline->retired % pipeline->capacity].done) retire_oldest_on_worker(prune);
+        pipeline->retiring = false;
+        pthread_cond_signal(&pipeline->changed);
+    }
+    pthread_mutex_unlock(&pipeline->lock);
+}
+
+/* ---- the syncer */
+
+/* Makes durable what is retired: the outputs first, then the entry that tells of them. Blocks that are retired meanwhile do no harm: the
+ * entry does not tell of them. The lock is held, but not while waiting for the disk. */
+static int sync_retired(struct ken_prune *prune, struct ken_error *error)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    struct ken_progress progress = pipeline->progress;
+    if (progress.tensor == pipeline->synced_tensor && progress.unit == pipeline->synced_unit) return KEN_OK;
+    pthread_mutex_unlock(&pipeline->lock);
+    int code = prune->models ? ken_model_writer_sync(prune->models, error) : KEN_OK;
+    if (!code) code = ken_scratch_sync(prune->scratch, error);
+    if (!code) code = ken_journal_append(prune->journal, &progress, error);
+    if (!code && prune->env.durable_rows) prune->env.durable_rows(prune->env.opaque, progress.rows);
+    pthread_mutex_lock(&pipeline->lock);
+    if (code) return code;
+    pipeline->synced_tensor = progress.tensor;
+    pipeline->synced_unit = progress.unit;
+    return KEN_OK;
+}
+
+static void *run_on_syncer(void *opaque)
+{
+    struct ken_prune *prune = opaque;
+    struct ken_pipeline *pipeline = prune->pipeline;
+    double every = prune->env.sync_seconds > 0 ? prune->env.sync_seconds : DEFAULT_SYNC_SECONDS, due = now() + every;
+    struct ken_error error = {0};
+    int code = KEN_OK;
+    pthread_mutex_lock(&pipeline->lock);
+    while (!pipeline->ending && !code) {
+        wait_a_tick(&pipeline->retired_one, &pipeline->lock);
+        if (pipeline->ending || now() < due) continue;
+        code = sync_retired(prune, &error);
+        due = now() + every;
+    }
+    pipeline->sync_error = error;
+    pthread_mutex_unlock(&pipeline->lock);
+    return NULL;
+}
+
+static int start_syncer(struct ken_prune *prune, struct ken_error *error)
+{
+    if (!prune->journal) return KEN_OK;
+    int errnum = pthread_create(&prune->pipeline->syncer, NULL, run_on_syncer, prune);
+    return errnum ? ken_fail_errno(error, errnum, "starting a thread") : KEN_OK;
+}
+
+/* Ends the syncer, and makes durable what it has not. */
+static int end_syncer(struct ken_prune *prune, bool sync, struct ken_error *error)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    if (!prune->journal) return KEN_OK;
+    pthread_mutex_lock(&pipeline->lock);
+    pipeline->ending = true;
+    pthread_cond_signal(&pipeline->retired_one);
+    pthread_mutex_unlock(&pipeline->lock);
+    pthread_join(pipeline->syncer, NULL);
+    if (pipeline->sync_error.code) {
+        if (error) *error = pipeline->sync_error;
+        return pipeline->sync_error.code;
+    }
+    if (!sync) return KEN_OK;
+    pthread_mutex_lock(&pipeline->lock);
+    int code = sync_retired(prune, error);
+    pthread_mutex_unlock(&pipeline->lock);
+    return code;
+}
+
+/* ---- the runner */
+
+static void assert_on_runner(const struct ken_prune *prune)
+{
+    KEN_ASSERT(pthread_equal(prune->pipeline->runner, pthread_self()));
+}
+
+static void report_on_runner(struct ken_prune *prune, bool at_once)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    double time = now();
+    if (!prune->env.progress || (!at_once && time - pipeline->last_report < PROGRESS_SECONDS)) return;
+    pthread_mutex_lock(&pipeline->lock);
+    uint64_t rows = pipeline->progress.rows;
+    pthread_mutex_unlock(&pipeline->lock);
+    pipeline->last_report = time;
+    if (rows == pipeline->reported_rows && !at_once) return;
+    pipeline->reported_rows = rows;
+    prune->env.progress(prune->env.opaque, rows);
+}
+
+/* Does what is due from time to time; an error ends the run. */
+static int tend_on_runner(struct ken_prune *prune, struct ken_error *error)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    assert_on_runner(prune);
+    report_on_runner(prune, false);
+    if (ken_run_cancelled(prune)) return ken_fail(error, KEN_ECANCELLED, "cancelled");
+    pthread_mutex_lock(&pipeline->lock);
+    int code = pipeline->sync_error.code;
+    if (code && error) *error = pipeline->sync_error;
+    pthread_mutex_unlock(&pipeline->lock);
+    return code;
+}
+
+static uint64_t in_flight_on_runner(struct ken_pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->lock);
+    uint64_t count = pipeline->submitted - pipeline->retired;
+    pthread_mutex_unlock(&pipeline->lock);
+    return count;
+}
+
+/* Waits until fewer than `limit` blocks are in flight. */
+static int wait_for_fewer_on_runner(struct ken_prune *prune, uint64_t limit, struct ken_error *error)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    while (in_flight_on_runner(pipeline) >= limit) {
+        pthread_mutex_lock(&pipeline->lock);
+        if (pipeline->submitted - pipeline->retired >= limit) wait_a_tick(&pipeline->changed, &pipeline->lock);
+        pthread_mutex_unlock(&pipeline->lock);
+        int code = tend_on_runner(prune, error);
+        if (code) return code;
+    }
+    return KEN_OK;
+}
+
+/* Memory for a block. Queues for it only when no own block could give some back, and tends to the run until then. */
+static int acquire_on_runner(struct ken_prune *prune, uint64_t bytes, struct ken_error *error)
+{
+    KEN_ASSERT(bytes <= ken_budget_total(prune->env.budget));
+    while (!ken_budget_try(prune->env.budget, bytes)) {
+        uint64_t in_flight = in_flight_on_runner(prune->pipeline);
+        if (in_flight) {
+            int code = wait_for_fewer_on_runner(prune, in_flight, error);
+            if (code) return code;
+            continue;
+        }
+        if (ken_budget_acquire(prune->env.budget, bytes, ken_run_cancelled, prune)) return KEN_OK;
+        return ken_fail(error, KEN_ECANCELLED, "cancelled");
+    }
+    return KEN_OK;
+}
+
+/* Waits for the bytes of one tensor's units in one checkpoint. */
+static int wait_for_bytes_on_runner(const struct ken_checkpoint *checkpoint, const struct ken_tensor *tensor, const struct ken_entry *entry,
+                                    const struct ken_range *range, struct ken_error *error)
+{
+    size_t size = entry->packed ? 1 : ken_dtype_size(tensor->dtype);
+    uint64_t first = ken_entry_first(entry, range->first) * size;
+    uint64_t length = ken_entry_elements(entry, range->first, range->units) * size;
+    return ken_source_wait(checkpoint->files[tensor->file].source, tensor->offset + first, length, error);
+}
+
+static int submit_on_runner(struct ken_prune *prune, const struct ken_range *range, struct ken_error *error)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    const struct ken_entry *entry = &prune->plan->entries[range->tensor];
+    struct flight *flight = &pipeline->flights[pipeline->submitted % pipeline->capacity];
+    int code = wait_for_fewer_on_runner(prune, pipeline->capacity, error);
+    if (!code) code = wait_for_bytes_on_runner(prune->plan->model, entry->model, entry, range, error);
+    if (!code && entry->base) code = wait_for_bytes_on_runner(prune->plan->base, entry->base, entry, range, error);
+    if (!code) code = tend_on_runner(prune, error);
+    uint64_t bytes = ken_block_bytes(prune->plan, entry, range->units, prune->observe != NULL);
+    if (!code) code = acquire_on_runner(prune, bytes, error);
+    if (code) return code;
+    struct ken_block *block = ken_block_create(prune->plan, range, prune->observe != NULL);
+    if (!block) {
+        ken_budget_release(prune->env.budget, bytes);
+        return ken_fail(error, KEN_ENOMEM, "out of memory for a block of %llu bytes", (unsigned long long)bytes);
+    }
+    block->cancelled = is_stopped;
+    block->opaque = prune;
+    pthread_mutex_lock(&pipeline->lock); /* a worker that retires looks at this place too */
+    *flight = (struct flight){.task.run = run_on_worker, .prune = prune, .block = block, .bytes = bytes};
+    pipeline->submitted++;
+    pthread_mutex_unlock(&pipeline->lock);
+    prune->env.executor->ops->submit(prune->env.executor, &flight->task);
+    return KEN_OK;
+}
+
+/* Until no block is in flight and no worker touches the pipeline; meanwhile cancelling is passed on. */
+static void drain_on_runner(struct ken_prune *prune)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    pthread_mutex_lock(&pipeline->lock);
+    while (pipeline->retired < pipeline->submitted || pipeline->retiring) {
+        wait_a_tick(&pipeline->changed, &pipeline->lock);
+        pthread_mutex_unlock(&pipeline->lock);
+        report_on_runner(prune, false);
+        pthread_mutex_lock(&pipeline->lock);
+    }
+    pthread_mutex_unlock(&pipeline->lock);
+}
+
+static int submit_all_on_runner(struct ken_prune *prune, struct ken_error *error)
+{
+    size_t tensor = prune->progress.tensor;
+    uint64_t unit = prune->progress.unit;
+    struct ken_range range;
+    int code = KEN_OK;
+    while (!code && !atomic_load(&prune->pipeline->stop) && ken_plan_next(prune->plan, &tensor, &unit, &range))
+        code = submit_on_runner(prune, &range, error);
+    return code;
+}
+
+void ken_pipeline_destroy(struct ken_pipeline **pipeline)
+{
+    if (!*pipeline) return;
+    pthread_cond_destroy(&(*pipeline)->retired_one);
+    pthread_cond_destroy(&(*pipeline)->changed);
+    pthread_mutex_destroy(&(*pipeline)->lock);
+    free((*pipeline)->flights);
+    free(*pipeline);
+    *pipeline = NULL;
+}
+
+static int create(struct ken_prune *prune, struct ken_error *error)
+{
+    struct ken_pipeline *pipeline = calloc(1, sizeof *pipeline);
+    pthread_condattr_t attributes;
+    if (!pipeline || !(pipeline->flights = calloc(2 * (size_t)prune->env.executor->threads, sizeof *pipeline->flights))) {
+        free(pipeline);
+        return ken_fail(error, KEN_ENOMEM, "out of memory for blocks in flight");
+    }
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&pipeline->lock, NULL);
+    pthread_cond_init(&pipeline->changed, &attributes);
+    pthread_cond_init(&pipeline->retired_one, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pipeline->capacity = 2 * (size_t)prune->env.executor->threads;
+    pipeline->runner = pthread_self();
+    pipeline->synced_tensor = prune->progress.tensor;
+    pipeline->synced_unit = prune->progress.unit;
+    atomic_init(&pipeline->stop, false);
+    prune->pipeline = pipeline;
+    return KEN_OK;
+}
+
+/* Takes the rows from first to last; the error of the lowest block decides. */
+static int run_on_runner(struct ken_prune *prune, struct ken_error *error)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    int code = submit_all_on_runner(prune, error);
+    if (code == KEN_ECANCELLED) atomic_store(&pipeline->stop, true);
+    drain_on_runner(prune);
+    if (pipeline->error.code && code != KEN_ECANCELLED) { /* of a block before the one that could not be submitted */
+        code = pipeline->error.code;
+        if (error) *error = pipeline->error;
+    }
+    return code;
+}
+
+int ken_prune_rows(struct ken_prune *prune, struct ken_error *error)
+{
+    KEN_ASSERT(!prune->pipeline);
+    int code = create(prune, error);
+    if (!code) code = end_tensors(prune, error); /* empty ones at the very beginning */
+    if (code) return code;
+    prune->pipeline->progress = prune->progress;
+    code = start_syncer(prune, error);
+    if (code) return code;
+    code = run_on_runner(prune, error);
+    int synced = end_syncer(prune, !code, code ? NULL : error);
+    report_on_runner(prune, true);
+    return code ? code : synced;
+}

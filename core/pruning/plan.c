@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pruning/plan.h"
+
+#include "pruning/block.h"
+#include "checkpoint/model_header.h"
+#include "selection/select.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Values whose selection takes some 20 ms. */
+#define BLOCK_VALUES (UINT64_C(1) << 19)
+enum { MAX_WARNINGS = 1000, NAME_TEXT = 160 };
+
+static const char *show(char buffer[NAME_TEXT], const char *name)
+{
+    return ken_printable(buffer, NAME_TEXT, name, strlen(name));
+}
+
+/* ---- matching */
+
+static int warn(struct ken_plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int warn(struct ken_plan *plan, const char *format, ...)
+{
+    if (plan->warning_count > MAX_WARNINGS) return KEN_OK;
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = plan->warning_count < MAX_WARNINGS ? vasprintf(&text, format, arguments) : asprintf(&text, "more warnings are left out");
+    va_end(arguments);
+    char **warnings = length < 0 ? NULL : realloc(plan->warnings, (plan->warning_count + 1) * sizeof *warnings);
+    if (!warnings) {
+        if (length >= 0) free(text);
+        return KEN_ENOMEM;
+    }
+    plan->warnings = warnings;
+    plan->warnings[plan->warning_count++] = text;
+    return KEN_OK;
+}
+
+static bool can_be_base(const struct ken_tensor *model, const struct ken_tensor *base)
+{
+    return model->dtype == base->dtype || (ken_dtype_is_prunable(model->dtype) && ken_dtype_is_prunable(base->dtype));
+}
+
+/* Finds the entry's base, with a warning where there is one of that name that cannot be it. */
+static int match(struct ken_plan *plan, struct ken_entry *entry)
+{
+    char name[NAME_TEXT];
+    const struct ken_tensor *base = ken_checkpoint_find(plan->base, entry->model->name);
+    if (!base) return KEN_OK;
+    if (!ken_tensor_same_shape(entry->model, base))
+        return warn(plan, "tensor \"%s\" has another shape in the base; it is stored whole", show(name, base->name));
+    if (!can_be_base(entry->model, base))
+        return warn(plan, "tensor \"%s\" is %s, but %s in the base; it is stored whole", show(name, base->name),
+                    ken_dtype_name(entry->model->dtype), ken_dtype_name(base->dtype));
+    entry->base = base;
+    return KEN_OK;
+}
+
+static int decide(const struct ken_plan *plan, struct ken_entry *entry, struct ken_error *error)
+{
+    char name[NAME_TEXT];
+    const struct ken_amount *amount = NULL;
+    entry->action = ken_options_action(plan->options, entry->model->name, &amount);
+    if (!entry->base) {
+        if (plan->options->unmatched == KEN_UNMATCHED_FAIL)
+            return ken_fail(error, KEN_EMISMATCH, "tensor \"%s\" has no counterpart in the base", show(name, entry->model->name));
+        if (entry->action == KEN_ACTION_RESET)
+            return ken_fail(error, KEN_EMISMATCH, "tensor \"%s\" is to be reset, but the base has no such tensor",
+                            show(name, entry->model->name));
+        entry->action = KEN_ACTION_KEEP;
+    }
+    if (!ken_dtype_is_prunable(entry->model->dtype) && entry->action == KEN_ACTION_PRUNE) entry->action = KEN_ACTION_KEEP;
+    if (amount) entry->amount = *amount;
+    return KEN_OK;
+}
+
+/* ---- units and blocks */
+
+static void cut_into_units(struct ken_entry *entry)
+{
+    const struct ken_tensor *tensor = entry->model;
+    entry->size = ken_dtype_size(tensor->dtype);
+    entry->packed = entry->size == 0;
+    if (entry->packed) entry->size = 1;
+    entry->elements = entry->packed ? tensor->length : ken_tensor_elements(tensor);
+    entry->pruned = entry->action == KEN_ACTION_PRUNE && entry->elements;
+    entry->unit = entry->pruned ? tensor->n : KEN_SPAN;
+    entry->units = entry->pruned ? tensor->rows : entry->elements / KEN_SPAN + (entry->elements % KEN_SPAN != 0);
+}
+
+/* Multiples of a band of cells, or parts of one. */
+static uint64_t align_rows(uint64_t rows)
+{
+    if (rows >= KEN_CELL) return rows / KEN_CELL * KEN_CELL;
+    while (rows & (rows - 1)) rows &= rows - 1;
+    return rows;
+}
+
+static void cut_into_blocks(const struct ken_plan *plan, struct ken_entry *entry, const struct ken_plan_limits *limits)
+{
+    uint64_t share = limits->memory / (2 * (uint64_t)limits->threads);
+    uint64_t values = entry->pruned ? BLOCK_VALUES / plan->options->variant_count : BLOCK_VALUES;
+    uint64_t units = values / entry->unit;
+    if (units > entry->units) units = entry->units;
+    while (units > 1 && ken_block_bytes(plan, entry, units, true) > share) units /= 2;
+    entry->block_units = units > 1 && entry->pruned ? align_rows(units) : units ? units : 1;
+}
+
+static int fit(const struct ken_plan *plan, struct ken_entry *entry, const struct ken_plan_limits *limits, struct ken_error *error)
+{
+    char name[NAME_TEXT];
+    if (entry->pruned && entry->model->n > KEN_MAX_COLUMNS)
+        return ken_fail(error, KEN_ETOO_LARGE, "tensor \"%s\": a row has %" PRIu64 " values, the limit is %zu",
+                        show(name, entry->model->name), entry->model->n, KEN_MAX_COLUMNS);
+    if (!entry->units) {
+        entry->block_units = 1;
+        return KEN_OK;
+    }
+    entry->tight = entry->pruned && ken_block_bytes(plan, entry, 1, true) > limits->memory / 2;
+    uint64_t need = ken_block_bytes(plan, entry, 1, true);
+    if (need > limits->memory)
+        return ken_fail(error, KEN_ETOO_LARGE,
+                        "tensor \"%s\": a row of %" PRIu64 " values needs %" PRIu64 " bytes of buffers, the limit is %" PRIu64
+                        " (prune.memory)",
+                        show(name, entry->model->name), entry->unit, need, limits->memory);
+    if (entry->tight)
+        entry->block_units = 1;
+    else
+        cut_into_blocks(plan, entry, limits);
+    return KEN_OK;
+}
+
+bool ken_plan_next(const struct ken_plan *plan, size_t *tensor, uint64_t *unit, struct ken_range *range)
+{
+    while (*tensor < plan->model->tensor_count && *unit >= plan->entries[*tensor].units) {
+        (*tensor)++;
+        *unit = 0;
+    }
+    if (*tensor == plan->model->tensor_count) return false;
+    const struct ken_entry *entry = &plan->entries[*tensor];
+    uint64_t units = entry->block_units - *unit % entry->block_units;
+    if (units > entry->units - *unit) units = entry->units - *unit;
+    *range = (struct ken_range){.tensor = *tensor, .first = *unit, .units = units};
+    *unit += units;
+    return true;
+}
+
+uint64_t ken_entry_first(const struct ken_entry *entry, uint64_t unit)
+{
+    return unit < entry->units ? unit * entry->unit : entry->elements;
+}
+
+uint64_t ken_entry_elements(const struct ken_entry *entry, uint64_t first, uint64_t units)
+{
+    return ken_entry_first(entry, first + units) - ken_entry_first(entry, first);
+}
+
+/* ---- sizes */
+
+uint64_t ken_plan_offset(const struct ken_plan *plan, size_t tensor)
+{
+    const struct ken_tensor *model = plan->entries[tensor].model;
+    return plan->header_bytes[model->file] + (model->offset - plan->model->files[model->file].data_offset);
+}
+
+int ken_plan_header(const struct ken_plan *plan, size_t file, char **bytes, size_t *length, struct ken_error *error)
+{
+    const struct ken_checkpoint_file *of = &plan->model->files[file];
+    struct ken_header_tensor *tensors = calloc(of->count + 1, sizeof *tensors);
+    if (!tensors) return ken_fail(error, KEN_ENOMEM, "out of memory for the header of %s", of->name);
+    for (size_t i = 0; i < of->count; i++) {
+        const struct ken_tensor *tensor = &plan->model->tensors[of->first + i];
+        tensors[i] = (struct ken_header_tensor){tensor->name, tensor->dtype, tensor->rank, tensor->shape, tensor->length};
+    }
+    int code = ken_model_header_make(bytes, length, of->metadata_json, tensors, of->count, error);
+    free(tensors);
+    return code;
+}
+
+int ken_plan_index(const struct ken_plan *plan, char **text, size_t *length, struct ken_error *error)
+{
+    uint64_t total = 0;
+    size_t count = plan->model->tensor_count;
+    struct ken_index_entry *entries = calloc(count + 1, sizeof *entries);
+    if (!entries) return ken_fail(error, KEN_ENOMEM, "out of memory for the index of the model");
+    for (size_t i = 0; i < count; i++) {
+        entries[i] = (struct ken_index_entry){plan->model->tensors[i].name, plan->model->tensors[i].file};
+        total += plan->model->tensors[i].length;
+    }
+    int code = ken_model_index_make(text, length, entries, count, plan->model->file_count, total, error);
+    free(entries);
+    return code;
+}
+
+static int measure_files(struct ken_plan *plan, struct ken_error *error)
+{
+    for (size_t f = 0; f < plan->model->file_count; f++) {
+        char *bytes = NULL;
+        size_t length = 0;
+        int code = ken_plan_header(plan, f, &bytes, &length, error);
+        if (code) return code;
+        free(bytes);
+        plan->header_bytes[f] = length;
+        plan->file_bytes[f] = length + (plan->model->files[f].source->size - plan->model->files[f].data_offset);
+        plan->totals.model_bytes += plan->file_bytes[f];
+    }
+    return KEN_OK;
+}
+
+uint64_t ken_plan_k(const struct ken_plan *plan, size_t tensor, size_t variant)
+{
+    const struct ken_entry *entry = &plan->entries[tensor];
+    if (!entry->pruned) return 0;
+    bool own = entry->amount.k || entry->amount.keep > 0;
+    return ken_amount_k(own ? &entry->amount : &plan->options->variants[variant].amount, entry->model->n);
+}
+
+/* Values that one variant stores of a tensor at most. */
+static uint64_t stored_at_most(const struct ken_plan *plan, size_t tensor, size_t variant)
+{
+    const struct ken_entry *entry = &plan->entries[tensor];
+    if (entry->action == KEN_ACTION_RESET) return 0;
+    bool exact = plan->options->variants[variant].duplicates == KEN_DUPLICATES_EXACT && plan->options->non_finite == KEN_NON_FINITE_FAIL;
+    if (!entry->pruned || !exact) return entry->elements;
+    uint64_t k = ken_plan_k(plan, tensor, variant);
+    return entry->model->rows * (k < entry->model->n ? k : entry->model->n);
+}
+
+/* What the header of a delta says of a tensor at most: in two JSON texts that are quoted once more, and as two entries. */
+static uint64_t described_at_most(const struct ken_tensor *tensor)
+{
+    enum { FIXED = 640, DIGITS = 3 * 21 };
+    return FIXED + 33 * (uint64_t)strlen(tensor->name) + DIGITS * (uint64_t)tensor->rank;
+}
+
+/* Adds what one variant needs: its delta, and values and masks on their way there. */
+static void measure_variant(struct ken_plan *plan, size_t variant)
+{
+    uint64_t delta = 4096, scratch = 0;
+    for (size_t f = 0; f < plan->model->file_count; f++) {
+        const char *metadata = plan->model->files[f].metadata_json;
+        delta += 256 + (metadata ? 2 * (uint64_t)strlen(metadata) : 0);
+    }
+    for (size_t t = 0; t < plan->model->tensor_count; t++) {
+        const struct ken_entry *entry = &plan->entries[t];
+        uint64_t values = stored_at_most(plan, t, variant) * entry->size;
+        uint64_t mask = entry->base && !entry->packed && values ? entry->elements / 8 + 1 : 0;
+        delta += described_at_most(entry->model) + (values + mask < entry->model->length ? values + mask : entry->model->length);
+        scratch += values + mask + described_at_most(entry->model);
+    }
+    plan->totals.delta_bytes_at_most += delta;
+    plan->totals.disk_bytes += plan->options->outputs & KEN_OUTPUT_DELTA ? delta + scratch : 0;
+    if (plan->options->outputs & KEN_OUTPUT_MODEL) plan->totals.disk_bytes += plan->totals.model_bytes;
+    plan->totals.disk_bytes += 1024 * (uint64_t)plan->model->tensor_count + (UINT64_C(1) << 20); /* report, index, journal */
+}
+
+static void add_up(struct ken_plan *plan, const struct ken_plan_limits *limits)
+{
+    struct ken_plan_totals *totals = &plan->totals;
+    uint64_t largest = 0;
+    totals->tensors = plan->model->tensor_count;
+    totals->dropped_tensors = plan->dropped_count;
+    for (size_t t = 0; t < plan->model->tensor_count; t++) {
+        const struct ken_entry *entry = &plan->entries[t];
+        uint64_t bytes = entry->units ? ken_block_bytes(plan, entry, entry->block_units, true) : 0;
+        if (bytes > largest) largest = bytes;
+        totals->parameters += ken_tensor_elements(entry->model);
+        if (!entry->base) totals->added_tensors++;
+        if (!entry->pruned) continue;
+        totals->pruned_tensors++;
+        totals->pruned_parameters += entry->elements;
+        totals->rows += entry->model->rows;
+    }
+    uint64_t most = limits->memory / (largest ? largest : 1);
+    totals->memory_bytes = largest * (most < 2 * (uint64_t)limits->threads ? most : 2 * (uint64_t)limits->threads);
+    for (size_t v = 0; v < plan->options->variant_count; v++) measure_variant(plan, v);
+}
+
+/* ---- making and showing */
+
+static int find_dropped(struct ken_plan *plan, struct ken_error *error)
+{
+    for (int pass = 0; pass < 2; pass++) { /* counts, then notes */
+        size_t count = 0;
+        for (size_t i = 0; i < plan->base->tensor_count; i++)
+            if (!ken_checkpoint_find(plan->model, plan->base->tensors[i].name)) {
+                if (pass) plan->dropped[count] = i;
+                count++;
+            }
+        if (!pass && !(plan->dropped = calloc(count + 1, sizeof *plan->dropped)))
+            return ken_fail(error, KEN_ENOMEM, "out of memory for a list of %zu tensors", count);
+        plan->dropped_count = count;
+    }
+    return KEN_OK;
+}
+
+static int plan_tensors(struct ken_plan *plan, const struct ken_plan_limits *limits, struct ken_error *error)
+{
+    size_t matching = 0;
+    for (size_t t = 0; t < plan->model->tensor_count; t++) {
+        struct ken_entry *entry = &plan->entries[t];
+        entry->model = &plan->model->tensors[t];
+        if (match(plan, entry)) return ken_fail(error, KEN_ENOMEM, "out of memory for warnings");
+        if (entry->base && ken_dtype_is_prunable(entry->model->dtype)) matching++;
+    }
+    if (!matching)
+        return ken_fail(error, KEN_EMISMATCH, "no floating-point tensor of the model has a counterpart of its name and shape in the base");
+    for (size_t t = 0; t < plan->model->tensor_count; t++) {
+        struct ken_entry *entry = &plan->entries[t];
+        int code = decide(plan, entry, error);
+        if (code) return code;
+        cut_into_units(entry);
+        code = fit(plan, entry, limits, error);
+        if (code) return code;
+    }
+    return KEN_OK;
+}
+
+int ken_plan_make(struct ken_plan **plan, const struct ken_checkpoint *model, const struct ken_checkpoint *base,
+                  const struct ken_options *options, const struct ken_plan_limits *limits, struct ken_error *error)
+{
+    KEN_ASSERT(options->variant_count >= 1 && options->variant_count <= KEN_MAX_VARIANTS && limits->threads > 0);
+    *plan = NULL;
+    if (options->encoding != KEN_ENCODING_PLAIN)
+        return ken_fail(error, KEN_EUNSUPPORTED, "encoding \"%s\" is not there yet", ken_encoding_name(options->encoding));
+    struct ken_plan *made = calloc(1, sizeof *made);
+    if (!made) return ken_fail(error, KEN_ENOMEM, "out of memory for a plan");
+    *made = (struct ken_plan){.model = model, .base = base, .options = options};
+    made->entries = calloc(model->tensor_count + 1, sizeof *made->entries);
+    made->header_bytes = calloc(model->file_count + 1, sizeof *made->header_bytes);
+    made->file_bytes = calloc(model->file_count + 1, sizeof *made->file_bytes);
+    if (!made->entries || !made->header_bytes || !made->file_bytes) {
+        ken_plan_free(&made);
+        return ken_fail(error, KEN_ENOMEM, "out of memory for a plan of %zu tensors", model->tensor_count);
+    }
+    int code = plan_tensors(made, limits, error);
+    if (!code) code = find_dropped(made, error);
+    if (!code) code = measure_files(made, error);
+    if (code) {
+        ken_plan_free(&made);
+        return code;
+    }
+    add_up(made, limits);
+    *plan = made;
+    return KEN_OK;
+}
+
+void ken_plan_free(struct ken_plan **plan)
+{
+    if (!*plan) return;
+    for (size_t i = 0; i < (*plan)->warning_count; i++) free((*plan)->warnings[i]);
+    free((*plan)->warnings);
+    free((*plan)->dropped);
+    free((*plan)->file_bytes);
+    free((*plan)->header_bytes);
+    free((*plan)->entries);
+    free(*plan);
+    *plan = NULL;
+}
+
+const struct ken_plan_totals *ken_plan_totals(const struct ken_plan *plan)
+{
+    return &plan->totals;
+}
+
+size_t ken_plan_warning_count(const struct ken_plan *plan)
+{
+    return plan->warning_count;
+}
+
+const char *ken_plan_warning(const struct ken_plan *plan, size_t index)
+{
+    KEN_ASSERT(index < plan->warning_count);
+    return plan->warnings[index];
+}
+
+size_t ken_plan_tensor_count(const struct ken_plan *plan)
+{
+    return plan->model->tensor_count;
+}
+
+struct ken_plan_tensor ken_plan_tensor(const struct ken_plan *plan, size_t index)
+{
+    KEN_ASSERT(index < plan->model->tensor_count);
+    const struct ken_entry *entry = &plan->entries[index];
+    return (struct ken_plan_tensor){.model = entry->model, .base = entry->base, .action = entry->action, .pruned = entry->pruned};
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of a pruning, for the files that make it up. */
+#ifndef KEN_RUN_H
+#define KEN_RUN_H
+
+#include "folder.h"
+#include "pruning/journal.h"
+#include "pruning/model_writer.h"
+#include "pruning/plan.h"
+#include "pruning/scratch.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Digests that the report and the deltas tell of their inputs. */
+struct ken_inputs {
+    unsigned char (*model_files)[KEN_SHA256_SIZE];  /* [model files], for a report */
+    unsigned char (*base_files)[KEN_SHA256_SIZE];   /* [base files], for a report */
+    unsigned char (*base_tensors)[KEN_SHA256_SIZE]; /* [model tensors] raw bytes of each one's base, for a delta */
+};
+
+struct ken_prune {
+    const struct ken_plan *plan;
+    struct ken_prune_env env;
+    void (*observe)(void *opaque, const struct ken_block_statistics *statistics);
+    void *observe_opaque;
+    unsigned char fingerprint[32];
+    struct ken_progress progress; /* of what is retired; belongs to whoever retires */
+    struct ken_model_writer *models;
+    struct ken_scratch *scratch;
+    struct ken_journal *journal; /* NULL: not durable */
+    struct ken_pipeline *pipeline;
+
+    /* made by finish */
+    struct ken_inputs inputs;
+    struct ken_prune_file *files; /* [file_count] */
+    size_t file_count;
+    char *totals[KEN_MAX_VARIANTS];
+    char *tensors_path[KEN_MAX_VARIANTS];
+};
+
+/* Whether the run is to end; asked from any thread. */
+bool ken_run_cancelled(void *prune);
+/* Writes the path below the working folder of one of a variant's own files: "out/" + its folder + name. */
+void ken_run_path(char path[KEN_PATH_SIZE], const struct ken_plan *plan, size_t variant, const char *name);
+
+/* ---- pipeline.c */
+
+/* Frees what ken_prune_rows left; no block is in flight once that has returned. Nothing if *pipeline is NULL. */
+void ken_pipeline_destroy(struct ken_pipeline **pipeline);
+
+/* ---- parallel.c */
+
+enum { KEN_WORK_BYTES = 262144 };
+
+/*
+ * Runs work(prune, opaque, i) for i in 0..count-1 on the executor, at most as many at once as it has threads and the budget allows, each
+ * with KEN_WORK_BYTES of the budget for its buffers. Returns the error of the lowest i that failed.
+ */
+int ken_run_parallel(struct ken_prune *prune, int (*work)(struct ken_prune *prune, void *opaque, size_t index, struct ken_error *error),
+                     void *opaque, size_t count, struct ken_error *error);
+
+/* ---- inputs.c */
+
+/* Digests what is to be told of the inputs, in one pass over each file that has to be read. */
+int ken_inputs_digest(struct ken_prune *prune, struct ken_error *error);
+/* Fails if a file is not the one that was opened. */
+int ken_inputs_check(struct ken_prune *prune, struct ken_error *error);
+void ken_inputs_free(struct ken_inputs *inputs);
+
+/* ---- delta_writer.c */
+
+/* Writes the delta of a variant from its scratch and describes it in *file (size and digest). On any thread. */
+int ken_delta_write(struct ken_prune *prune, size_t variant, struct ken_prune_file *file, struct ken_error *error);
+
+/* ---- report.c */
+
+/*
+ * Writes the report of a variant, if it is wanted, and the lines of its tensors, and sets prune->totals. *file (size and digest) is NULL if
+ * it is not wanted. delta_bytes: 0 if there is no delta. On any thread.
+ */
+int ken_report_write(struct ken_prune *prune, size_t variant, uint64_t delta_bytes, struct ken_prune_file *file, struct ken_error *error);
+
+#endif

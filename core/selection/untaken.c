@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "selection/untaken.h"
+#include "selection/sort.h"
+
+#include <math.h>
+
+enum { LEAF = 16 }; /* positions; divides the 64 of a word of the set */
+#define NO_COLUMN UINT32_MAX
+
+static size_t leaves_for(size_t n)
+{
+    size_t leaves = 1;
+    while (leaves * LEAF < n) leaves *= 2;
+    return leaves;
+}
+
+size_t ken_untaken_scratch(size_t n)
+{
+    return ken_freeset_words(n) * sizeof(uint64_t) + 2 * leaves_for(n) * sizeof(uint32_t);
+}
+
+void ken_untaken_init(struct ken_untaken *untaken, const uint64_t *entries, size_t n, void *scratch)
+{
+    uint64_t *words = scratch;
+    *untaken = (struct ken_untaken){.entries = entries, .n = n, .leaves = leaves_for(n)};
+    ken_freeset_fill(&untaken->free, words, n);
+    untaken->lowest = (uint32_t *)(words + ken_freeset_words(n));
+}
+
+static inline uint32_t key_at(const struct ken_untaken *untaken, size_t position)
+{
+    return (uint32_t)(untaken->entries[position] >> 32);
+}
+
+static inline uint32_t column_at(const struct ken_untaken *untaken, size_t position)
+{
+    return (uint32_t)untaken->entries[position];
+}
+
+static inline float distance_to(const struct ken_untaken *untaken, size_t position, float g)
+{
+    return fabsf(ken_key_float(key_at(untaken, position)) - g);
+}
+
+/* ---- the lowest free column of a range of positions: a tree of minima over the words of the set */
+
+/* The free position of the lowest column among positions first to last of one leaf, or KEN_FREESET_NONE. */
+static size_t lowest_in_leaf(const struct ken_untaken *untaken, size_t first, size_t last)
+{
+    uint64_t among = UINT64_MAX >> (63 - last % 64) & UINT64_MAX << (first % 64);
+    uint32_t lowest = NO_COLUMN;
+    size_t best = KEN_FREESET_NONE;
+    for (uint64_t bits = untaken->free.level[0][first / 64] & among; bits; bits &= bits - 1) {
+        size_t position = first / 64 * 64 + (size_t)__builtin_ctzll(bits);
+        uint32_t column = column_at(untaken, position);
+        best = column < lowest ? position : best;
+        lowest = column < lowest ? column : lowest;
+    }
+    return best;
+}
+
+static uint32_t lowest_of_leaf(const struct ken_untaken *untaken, size_t leaf)
+{
+    size_t position = lowest_in_leaf(untaken, leaf * LEAF, leaf * LEAF + LEAF - 1);
+    return position == KEN_FREESET_NONE ? NO_COLUMN : column_at(untaken, position);
+}
+
+static inline uint32_t lower_of(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static void make_lowest(struct ken_untaken *untaken)
+{
+    uint32_t *lowest = untaken->lowest;
+    size_t used = (untaken->n + LEAF - 1) / LEAF;
+    for (size_t leaf = 0; leaf < untaken->leaves; leaf++)
+        lowest[untaken->leaves + leaf] = leaf < used ? lowest_of_leaf(untaken, leaf) : NO_COLUMN;
+    for (size_t node = untaken->leaves - 1; node > 0; node--) lowest[node] = lower_of(lowest[2 * node], lowest[2 * node + 1]);
+    untaken->has_lowest = true;
+}
+
+static void update_lowest(struct ken_untaken *untaken, size_t position)
+{
+    uint32_t *lowest = untaken->lowest;
+    size_t node = untaken->leaves + position / LEAF;
+    if (lowest[node] != column_at(untaken, position)) return;
+    lowest[node] = lowest_of_leaf(untaken, position / LEAF);
+    while (node > 1) {
+        node /= 2;
+        uint32_t least = lower_of(lowest[2 * node], lowest[2 * node + 1]);
+        if (lowest[node] == least) break;
+        lowest[node] = least;
+    }
+}
+
+/* The free position of the column that a node of the tree tells. */
+static size_t position_of_node(const struct ken_untaken *untaken, size_t node)
+{
+    const uint32_t *tree = untaken->lowest;
+    uint32_t column = tree[node];
+    while (node < untaken->leaves) node = tree[2 * node] == column ? 2 * node : 2 * node + 1;
+    size_t position = (node - untaken->leaves) * LEAF;
+    while (column_at(untaken, position) != column) position++;
+    return position;
+}
+
+/* The node with the lowest column among those that make up the leaves [low, high); low < high. */
+static size_t lowest_node(const struct ken_untaken *untaken, size_t low, size_t high)
+{
+    const uint32_t *tree = untaken->lowest;
+    size_t best = low += untaken->leaves;
+    for (high += untaken->leaves; low < high; low /= 2, high /= 2) {
+        if (low & 1) {
+            best = tree[low] < tree[best] ? low : best;
+            low++;
+        }
+        if (high & 1) {
+            high--;
+            best = tree[high] < tree[best] ? high : best;
+        }
+    }
+    return best;
+}
+
+static size_t lower_position(const struct ken_untaken *untaken, size_t a, size_t b)
+{
+    if (a == KEN_FREESET_NONE || b == KEN_FREESET_NONE) return a == KEN_FREESET_NONE ? b : a;
+    return column_at(untaken, a) < column_at(untaken, b) ? a : b;
+}
+
+/* The free position of the lowest column of positions first to last, both inclusive; there is one. */
+static size_t lowest_in_range(struct ken_untaken *untaken, size_t first, size_t last)
+{
+    if (!untaken->has_lowest) make_lowest(untaken);
+    size_t low = first / LEAF, high = last / LEAF, best = KEN_FREESET_NONE;
+    if (low == high) return lowest_in_leaf(untaken, first, last);
+    if (first % LEAF) best = lowest_in_leaf(untaken, first, low++ * LEAF + LEAF - 1);
+    if (last % LEAF != LEAF - 1)
+        best = lower_position(untaken, best, lowest_in_leaf(untaken, high * LEAF, last));
+    else
+        high++;
+    if (low == high) return best;
+    size_t node = lowest_node(untaken, low, high);
+    uint32_t column = untaken->lowest[node];
+    if (best != KEN_FREESET_NONE && column_at(untaken, best) < column) return best;
+    return position_of_node(untaken, node);
+}
+
+/* ---- ties: the run of positions whose rounded distance is the same. Distances do not fall with the way from g, so it is one run. */
+
+/* Between `inside`, as far from g as `distance`, and `outside`, which is not: the last one inside. */
+static size_t run_edge(const struct ken_untaken *untaken, size_t inside, size_t outside, float g, float distance)
+{
+    while (inside + 1 != outside && outside + 1 != inside) {
+        size_t middle = inside < outside ? inside + (outside - inside) / 2 : outside + (inside - outside) / 2;
+        if (distance_to(untaken, middle, g) == distance)
+            inside = middle;
+        else
+            outside = middle;
+    }
+    return inside;
+}
+
+/* The last position >= `position` that is as far from g; position is on the right of g. */
+static size_t run_end(const struct ken_untaken *untaken, size_t position, float g, float distance)
+{
+    if (distance_to(untaken, untaken->n - 1, g) == distance) return untaken->n - 1;
+    for (size_t stride = 1; position + 1 < untaken->n; stride *= 2) {
+        size_t probe = untaken->n - position > stride ? position + stride : untaken->n - 1;
+        if (distance_to(untaken, probe, g) != distance) return run_edge(untaken, position, probe, g, distance);
+        position = probe;
+    }
+    return position;
+}
+
+/* The first position <= `position` that is as far from g; position is on the left of g. */
+static size_t run_begin(const struct ken_untaken *untaken, size_t position, float g, float distance)
+{
+    if (distance_to(untaken, 0, g) == distance) return 0;
+    for (size_t stride = 1; position > 0; stride *= 2) {
+        size_t probe = position > stride ? position - stride : 0;
+        if (distance_to(untaken, probe, g) != distance) return run_edge(untaken, position, probe, g, distance);
+        position = probe;
+    }
+    return position;
+}
+
+/* The position of the lowest free column in the run first..last: where all have one value, the first free one, as columns ascend. */
+static size_t lowest_of_run(struct ken_untaken *untaken, size_t first, size_t last)
+{
+    if (key_at(untaken, first) == key_at(untaken, last)) return ken_freeset_from(&untaken->free, first);
+    return lowest_in_range(untaken, first, last);
+}
+
+uint32_t ken_untaken_take(struct ken_untaken *untaken, float g, size_t start)
+{
+    size_t left = start > 0 ? ken_freeset_until(&untaken->free, start - 1) : KEN_FREESET_NONE;
+    size_t right = start < untaken->n ? ken_freeset_from(&untaken->free, start) : KEN_FREESET_NONE;
+    bool has_left = left != KEN_FREESET_NONE, has_right = right != KEN_FREESET_NONE;
+    float left_distance = has_left ? distance_to(untaken, left, g) : INFINITY;
+    float right_distance = has_right ? distance_to(untaken, right, g) : INFINITY; /* so may a real distance be */
+    size_t best = KEN_FREESET_NONE;
+    if (has_right && !(has_left && left_distance < right_distance))
+        best = lowest_of_run(untaken, right, run_end(untaken, right, g, right_distance));
+    if (has_left && !(has_right && right_distance < left_distance)) {
+        size_t other = lowest_of_run(untaken, run_begin(untaken, left, g, left_distance), left);
+        if (best == KEN_FREESET_NONE || column_at(untaken, other) < column_at(untaken, best)) best = other;
+    }
+    ken_freeset_remove(&untaken->free, best);
+    if (untaken->has_lowest) update_lowest(untaken, best);
+    return column_at(untaken, best);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The values of a row that are not yet taken, and the nearest of them to a number: KEN.md, "Selection of one row", step 4. */
+#ifndef KEN_UNTAKEN_H
+#define KEN_UNTAKEN_H
+
+#include "selection/freeset.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ken_untaken {
+    const uint64_t *entries; /* [n] ken_entry(ken_float_key(x[i]), i), sorted */
+    size_t n;
+    struct ken_freeset free; /* positions in entries */
+    uint32_t *lowest;        /* lowest free column of every 16 positions and of every two nodes below; made when first needed */
+    size_t leaves;           /* a power of two; lowest[leaves + b] is that of positions 16 b to 16 b + 15 */
+    bool has_lowest;
+};
+
+/* Bytes of scratch for n values; a multiple of 8. */
+size_t ken_untaken_scratch(size_t n);
+/* Nothing is taken yet. entries and scratch (aligned to 8) are borrowed. */
+void ken_untaken_init(struct ken_untaken *untaken, const uint64_t *entries, size_t n, void *scratch);
+/*
+ * Takes the nearest free value to g, by distance |x - g| in float32; a tie goes to the lowest column. Returns that column. There must be
+ * a free value. `start` is the position of the first value >= g, or n. O(log n).
+ */
+uint32_t ken_untaken_take(struct ken_untaken *untaken, float g, size_t start);
+
+#endif
