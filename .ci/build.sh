@@ -2,14 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by demo and check: configures once, builds what has changed.
 
-# build_in FOLDER [CONFIGURE-OPTION...]: an out-of-tree build of the programs
+# build_in FOLDER [CONFIGURE-OPTION...]: an out-of-tree build of the programs. A folder that was configured with other options is
+# configured and built anew; without options, whatever is there is good.
 build_in() {
     folder=$1
     shift
-    [ -x configure ] || build_quietly autoreconf -i
+    [ -x configure ] || build_quietly autoreconf -i || return
     mkdir -p "$folder"
     # A Makefile that is there brings itself up to date when configure.ac or Makefile.am change.
-    [ -f "$folder/Makefile" ] || (cd "$folder" && build_quietly ../configure -q "$@")
+    if [ ! -f "$folder/Makefile" ]; then
+        (cd "$folder" && build_quietly ../configure -q "$@") || return
+    elif [ $# -gt 0 ] && [ "$(cd "$folder" && ./config.status --config | tr -d "'")" != "$*" ]; then
+        (cd "$folder" && build_quietly ../configure -q "$@" && build_quietly make -s clean) || return
+    fi
     build_quietly make -s -C "$folder" -j "$(nproc)" all
 }
 

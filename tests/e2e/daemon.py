@@ -66,7 +66,7 @@ class Kend:
 
     def start(self) -> None:
         """Starts it and waits for the line that says it is ready."""
-        settings: dict[str, Union[str, int]] = {"http.listen": "127.0.0.1:0", **self.settings}
+        settings: dict[str, object] = {"http.listen": "127.0.0.1:0", **self.settings}
         command = [str(BUILD / "kend"), "--data", str(self.data), "--listen", str(settings.pop("http.listen"))]
         for key, value in settings.items():
             command += ["--set", f"{key}={value}"]
