@@ -140,9 +140,10 @@ char *proto_url_redact(const char *url)
     char *shown = malloc(strlen(url) + sizeof hidden);
     if (!shown) return NULL;
     char *to = shown;
-    const char *slashes = strstr(url, "://");
-    if (slashes) {
-        const char *authority = slashes + 3;
+    /* Of the URL itself: a reference such as "/login?next=https://..." has one in its query only. */
+    size_t scheme = strcspn(url, "/?#");
+    if (strncmp(url + scheme, "//", 2) == 0) {
+        const char *authority = url + scheme + 2;
         size_t length = strcspn(authority, "/?#\\");
         const char *at = memrchr(authority, '@', length);
         to = mempcpy(to, url, (size_t)(authority - url));

@@ -142,6 +142,9 @@ START_TEST(secrets_are_redacted)
         {"https://u@SECRET@h/p", "https://h/p"},
         {"https://h/a@b", "https://h/a@b"},
         {"/a/path", "/a/path"},
+        {"/login?sig=SECRET&next=https://h/", "/login?..."},
+        {"a/b#SECRET://h", "a/b"},
+        {"//user:SECRET@h/p", "//h/p"},
         {"", ""},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
