@@ -29,6 +29,7 @@ struct kend_run {
     const struct kend_check *check; /* set while its locations tell the progress */
     uint64_t rows_total;
     int64_t stage_since;           /* monotonic ms */
+    double stage_before;           /* seconds in this stage when it was entered: of earlier attempts */
     struct kend_run_state state;   /* as it is */
     struct kend_run_state written; /* as the store has it */
 };
@@ -73,8 +74,8 @@ void kend_run_enter(struct kend_run *run, enum proto_stage stage);
 void kend_run_report(struct kend_run *run);
 /* Appends a durable log event. level: "info" or "warn". */
 void kend_run_note(struct kend_run *run, const char *level, const char *message);
-/* Ends the current stage's clock; timings are then complete. */
-void kend_run_settle(struct kend_run *run);
+/* Ends the current stage's clock, after which nothing is reported any more and timings are complete. Which stage that was. */
+enum proto_stage kend_run_settle(struct kend_run *run);
 
 /* keeper.c */
 void *kend_keeper_main(void *engine); /* thread */

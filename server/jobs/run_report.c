@@ -29,8 +29,10 @@ static void clock_in(struct kend_run *run)
 static void enter(struct kend_run *run, enum proto_stage stage)
 {
     clock_in(run);
-    if (stage != run->state.stage) kend_metrics_stage(run->engine, run->state.stage, run->state.timings[run->state.stage]);
+    if (stage == run->state.stage) return;
+    kend_metrics_stage(run->engine, run->state.stage, run->state.timings[run->state.stage] - run->stage_before);
     run->state.stage = stage;
+    run->stage_before = run->state.timings[stage];
 }
 
 /* The run's mutex is held. Fetching ends by itself: rows are pruned as their bytes come in, what is left after the last byte is pruning. */
@@ -95,11 +97,13 @@ void kend_run_watch(struct kend_run *run, const struct kend_check *check)
     pthread_mutex_unlock(&run->mutex);
 }
 
-void kend_run_settle(struct kend_run *run)
+enum proto_stage kend_run_settle(struct kend_run *run)
 {
     pthread_mutex_lock(&run->mutex);
+    const enum proto_stage last = run->state.stage;
     enter(run, PROTO_NO_STAGE);
     pthread_mutex_unlock(&run->mutex);
+    return last;
 }
 
 void kend_run_note(struct kend_run *run, const char *level, const char *message)

@@ -134,7 +134,7 @@ static int fetch_and_prune(struct kend_run *run, struct work *work, struct ken_e
     code = ken_prune_rows(work->prune, error);
     if (!code) code = kend_location_wait(work->check.model_location, error);
     if (!code) code = kend_location_wait(work->check.base_location, error);
-    if (!code && run->state.stage == PROTO_FETCHING) kend_run_enter(run, PROTO_PRUNING);
+    kend_run_report(run); /* the last byte ends fetching, whoever notices first */
     return code;
 }
 
@@ -254,9 +254,8 @@ static void run_job(struct kend_run *run)
     struct ken_error error = {0};
     struct kend_artifacts *artifacts = run->engine->parts.artifacts;
     int code = kend_run_cancelled(run) ? KEN_ECANCELLED : work_through(run, &work, &error);
-    const enum proto_stage stage = run->state.stage;
     work_close(run, &work);
-    kend_run_settle(run);
+    const enum proto_stage stage = kend_run_settle(run);
     struct kend_outcome outcome = outcome_of(run, code, stage, &error);
     if (!code) {
         outcome.event = PROTO_SUCCEED;
