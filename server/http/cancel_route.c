@@ -10,7 +10,7 @@ enum MHD_Result kend_route_cancel(struct kend_request *request)
     enum kend_store_result result =
         parts->store->ops->cancel(parts->store, request->match.id, kend_request_owner(request), proto_now_ms(), &job);
     if (result != KEND_STORE_OK) return kend_answer_store(request, result);
-    kend_engine_cancel(parts->engine, job->id);
+    kend_engine_cancel(parts->engine, job);
     kend_waits_changed(parts->waits, job->id);
     enum MHD_Result answer = kend_answer_json(request, 202, kend_job_document(request, job));
     kend_job_free(&job);

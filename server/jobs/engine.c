@@ -33,10 +33,10 @@ static void sweep(void *opaque, const char *id)
     struct ken_error error = {0};
     const enum kend_store_result result = parts->store->ops->get(parts->store, id, NULL, &job);
     int code = 0;
-    if (result == KEND_STORE_NONE)
-        code = parts->artifacts->ops->remove(parts->artifacts, id, &error);
-    else if (result == KEND_STORE_OK && proto_status_is_terminal(job->status))
+    if (result == KEND_STORE_OK && job->status == PROTO_SUCCEEDED)
         code = parts->artifacts->ops->clear_work(parts->artifacts, id, &error);
+    else if (result == KEND_STORE_NONE || (result == KEND_STORE_OK && proto_status_is_terminal(job->status)))
+        code = parts->artifacts->ops->remove(parts->artifacts, id, &error);
     if (code)
         kend_log(KEND_LOG_WARN, "left-over files could not be removed", KEND_S("job", id), KEND_S("error", error.message));
     else if (result == KEND_STORE_NONE)
@@ -119,14 +119,29 @@ void kend_engine_poke(struct kend_engine *engine)
     pthread_mutex_unlock(&engine->mutex);
 }
 
-void kend_engine_cancel(struct kend_engine *engine, const char *job)
+void kend_engine_cancel(struct kend_engine *engine, const struct kend_job *job)
 {
+    if (proto_status_is_terminal(job->status)) {
+        kend_engine_clear(engine, job->id, job->status);
+        kend_metrics_job(engine, job->status);
+        return;
+    }
     pthread_mutex_lock(&engine->mutex);
     for (size_t i = 0; i < engine->runner_count; i++) {
         struct kend_run *run = engine->runners[i].run;
-        if (run && strcmp(run->job->id, job) == 0) kend_run_stop(run, KEND_STOP_CANCEL);
+        if (run && strcmp(run->job->id, job->id) == 0) kend_run_stop(run, KEND_STOP_CANCEL);
     }
     pthread_mutex_unlock(&engine->mutex);
+}
+
+void kend_engine_clear(struct kend_engine *engine, const char *job, enum proto_status status)
+{
+    struct kend_artifacts *artifacts = engine->parts.artifacts;
+    /* What is left after a failure here is swept at the next start. */
+    if (status == PROTO_SUCCEEDED)
+        (void)artifacts->ops->clear_work(artifacts, job, NULL);
+    else
+        (void)artifacts->ops->remove(artifacts, job, NULL);
 }
 
 /* The engine's mutex is held. */

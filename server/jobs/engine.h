@@ -33,8 +33,9 @@ struct kend_parts {
 int kend_engine_create(struct kend_engine **engine, const struct kend_parts *parts, struct ken_error *error);
 /* There may be something to claim. Any thread. */
 void kend_engine_poke(struct kend_engine *engine);
-/* A cancel was requested: stops the job within 1 s if it runs here. Any thread. */
-void kend_engine_cancel(struct kend_engine *engine, const char *job);
+/* The store has taken a cancel; `job` as it is since. What waited in the queue has ended by it, what runs here is stopped within 1 s. Any
+ * thread. */
+void kend_engine_cancel(struct kend_engine *engine, const struct kend_job *job);
 /* No new claims; running jobs may end within `seconds`, then they are handed back. Returns when nothing runs. */
 void kend_engine_drain(struct kend_engine *engine, unsigned seconds);
 /* Ends a drain at once: running jobs are handed back now. */

@@ -61,6 +61,12 @@ struct kend_engine {
 /* Waits on a condition (CLOCK_MONOTONIC) for at most ms; the mutex is held. */
 void kend_wait_ms(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t ms);
 
+/*
+ * Removes what nobody will ask for of a job that ends so: its working folder, or everything if it does not succeed (an attempt may have
+ * published before a later one was cancelled).
+ */
+void kend_engine_clear(struct kend_engine *engine, const char *job, enum proto_status status);
+
 /* runner.c */
 void *kend_runner_main(void *runner); /* thread */
 bool kend_run_cancelled(void *run);   /* any thread: whether the run has to stop, for whatever reason */

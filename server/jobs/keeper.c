@@ -4,7 +4,7 @@
 
 #include "log.h"
 
-enum { TICK_MS = 500, RETENTION_MS = 60000, RETENTION_BATCH = 50 };
+enum { TICK_MS = 500, RETENTION_MS = 60000, RETENTION_BATCH = 10 };
 
 /*
  * One run. Its lease is renewed at a third of its length, so that two renewals may fail. Where all do, the run stops before the lease
@@ -38,7 +38,7 @@ static void keep(struct kend_run *run)
     kend_run_report(run);
 }
 
-/* The engine's mutex is held; it is given up while the store is asked. A run stays while it is being kept (kend_run_release waits). */
+/* The engine's mutex is held; it is given up while the store is asked. A run stays while it is being kept (run_end waits). */
 static void keep_all(struct kend_engine *engine)
 {
     for (size_t i = 0; i < engine->runner_count; i++) {
@@ -53,15 +53,20 @@ static void keep_all(struct kend_engine *engine)
     }
 }
 
-/* The row first: files without a row are swept at the next start, a row without files would promise what is not there. */
-static void remove_expired(const struct kend_parts *parts)
+/*
+ * The row first: files without a row are swept at the next start, a row without files would promise what is not there. Whether there are
+ * more.
+ */
+static bool remove_expired(const struct kend_parts *parts)
 {
+    bool removed = false;
     struct kend_job_list list = {0};
     struct ken_error error = {0};
     if (parts->store->ops->expired(parts->store, proto_now_ms(), RETENTION_BATCH, &list) == KEND_STORE_OK) {
         for (size_t i = 0; i < list.count; i++) {
             const char *id = list.item[i]->id;
             if (parts->store->ops->remove(parts->store, id, NULL) != KEND_STORE_OK) continue;
+            removed = true;
             if (parts->artifacts->ops->remove(parts->artifacts, id, &error))
                 kend_log(KEND_LOG_WARN, "artifacts of an expired job could not be removed", KEND_S("job", id),
                          KEND_S("error", error.message));
@@ -69,7 +74,9 @@ static void remove_expired(const struct kend_parts *parts)
                 kend_log(KEND_LOG_INFO, "expired job removed", KEND_S("job", id));
         }
     }
+    bool more = list.has_more && removed;
     kend_job_list_clear(&list);
+    return more;
 }
 
 void *kend_keeper_main(void *opaque)
@@ -81,9 +88,9 @@ void *kend_keeper_main(void *opaque)
         keep_all(engine);
         if (kend_monotonic_ms() >= next_removal) {
             pthread_mutex_unlock(&engine->mutex);
-            remove_expired(&engine->parts);
+            bool more = remove_expired(&engine->parts);
             pthread_mutex_lock(&engine->mutex);
-            next_removal = kend_monotonic_ms() + RETENTION_MS;
+            next_removal = kend_monotonic_ms() + (more ? 0 : RETENTION_MS);
         }
         if (!engine->ending) kend_wait_ms(&engine->tick, &engine->mutex, TICK_MS);
     }

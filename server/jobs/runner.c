@@ -210,10 +210,9 @@ static enum kend_store_result tell_once(struct kend_run *run, struct kend_outcom
 }
 
 /* A store that does not answer is asked again until it does, or the process ends: then the next one finds the lease and goes on. */
-static void tell(struct kend_run *run, struct kend_outcome *outcome)
+static void tell(struct kend_run *run, struct kend_outcome *outcome, enum proto_status status)
 {
     enum kend_store_result result = tell_once(run, outcome);
-    enum proto_status status;
     while ((result == KEND_STORE_UNAVAILABLE || result == KEND_STORE_NO_SPACE) && !atomic_load(&run->engine->stopping)) {
         kend_log(KEND_LOG_ERROR, "the outcome of a job cannot be stored yet", KEND_S("job", run->job->id),
                  KEND_S("reason", kend_store_result_text(result)));
@@ -223,7 +222,7 @@ static void tell(struct kend_run *run, struct kend_outcome *outcome)
     if (result != KEND_STORE_OK)
         kend_log(KEND_LOG_WARN, "the outcome of a job was not stored", KEND_S("job", run->job->id),
                  KEND_S("reason", kend_store_result_text(result)));
-    else if (proto_transition(outcome->event, PROTO_RUNNING, &status) && proto_status_is_terminal(status))
+    else if (proto_status_is_terminal(status))
         kend_metrics_job(run->engine, status);
     changed(run->engine, run->job->id);
 }
@@ -252,7 +251,6 @@ static void run_job(struct kend_run *run)
 {
     struct work work = {.directory = -1};
     struct ken_error error = {0};
-    struct kend_artifacts *artifacts = run->engine->parts.artifacts;
     int code = kend_run_cancelled(run) ? KEN_ECANCELLED : work_through(run, &work, &error);
     work_close(run, &work);
     const enum proto_stage stage = kend_run_settle(run);
@@ -262,12 +260,14 @@ static void run_job(struct kend_run *run)
         outcome.artifacts = &work.result.artifacts;
         outcome.summary = work.result.summary;
     }
-    if (outcome.event != PROTO_HAND_BACK)
-        (void)artifacts->ops->clear_work(artifacts, run->job->id, NULL); /* what is left is swept at the next start */
     kend_log(code && outcome.event == PROTO_FAIL ? KEND_LOG_WARN : KEND_LOG_INFO, "job ended", KEND_S("job", run->job->id),
              KEND_S("error", outcome.event == PROTO_FAIL ? proto_job_error_code(outcome.error) : NULL),
              KEND_S("reason", outcome.event == PROTO_FAIL ? outcome.error_message : NULL));
-    tell(run, &outcome);
+    enum proto_status status;
+    KEN_ASSERT(proto_transition(outcome.event, PROTO_RUNNING, &status));
+    /* Before the row, for on a full disk this may be the room that the row needs. */
+    if (proto_status_is_terminal(status)) kend_engine_clear(run->engine, run->job->id, status);
+    tell(run, &outcome, status);
     kend_result_clear(&work.result);
 }
 
@@ -314,7 +314,7 @@ static void run_setup(struct kend_run *run, int64_t claimed_at)
 static void note_exhausted(struct kend_engine *engine, struct kend_job **job)
 {
     kend_log(KEND_LOG_WARN, "job ended", KEND_S("job", (*job)->id), KEND_S("error", proto_job_error_code((*job)->error)));
-    (void)engine->parts.artifacts->ops->clear_work(engine->parts.artifacts, (*job)->id, NULL);
+    kend_engine_clear(engine, (*job)->id, PROTO_FAILED);
     kend_metrics_job(engine, PROTO_FAILED);
     changed(engine, (*job)->id);
     kend_job_free(job);
