@@ -140,9 +140,14 @@ enum kend_store_result kend_record_finish(struct kend_record *record, const stru
     return KEND_STORE_OK;
 }
 
-void kend_record_hand_back(struct kend_record *record, const double *timings)
+void kend_record_hand_back(struct kend_record *record, int64_t now, const double *timings, int64_t keep_ms)
 {
-    if (timings) memcpy(record->job->timings, timings, sizeof record->job->timings);
+    struct kend_job *job = record->job;
+    if (timings) memcpy(job->timings, timings, sizeof job->timings);
+    if (job->cancel_requested_at) {
+        end_job(record, PROTO_STOP, now, keep_ms);
+        return;
+    }
     change_status(record, PROTO_HAND_BACK, PROTO_NO_STAGE);
     end_lease(record);
 }

@@ -190,7 +190,8 @@ struct kend_store_ops {
     /* Appends a "log" event; data is a JSON object's text. */
     enum kend_store_result (*log)(struct kend_store *store, const char *id, const char *token, int64_t now, const char *data);
     enum kend_store_result (*finish)(struct kend_store *store, const char *id, const char *token, const struct kend_outcome *outcome);
-    /* Back to the queue, in its old place; counts no death. timings [PROTO_STAGE_COUNT] so far, over all attempts; or NULL: as stored. */
+    /* Back to the queue, in its old place; counts no death. A job whose cancel was requested is cancelled instead. timings
+     * [PROTO_STAGE_COUNT] so far, over all attempts; or NULL: as stored. */
     enum kend_store_result (*hand_back)(struct kend_store *store, const char *id, const char *token, int64_t now, const double *timings);
     /* At start: every lease of this holder ends now (the process that had them is gone). */
     enum kend_store_result (*abandon)(struct kend_store *store, const char *holder, int64_t now);

@@ -165,8 +165,8 @@ enum kend_store_result kend_sqlite_finish(struct kend_store *store, const char *
 
 static enum kend_store_result hand_back(struct kend_sqlite *sqlite, struct kend_sql *sql, struct held *held, struct kend_record *record)
 {
-    (void)sqlite, (void)sql;
-    kend_record_hand_back(record, held->timings);
+    (void)sql;
+    kend_record_hand_back(record, held->now, held->timings, sqlite->store.keep_ms);
     return KEND_STORE_OK;
 }
 

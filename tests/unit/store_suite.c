@@ -546,6 +546,21 @@ static void a_running_job_is_asked_to_stop(struct kend_store *store)
     GIVES(KEND_STORE_FINISHED, store->ops->cancel(store, ID(1), NULL, 91, NULL));
 }
 
+static void a_job_asked_to_stop_does_not_go_back_to_the_queue(struct kend_store *store)
+{
+    store->keep_ms = 1000;
+    OK(store_suite_create(store, 1, 10));
+    struct lease lease = claim(store, "a", 50);
+    OK(store->ops->cancel(store, ID(1), NULL, 60, NULL));
+    OK(store->ops->hand_back(store, ID(1), lease.token, 70, NULL));
+    struct kend_job *job = get(store, 1);
+    ck_assert_int_eq(job->status, PROTO_CANCELLED);
+    ck_assert_int_eq(job->finished_at, 70);
+    ck_assert_int_eq(job->expires_at, 1070);
+    kend_job_free(&job);
+    check_all_lost(store, 1, lease.token);
+}
+
 static void success_brings_artifacts_and_summary(struct kend_store *store)
 {
     OK(store_suite_create(store, 1, 10));
@@ -796,6 +811,7 @@ const struct store_case store_suite[] = {
     CASE(a_job_handed_back_keeps_its_place),
     CASE(a_queued_job_is_cancelled_at_once),
     CASE(a_running_job_is_asked_to_stop),
+    CASE(a_job_asked_to_stop_does_not_go_back_to_the_queue),
     CASE(success_brings_artifacts_and_summary),
     CASE(failure_brings_an_error),
     CASE(events_come_in_pages),
