@@ -85,6 +85,25 @@ static void *drain_thread(void *opaque)
     return NULL;
 }
 
+static void end_now(int number)
+{
+    (void)number;
+    _exit(EXIT_SUCCESS);
+}
+
+/* What follows takes down what runs nothing any more, but a disk or a resolver may hold it up: a further signal ends it at once. */
+static void end_at_next_signal(void)
+{
+    sigset_t set;
+    struct sigaction action = {.sa_handler = end_now};
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 void kend_shutdown_wait(struct kend_shutdown *shutdown, struct kend_engine *engine, struct kend_http *http, unsigned seconds)
 {
     pthread_t thread;
@@ -95,6 +114,7 @@ void kend_shutdown_wait(struct kend_shutdown *shutdown, struct kend_engine *engi
     shutdown->seconds = seconds;
     if (pthread_create(&thread, NULL, drain_thread, shutdown) != 0) {
         kend_engine_drain(engine, 0);
+        end_at_next_signal();
         return;
     }
     if (next_signal(shutdown, -1) == 1) {
@@ -106,4 +126,5 @@ void kend_shutdown_wait(struct kend_shutdown *shutdown, struct kend_engine *engi
         }
     }
     pthread_join(thread, NULL);
+    end_at_next_signal();
 }

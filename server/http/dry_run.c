@@ -81,6 +81,7 @@ enum MHD_Result kend_dry_run_start(struct kend_request *request, struct proto_jo
 static enum MHD_Result answer_failure(struct kend_request *request, int code, const char *message)
 {
     struct proto_faults faults = {0};
+    if (code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, "kend is shutting down");
     enum proto_job_error error = proto_job_error_of(code);
     if (error == PROTO_JOB_INTERNAL) return kend_answer_problem(request, PROTO_INTERNAL, "%s", message);
     proto_fault_add(&faults, 0, "", "%s: %s", proto_job_error_code(error), message);

@@ -192,8 +192,8 @@ void kend_pool_destroy(struct kend_pool **pool)
     if (!*pool) return;
     pthread_mutex_lock(&(*pool)->mutex);
     (*pool)->ending = true;
+    uv_async_send(&(*pool)->wake); /* under the mutex: a block that ends may make the loop close it */
     pthread_mutex_unlock(&(*pool)->mutex);
-    uv_async_send(&(*pool)->wake);
     pthread_join((*pool)->thread, NULL);
     KEN_ASSERT(!(*pool)->head && uv_loop_close(&(*pool)->loop) == 0);
     pthread_mutex_destroy(&(*pool)->mutex);
