@@ -104,6 +104,7 @@ int ken_file_source_open(struct ken_source **source, const char *path, struct ke
         goto close_descriptor;
     }
     file->source.size = (uint64_t)file->opened.st_size;
+    ken_source_set_file_state(&file->source, &file->opened);
     *source = &file->source;
     return KEN_OK;
 close_descriptor:

@@ -1,9 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "source.h"
 
+#include "digest.h"
+
+#include <sys/stat.h>
+
 static void assert_within(const struct ken_source *source, uint64_t offset, uint64_t length)
 {
     KEN_ASSERT(offset <= source->size && length <= source->size - offset);
+}
+
+void ken_source_set_state(struct ken_source *source, const void *bytes, size_t length)
+{
+    source->has_state = ken_sha256(bytes, length, source->state, NULL) == KEN_OK;
+}
+
+void ken_source_set_file_state(struct ken_source *source, const struct stat *status)
+{
+    const int64_t state[] = {(int64_t)status->st_ino, status->st_size, status->st_mtim.tv_sec, status->st_mtim.tv_nsec};
+    ken_source_set_state(source, state, sizeof state);
 }
 
 int ken_source_wait(struct ken_source *source, uint64_t offset, uint64_t length, struct ken_error *error)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct ken_source;
+struct stat;
 
 /* All functions may block, and except for `close` may be called from several threads at once. Each returns 0 or an error code. */
 struct ken_source_ops {
@@ -25,10 +26,23 @@ struct ken_source_ops {
     void (*close)(struct ken_source *source);
 };
 
+enum { KEN_STATE_SIZE = 32 };
+
 struct ken_source {
     const struct ken_source_ops *ops;
     uint64_t size; /* bytes */
+    /*
+     * Tells this state of the file from any other that was or will be at its place: what was made of a part of it before a crash may be
+     * used after it only if both are the same. Not known: nothing made of it is taken up.
+     */
+    bool has_state;
+    unsigned char state[KEN_STATE_SIZE];
 };
+
+/* Makes state stand for all that bytes [length] say; out of memory it stays unknown. */
+void ken_source_set_state(struct ken_source *source, const void *bytes, size_t length);
+/* As above for a regular file: its inode, size and time of modification. */
+void ken_source_set_file_state(struct ken_source *source, const struct stat *status);
 
 int ken_source_wait(struct ken_source *source, uint64_t offset, uint64_t length, struct ken_error *error);
 int ken_source_read(struct ken_source *source, uint64_t offset, void *buffer, size_t length, struct ken_error *error);

@@ -42,9 +42,11 @@ static void add_checkpoint(struct ken_digest *digest, const struct ken_checkpoin
     add_number(digest, checkpoint->has_index);
     add_number(digest, checkpoint->file_count);
     for (size_t f = 0; f < checkpoint->file_count; f++) {
+        const struct ken_source *source = checkpoint->files[f].source;
         const char *metadata = checkpoint->files[f].metadata_json;
         add_string(digest, checkpoint->files[f].name);
-        add_number(digest, checkpoint->files[f].source->size);
+        add_number(digest, source->size);
+        add_bytes(digest, source->state, source->has_state ? sizeof source->state : 0);
         add_string(digest, metadata ? metadata : "");
     }
     add_number(digest, checkpoint->tensor_count);

@@ -53,7 +53,7 @@ uint64_t ken_plan_offset(const struct ken_plan *plan, size_t tensor);
 /* The header of one dense file, and the index of all; the bytes are the caller's, to be freed. */
 int ken_plan_header(const struct ken_plan *plan, size_t file, char **bytes, size_t *length, struct ken_error *error);
 int ken_plan_index(const struct ken_plan *plan, char **text, size_t *length, struct ken_error *error);
-/* SHA-256 over all that decides the outputs but the tensors' bytes. */
+/* SHA-256 over all that decides the outputs; for the tensors' bytes stands the state of their files. */
 int ken_plan_fingerprint(const struct ken_plan *plan, unsigned char sha256[32], struct ken_error *error);
 
 #endif

@@ -70,10 +70,19 @@ static void close_outputs(struct ken_prune *prune)
     ken_journal_close(&prune->journal);
 }
 
+/* Whether it is known that the inputs' bytes are those of an earlier run with the same fingerprint. */
+static bool has_states(const struct ken_checkpoint *checkpoint)
+{
+    size_t f = 0;
+    while (f < checkpoint->file_count && checkpoint->files[f].source->has_state) f++;
+    return f == checkpoint->file_count;
+}
+
 /* Takes up what an earlier run of the same plan made durable; KEN_ENOT_FOUND if there is nothing to be taken up. */
 static int resume(struct ken_prune *prune, struct ken_error *error)
 {
     int directory = prune->env.directory;
+    if (!has_states(prune->plan->model) || !has_states(prune->plan->base)) return KEN_ENOT_FOUND;
     if (!prune->env.durable || !ken_journal_read(directory, prune->fingerprint, &prune->progress)) return KEN_ENOT_FOUND;
     int code = open_outputs(prune, false, error);
     if (!code) code = ken_journal_open(&prune->journal, directory, prune->fingerprint, true, error);

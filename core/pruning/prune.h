@@ -86,7 +86,8 @@ struct ken_prune_file {
 
 /*
  * Opens the working folder: preallocates outputs (KEN_ENO_SPACE now rather than later) and, where `durable` and a journal of the very same
- * plan is there, takes up the work behind its last entry: *resumed_rows (may be NULL) tells how many rows need not be done again.
+ * plan and states of the inputs' files is there, takes up the work behind its last entry: *resumed_rows (may be NULL) tells how many rows
+ * need not be done again.
  */
 int ken_prune_open(struct ken_prune **prune, const struct ken_plan *plan, const struct ken_prune_env *env, uint64_t *resumed_rows,
                    struct ken_error *error);

@@ -316,6 +316,16 @@ static int failed(const struct kend_entry *entry, struct ken_error *error)
     return ken_fail(error, entry->error.code, "%s", entry->error.message);
 }
 
+/* What a weak validator is silent about may be another byte: then a pruning that was broken off begins anew. */
+static void set_state(struct ken_source *source, const struct kend_entry *entry)
+{
+    const struct kend_validators *validators = &entry->validators;
+    source->has_state = false;
+    if (!validators->strong) return;
+    const char *text = validators->etag[0] ? validators->etag : validators->last_modified;
+    ken_source_set_state(source, text, strlen(text));
+}
+
 /* Until the origin has said what it is. */
 static int wait_open(struct kend_entry_source *source, struct ken_error *error)
 {
@@ -326,6 +336,7 @@ static int wait_open(struct kend_entry_source *source, struct ken_error *error)
         code = wait_turn(source, error);
     if (!code && entry->state == KEND_ENTRY_FAILED && !entry->stale) code = failed(entry, error);
     source->source.base.size = entry->size;
+    set_state(&source->source.base, entry);
     pthread_mutex_unlock(&entry->mutex);
     return code;
 }

@@ -60,9 +60,9 @@ struct kend_entry {
     uint64_t durable;        /* bytes of good that were saved */
     int64_t validated_at;
     unsigned char sha256[KEN_SHA256_SIZE];
+    struct kend_validators validators;
 
     /* The loop's thread only. */
-    struct kend_validators validators;
     struct kend_ranges seen; /* readers may have read these: good, and what was good before the file was started anew */
     struct kend_piece *pieces[KEND_MAX_PIECES];
     unsigned piece_count;

@@ -223,6 +223,7 @@ static int open_checked(struct file_source *source, const struct kend_url *url, 
     if (!S_ISREG(source->opened.st_mode)) return ken_fail(error, KEN_EFETCH, "%.300s is not a regular file", url->shown);
     if (!is_of_path(source->fd, source->path)) return refuse(url, error);
     source->source.base.size = (uint64_t)source->opened.st_size;
+    ken_source_set_file_state(&source->source.base, &source->opened);
     if (max_bytes && source->source.base.size > max_bytes)
         return ken_fail(error, KEN_ETOO_LARGE, "%.300s has %llu bytes, fetch.max_bytes is %llu", url->shown,
                         (unsigned long long)source->source.base.size, (unsigned long long)max_bytes);

@@ -154,7 +154,9 @@ static enum kend_verdict begin_stream(struct kend_piece *piece, const struct ken
 
 static enum kend_verdict answer_probe(struct kend_piece *piece, const struct kend_head *head, struct kend_outcome *outcome)
 {
+    pthread_mutex_lock(&piece->entry->mutex);
     piece->entry->validators = head->validators;
+    pthread_mutex_unlock(&piece->entry->mutex);
     switch (head->status) {
     case 206: return begin_range(piece, head, outcome);
     case 200: return begin_stream(piece, head, outcome);
@@ -177,8 +179,8 @@ static enum kend_verdict start_anew(struct kend_piece *piece, const struct kend_
     if (entry->anew || size != entry->size)
         return refuse(piece, outcome, KEN_EFETCH, "the file changed on the server while it was being fetched");
     entry->anew = true;
-    entry->validators = head->validators;
     pthread_mutex_lock(&entry->mutex);
+    entry->validators = head->validators;
     kend_ranges_clear(&entry->good);
     entry->complete = false;
     entry->durable = 0;

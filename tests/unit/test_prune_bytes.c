@@ -279,6 +279,45 @@ START_TEST(cancelled_and_resumed)
 }
 END_TEST
 
+/* Copies a file, and lets its last byte be another if told so. */
+static void copy_file(const char *from, const char *to, bool changed)
+{
+    const char *slash = strrchr(from, '/');
+    char *directory = strndup(from, (size_t)(slash - from));
+    struct made_file file = read_file(directory, slash + 1);
+    file.bytes[file.length - 1] ^= changed;
+    FILE *out = fopen(to, "we");
+    ck_assert_ptr_nonnull(out);
+    ck_assert_uint_eq(fwrite(file.bytes, 1, file.length, out), file.length);
+    ck_assert_int_eq(fclose(out), 0);
+    free(file.bytes);
+    free(directory);
+}
+
+/* A model that became another one between two runs, though its header is the same: nothing made of the old one may be taken up. */
+START_TEST(another_input_begins_anew)
+{
+    struct ken_options options = quick();
+    char model[PATH_MAX];
+    unit_folder_make(&folder);
+    struct prune_pair pair = era("work");
+    copy_file(pair.model, unit_path(model, &folder, "model.safetensors"), false);
+    pair.model = model;
+    run(&pair, &options);
+    run(&pair, &options);
+    ck_assert_uint_eq(pair.resumed, pair.rows);
+    char *before = strdup(pair.files);
+
+    copy_file(era_model, model, true);
+    run(&pair, &options);
+    ck_assert_uint_eq(pair.resumed, 0);
+    ck_assert_str_ne(pair.files, before);
+    free(before);
+    prune_pair_free(&pair);
+    unit_folder_remove(&folder);
+}
+END_TEST
+
 /* Runs in a child that is killed after so long, or ends by itself: true. */
 static bool run_and_kill(struct prune_pair *pair, const struct ken_options *options, long milliseconds)
 {
@@ -382,5 +421,5 @@ START_TEST(a_changed_input_is_noticed)
 END_TEST
 
 UNIT_MAIN("prune_bytes", threads_and_memory_do_not_matter, variants_alone_give_the_same, several_at_once_share_threads_and_memory,
-          a_row_that_hardly_fits_gives_the_same, cancelled_and_resumed, killed_and_resumed, a_full_disk_is_told_and_survived,
-          a_changed_input_is_noticed)
+          a_row_that_hardly_fits_gives_the_same, cancelled_and_resumed, another_input_begins_anew, killed_and_resumed,
+          a_full_disk_is_told_and_survived, a_changed_input_is_noticed)
