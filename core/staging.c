@@ -145,7 +145,7 @@ out:
     return errnum;
 }
 
-/* Moves all entries of a folder into another one, and removes it. 0, or an errno. */
+/* Moves all entries of a folder durably into another one, and removes it. 0, or an errno. */
 static int move_into(const char *from, const char *to)
 {
     struct dirent **names = NULL;
@@ -156,6 +156,7 @@ static int move_into(const char *from, const char *to)
         free(names[i]);
     }
     free(names);
+    if (!errnum) errnum = sync_path(to);
     return errnum || rmdir(from) == 0 ? errnum : errno;
 }
 
