@@ -17,7 +17,7 @@
 enum {
     MARGIN = 4,          /* threads of libuv's pool for file work and name look-ups */
     MOST_THREADS = 1024, /* of libuv's pool, by libuv */
-    NICE = 5,            /* pruning yields to whoever answers requests, but not to all that runs on the machine */
+    NICE = 5,            /* above the process's own: pruning yields to whoever answers requests, but not to all that runs on the machine */
 };
 
 struct executor {
@@ -94,7 +94,8 @@ static const struct ken_executor_ops operations = {.submit = submit};
 static void run_slot(uv_work_t *work)
 {
     static _Thread_local bool lowered;
-    if (!lowered) setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* on Linux, of this thread alone */
+    id_t thread = (id_t)gettid();
+    if (!lowered) setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + NICE); /* on Linux, of this thread alone */
     lowered = true;
     struct slot *slot = work->data;
     slot->task->run(slot->task); /* may free the task */

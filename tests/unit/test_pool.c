@@ -233,7 +233,8 @@ START_TEST(pruning_yields_to_the_other_threads)
     struct ken_executor *executor = join(pool);
     submit_notes(executor, &note, 1, 0, run_priority);
     wait_for(1);
-    ck_assert_int_gt(trace.label[0], own);
+    int lower = own + 5; /* relative: the process may be nice itself */
+    ck_assert_int_eq(trace.label[0], lower < 19 ? lower : 19);
     ck_assert_int_eq(getpriority(PRIO_PROCESS, (id_t)gettid()), own);
     kend_pool_leave(&executor);
     kend_pool_destroy(&pool);
