@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
+import pytest
 
 from checkpoints import read_safetensors, write_safetensors
 
@@ -50,6 +51,7 @@ def make_pair() -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
     return model, base, dtypes
 
 
+@pytest.mark.smoke
 def test_kenctl_prunes_as_the_oracle_does(
     kenctl: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:

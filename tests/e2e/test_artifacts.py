@@ -55,6 +55,7 @@ def test_the_list_is_that_of_the_job(done: Finished) -> None:
     assert names == [(v, f"{v}/{f}") for v in ("half", "tenth") for f in ("delta.safetensors", "report.json")]
 
 
+@pytest.mark.smoke
 def test_bytes_and_their_headers(done: Finished) -> None:
     for item in done.plain["artifacts"]:
         response = done.get(item["name"])

@@ -28,12 +28,14 @@ def kend(*arguments: object, env: Optional[Mapping[str, str]] = None) -> "subpro
     )
 
 
+@pytest.mark.smoke
 def test_the_effective_configuration_gives_itself_again() -> None:
     done = kend("--config", GOLDEN, "--data", "/data", "--check-config")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == GOLDEN.read_text()
 
 
+@pytest.mark.smoke
 def test_the_sample_holds_the_defaults() -> None:
     by_sample = kend("--config", SOURCE / "conf" / "kend.conf", "--data", "/data", "--check-config")
     by_default = kend("--data", "/data", "--check-config")

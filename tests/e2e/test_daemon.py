@@ -101,6 +101,7 @@ def test_it_listens_on_version_six(tmp_path: Path) -> None:
         assert location.startswith(kend.url + "/v1/jobs/")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_signals_end_it(tmp_path: Path, name: str) -> None:
     with Kend(tmp_path) as kend:

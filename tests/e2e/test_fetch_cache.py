@@ -41,6 +41,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     "behaviour",
     [

@@ -632,6 +632,7 @@ def test_a_name_that_is_not_there(origin: Origin, fetch: Prober) -> None:
 # ---------------------------------------------------------------- TLS
 
 
+@pytest.mark.smoke
 def test_tls_with_a_trusted_certificate(certificates: Certificates, fetch: Prober) -> None:
     with Origin(tls=certificates.good) as serving:
         serving.put(PATH, BODY)

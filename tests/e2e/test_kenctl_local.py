@@ -225,6 +225,7 @@ def test_the_smallest_form_is_taken_and_entries_are_aligned(tmp_path: Path, kenc
     assert seen == {"same", "whole", "mask", "gaps"}
 
 
+@pytest.mark.smoke
 def test_the_real_pair_has_the_digests_of_the_table(tmp_path: Path, data: Path, kenctl: Run) -> None:
     expected = json.loads((data / "era-bf16" / "expected.json").read_text())["ken-keep-0.75"]
     folder = data / "era-bf16"

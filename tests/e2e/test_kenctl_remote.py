@@ -109,6 +109,7 @@ def write_pair(folder: Path) -> "tuple[str, str]":
     return f"file://{folder}/model.safetensors", f"file://{folder}/base.safetensors"
 
 
+@pytest.mark.smoke
 def test_the_whole_way(kend: Kend, kenctl: Run, tmp_path: Path) -> None:
     model, base = write_pair(tmp_path / "files")
     options = ("--server", kend.url)

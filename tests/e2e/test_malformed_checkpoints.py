@@ -25,6 +25,7 @@ def write(folder: Path, malformed: Malformed) -> Path:
     return where / malformed.location
 
 
+@pytest.mark.smoke
 def test_the_corpus_is_large_enough() -> None:
     assert len(CORPUS) >= 65
     assert len({malformed.name for malformed in CORPUS}) == len(CORPUS)

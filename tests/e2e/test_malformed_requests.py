@@ -337,6 +337,7 @@ def test_head_or_body(server: Kend, name: str, request_bytes: bytes, status: int
         assert detail in response.headers["allow"]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("target", "detail"), QUERIES)
 def test_query(server: Kend, target: str, detail: str) -> None:
     response = server.get(target)

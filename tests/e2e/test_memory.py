@@ -52,6 +52,7 @@ def test_a_row_of_4_mi_values_works_at_defaults(tmp_path: Path, method: str) -> 
     assert peak < BOUND
 
 
+@pytest.mark.smoke
 def test_a_row_that_does_not_fit_fails_in_the_check_stage(tmp_path: Path) -> None:
     row = np.ones((1, 8 * MIB), np.float32)
     write_safetensors(tmp_path / "base.safetensors", {"wide.row": row})

@@ -54,6 +54,7 @@ def document(**fields: Any) -> dict[str, Any]:
 # ---- creating
 
 
+@pytest.mark.smoke
 def test_a_job_is_created(kend: Kend) -> None:
     response = kend.request("POST", "/v1/jobs", document(name="first", metadata={"team": "nlp"}))
     assert response.status == 202
@@ -378,6 +379,7 @@ def test_a_job_without_artifacts(one_runner: Kend) -> None:
 # ---- around
 
 
+@pytest.mark.smoke
 def test_probes_and_contract(kend: Kend) -> None:
     assert kend.get("/livez").json == {"status": "ok"}
     assert kend.get("/readyz").json == {"status": "ok"}
