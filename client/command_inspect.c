@@ -242,8 +242,7 @@ static int run(struct kenctl *kenctl)
         json_decref(report);
         return status;
     }
-    const struct ken_checkpoint_limits limits = {4 * KEN_DEFAULT_MAX_HEADER_BYTES, 2 * KEN_DEFAULT_MAX_TENSORS}; /* a delta's */
-    if (ken_checkpoint_open_path(&checkpoint, path, &limits, &error)) return kenctl_fail_error(&error);
+    if (ken_checkpoint_open_path(&checkpoint, path, &ken_delta_limits, &error)) return kenctl_fail_error(&error);
     if (ken_delta_is(checkpoint))
         status = inspect_delta(kenctl, path, checkpoint->files[0].source->size);
     else

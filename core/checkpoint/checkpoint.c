@@ -223,7 +223,7 @@ int ken_checkpoint_open(struct ken_checkpoint **checkpoint, struct ken_opener *o
     struct ken_source *source = NULL;
     enum ken_content content = KEN_CONTENT_UNKNOWN;
     char label[KEN_LABEL_SIZE];
-    static const struct ken_checkpoint_limits defaults = {KEN_DEFAULT_MAX_HEADER_BYTES, KEN_DEFAULT_MAX_TENSORS};
+    static const struct ken_checkpoint_limits defaults = {KEN_DEFAULT_MAX_HEADER_BYTES, KEN_DEFAULT_MAX_TENSORS, KEN_TENSOR_NAME_MAX};
     if (!limits) limits = &defaults;
     *checkpoint = NULL;
     int code = ken_locate(opener, &source, &content, label, error);

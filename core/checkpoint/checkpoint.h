@@ -42,9 +42,11 @@ struct ken_checkpoint {
 
 struct ken_checkpoint_limits {
     uint64_t
-        max_header_bytes; /* per header or index, and for names, shapes and metadata of all headers in memory; more is KEN_ETOO_LARGE */
-    uint64_t max_tensors; /* in all; more is KEN_ETOO_LARGE */
+        max_header_bytes;    /* per header or index, and for names, shapes and metadata of all headers in memory; more is KEN_ETOO_LARGE */
+    uint64_t max_tensors;    /* in all; more is KEN_ETOO_LARGE */
+    uint64_t max_name_bytes; /* of a tensor's name; more is KEN_EBAD_CHECKPOINT. 0: KEN_TENSOR_NAME_MAX */
 };
+enum { KEN_TENSOR_NAME_MAX = 4096 };
 #define KEN_DEFAULT_MAX_HEADER_BYTES UINT64_C(25000000)
 #define KEN_DEFAULT_MAX_TENSORS UINT64_C(100000)
 

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KEN_SHARDS_MAX = 4096, KEN_TENSOR_NAME_MAX = 4096, KEN_FILE_NAME_MAX = 1024 };
+enum { KEN_SHARDS_MAX = 4096, KEN_FILE_NAME_MAX = 1024 };
 
 struct ken_index_tensor {
     const char *name;

@@ -180,7 +180,12 @@ static int read_tensor(struct reading *reading)
     struct ken_tensor tensor = {.file = reading->number};
     unsigned seen = 0;
     if (!json->length) return ken_json_fail(json, reading->error, "the name of a tensor is empty");
-    if (json->length > KEN_TENSOR_NAME_MAX) return ken_json_fail(json, reading->error, "the name of a tensor is longer than 4096 bytes");
+    const uint64_t own = reading->store->limits.max_name_bytes, most = own ? own : KEN_TENSOR_NAME_MAX;
+    if (json->length > most) {
+        char reason[80];
+        snprintf(reason, sizeof reason, "the name of a tensor is longer than %" PRIu64 " bytes", most);
+        return ken_json_fail(json, reading->error, reason);
+    }
     if (memchr(json->text, '\0', json->length)) return ken_json_fail(json, reading->error, "the name of a tensor has a NUL character");
     int code = grow_tensors(reading);
     if (code) return code;

@@ -11,8 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A delta's header tells of each tensor up to three times, so that it may be larger than that of any model. */
-static const struct ken_checkpoint_limits limits = {4 * KEN_DEFAULT_MAX_HEADER_BYTES, 2 * KEN_DEFAULT_MAX_TENSORS};
+/* A delta's header has each tensor's name up to five times, and its entries' names are longer by a suffix: a delta of any model that may be
+ * pruned can be read. */
+const struct ken_checkpoint_limits ken_delta_limits = {
+    .max_header_bytes = 8 * KEN_DEFAULT_MAX_HEADER_BYTES,
+    .max_tensors = 2 * KEN_DEFAULT_MAX_TENSORS,
+    .max_name_bytes = KEN_TENSOR_NAME_MAX + sizeof ".values" - 1,
+};
 
 int ken_delta_fail(struct ken_error *error, const char *tensor, const char *format, ...)
 {
@@ -240,7 +245,7 @@ int ken_delta_open_path(struct ken_delta **delta, const char *path, struct ken_e
     struct ken_error inner = {0};
     *delta = calloc(1, sizeof **delta);
     if (!*delta) return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
-    int code = ken_checkpoint_open_path(&(*delta)->checkpoint, path, &limits, &inner);
+    int code = ken_checkpoint_open_path(&(*delta)->checkpoint, path, &ken_delta_limits, &inner);
     if (code) {
         ken_fail(error, code == KEN_EBAD_CHECKPOINT ? KEN_EBAD_DELTA : code, "%s", inner.message);
         goto fail;

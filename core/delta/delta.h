@@ -32,6 +32,8 @@ struct ken_delta_tensor {
     uint64_t stored; /* values stored */
 };
 
+/* What the header of a delta is held to. */
+extern const struct ken_checkpoint_limits ken_delta_limits;
 /* True if the checkpoint's metadata say it is a delta. */
 bool ken_delta_is(const struct ken_checkpoint *checkpoint);
 /* Opens and checks a delta wholly but for its values: KEN_EBAD_DELTA with the reason, KEN_EUNSUPPORTED for another version or encoding. */

@@ -169,7 +169,7 @@ START_TEST(limits_hold_for_all_files_together)
     struct ken_checkpoint *checkpoint = NULL;
     struct ken_error error = {0};
     make_sharded(&sharded, "{\"weight_map\":{" MAPPING "}}");
-    struct ken_checkpoint_limits limits = {1000, 5};
+    struct ken_checkpoint_limits limits = {1000, 5, 0};
     ck_assert_int_eq(ken_checkpoint_open(&checkpoint, &sharded.opener.opener, &limits, NULL), KEN_OK);
     ken_checkpoint_close(&checkpoint);
     limits.max_tensors = 4;
@@ -185,7 +185,7 @@ START_TEST(limits_hold_for_all_files_together)
     struct made_file large = make_safetensors(metadata, second, 1), other = make_safetensors(metadata, third, 2);
     sharded.files[3].bytes = large.bytes;
     sharded.files[3].length = large.length;
-    limits = (struct ken_checkpoint_limits){1000, 5};
+    limits = (struct ken_checkpoint_limits){1000, 5, 0};
     ck_assert_int_eq(ken_checkpoint_open(&checkpoint, &sharded.opener.opener, &limits, NULL), KEN_OK);
     ken_checkpoint_close(&checkpoint);
     sharded.files[1].bytes = other.bytes;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct ken_checkpoint_limits limits = {10000, 100};
+static const struct ken_checkpoint_limits limits = {10000, 100, 0};
 
 /* In texts and messages ' stands for ". */
 static int read_index(struct ken_index *index, const char *text, const struct ken_checkpoint_limits *within, struct ken_error *error)
@@ -111,12 +111,12 @@ START_TEST(limits_are_held_exactly)
     static const char text[] = "{'weight_map':{'a':'f','b':'f'}}";
     struct ken_index index;
     struct ken_error error = {0};
-    ck_assert_int_eq(read_index(&index, text, &(struct ken_checkpoint_limits){strlen(text), 2}, &error), KEN_OK);
+    ck_assert_int_eq(read_index(&index, text, &(struct ken_checkpoint_limits){strlen(text), 2, 0}, &error), KEN_OK);
     ken_index_free(&index);
-    ck_assert_int_eq(read_index(&index, text, &(struct ken_checkpoint_limits){strlen(text) - 1, 2}, &error), KEN_ETOO_LARGE);
+    ck_assert_int_eq(read_index(&index, text, &(struct ken_checkpoint_limits){strlen(text) - 1, 2, 0}, &error), KEN_ETOO_LARGE);
     ck_assert_str_eq(error.message, "model.json: an index of 32 bytes is over the limit of 31");
     ken_index_free(&index);
-    ck_assert_int_eq(read_index(&index, text, &(struct ken_checkpoint_limits){strlen(text), 1}, &error), KEN_ETOO_LARGE);
+    ck_assert_int_eq(read_index(&index, text, &(struct ken_checkpoint_limits){strlen(text), 1, 0}, &error), KEN_ETOO_LARGE);
     ck_assert_str_eq(error.message, "model.json: more than 1 tensors");
     ken_index_free(&index);
 }
@@ -133,7 +133,7 @@ START_TEST(shards_are_at_most_4096)
         snprintf(text + at, capacity - (size_t)at, "}}");
         struct ken_index index;
         struct ken_error error = {0};
-        int code = read_index(&index, text, &(struct ken_checkpoint_limits){1000000, 10000}, &error);
+        int code = read_index(&index, text, &(struct ken_checkpoint_limits){1000000, 10000, 0}, &error);
         ck_assert_int_eq(code, shards == 4096 ? KEN_OK : KEN_ETOO_LARGE);
         if (code) ck_assert_str_eq(error.message, "model.json: more than 4096 files");
         for (size_t i = 0; i < index.tensor_count && !code; i++) {

@@ -394,6 +394,35 @@ static void check_form(size_t first, size_t distance, size_t changed, const char
     ken_checkpoint_close(&old);
 }
 
+/* The entries of a delta have longer names than the tensors, of which the longest must not make a delta that cannot be read. */
+START_TEST(the_longest_name_comes_back)
+{
+    static char name[KEN_TENSOR_NAME_MAX + 1];
+    char of_model[PATH_MAX], of_base[PATH_MAX], path[PATH_MAX];
+    float values[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    setup();
+    memset(name, 'n', KEN_TENSOR_NAME_MAX);
+    struct make_tensor tensor = {.name = name, .dtype = "F32", .shape = "[8]", .data = values, .length = sizeof values};
+    write_safetensors(folder.path, "tuned", NULL, &tensor, 1);
+    values[3] = 0;
+    write_safetensors(folder.path, "old", NULL, &tensor, 1);
+    pair.model = unit_path(of_model, &folder, "tuned");
+    pair.base = unit_path(of_base, &folder, "old");
+    struct ken_options options = magnitude();
+    run(&options);
+    struct ken_delta *delta;
+    struct ken_error error;
+    struct ken_checkpoint *old = opened(pair.base), *pruned = opened(unit_path(path, &folder, "work/out/model.safetensors"));
+    ck_assert_msg(!ken_delta_open_path(&delta, unit_path(path, &folder, "work/out/delta.safetensors"), &error), "%s", error.message);
+    ck_assert_uint_eq(ken_delta_tensor(delta, 0)->stored, 1);
+    ck_assert_msg(!ken_delta_verify(delta, old, pruned, NULL, &error), "%s", error.message);
+    ken_delta_close(&delta);
+    ken_checkpoint_close(&pruned);
+    ken_checkpoint_close(&old);
+    teardown();
+}
+END_TEST
+
 /* delta-format.md: a gap is counted from the element behind the last one stored. */
 START_TEST(the_smallest_form_is_taken)
 {
@@ -460,4 +489,4 @@ END_TEST
 
 UNIT_MAIN("prune", equals_a_naive_pruning, totals_are_a_partition, rules_keep_and_reset_and_set_k,
           every_form_and_method_gives_the_model_back, not_finite_fails_and_names_the_first, not_finite_rows_may_be_kept,
-          without_a_base_may_fail, only_wanted_outputs_are_made, the_smallest_form_is_taken, cells_add_up)
+          without_a_base_may_fail, only_wanted_outputs_are_made, the_smallest_form_is_taken, the_longest_name_comes_back, cells_add_up)

@@ -224,7 +224,7 @@ START_TEST(limits_are_held_exactly)
     static const struct make_tensor tensors[] = {{"a", "U8", "[3]", NULL, 3}, {"b", "U8", "[3]", NULL, 3}};
     struct made_file file = make_safetensors(NULL, tensors, 2);
     uint64_t header = file.length - 6 - 8;
-    struct ken_checkpoint_limits limits = {header, 2};
+    struct ken_checkpoint_limits limits = {header, 2, 0};
     struct ken_checkpoint *checkpoint = NULL;
     struct ken_error error = {0};
     ck_assert_int_eq(open_memory(&checkpoint, file.bytes, file.length, &limits, &error), KEN_OK);
@@ -232,7 +232,7 @@ START_TEST(limits_are_held_exactly)
     limits.max_tensors = 1;
     ck_assert_int_eq(open_memory(&checkpoint, file.bytes, file.length, &limits, &error), KEN_ETOO_LARGE);
     ck_assert_str_eq(error.message, PREFIX "more than 1 tensors");
-    limits = (struct ken_checkpoint_limits){header - 1, 2};
+    limits = (struct ken_checkpoint_limits){header - 1, 2, 0};
     ck_assert_int_eq(open_memory(&checkpoint, file.bytes, file.length, &limits, &error), KEN_ETOO_LARGE);
     ck_assert(strstr(error.message, "bytes is over the limit of"));
     free(file.bytes);
@@ -244,7 +244,7 @@ START_TEST(entries_of_metadata_are_limited_like_tensors)
     static const char header[] = "{'__metadata__':{'a':'1','b':'2','c':'3'}}";
     char *text = replace(header, strlen(header), '\'', '"');
     struct made_file file = make_raw(text, strlen(text), NULL, 0);
-    struct ken_checkpoint_limits limits = {1000, 2};
+    struct ken_checkpoint_limits limits = {1000, 2, 0};
     struct ken_checkpoint *checkpoint = NULL;
     struct ken_error error = {0};
     ck_assert_int_eq(open_memory(&checkpoint, file.bytes, file.length, &limits, &error), KEN_ETOO_LARGE);
