@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pruning/plan.h"
 
-#include "pruning/block.h"
 #include "checkpoint/model_header.h"
+#include "pruning/block.h"
+#include "pruning/progress.h"
 #include "selection/select.h"
 
 #include <inttypes.h>
@@ -237,6 +238,23 @@ static uint64_t described_at_most(const struct ken_tensor *tensor)
     return FIXED + 33 * (uint64_t)strlen(tensor->name) + DIGITS * (uint64_t)tensor->rank;
 }
 
+/* What one variant takes beside its model and delta, at most: report, lines of tensors, index, records. */
+static uint64_t reported_at_most(const struct ken_plan *plan)
+{
+    enum { FIELDS = 640, DIGITS = 21, ESCAPED = 6 /* bytes of JSON for a byte */ };
+    uint64_t bytes = 0;
+    for (size_t t = 0; t < plan->model->tensor_count; t++) {
+        const struct ken_tensor *tensor = plan->entries[t].model;
+        uint64_t name = ESCAPED * (uint64_t)strlen(tensor->name), line = FIELDS + DIGITS * (uint64_t)tensor->rank + 2 * name;
+        bytes += 2 * line + name + DIGITS + KEN_MODEL_NAME_SIZE + sizeof(struct ken_record);
+    }
+    for (size_t i = 0; i < plan->dropped_count; i++) bytes += ESCAPED * (uint64_t)strlen(plan->base->tensors[plan->dropped[i]].name) + 3;
+    for (size_t i = 0; i < plan->warning_count; i++) bytes += ESCAPED * (uint64_t)strlen(plan->warnings[i]) + 3;
+    for (size_t f = 0; f < plan->model->file_count; f++) bytes += ESCAPED * (uint64_t)strlen(plan->model->files[f].name) + 160;
+    for (size_t f = 0; f < plan->base->file_count; f++) bytes += ESCAPED * (uint64_t)strlen(plan->base->files[f].name) + 160;
+    return bytes;
+}
+
 /* Adds what one variant needs: its delta, and values and masks on their way there. */
 static void measure_variant(struct ken_plan *plan, size_t variant)
 {
@@ -255,7 +273,7 @@ static void measure_variant(struct ken_plan *plan, size_t variant)
     plan->totals.delta_bytes_at_most += delta;
     plan->totals.disk_bytes += plan->options->outputs & KEN_OUTPUT_DELTA ? delta + scratch : 0;
     if (plan->options->outputs & KEN_OUTPUT_MODEL) plan->totals.disk_bytes += plan->totals.model_bytes;
-    plan->totals.disk_bytes += 1024 * (uint64_t)plan->model->tensor_count + (UINT64_C(1) << 20); /* report, index, journal */
+    plan->totals.disk_bytes += reported_at_most(plan) + (UINT64_C(1) << 20); /* the latter for the journal and the rest of the report */
 }
 
 static void add_up(struct ken_plan *plan, const struct ken_plan_limits *limits)

@@ -208,6 +208,40 @@ START_TEST(sizes_are_exact_or_bounds)
 }
 END_TEST
 
+/* What a report and the lines of its tensors take is mostly names. */
+START_TEST(long_names_take_their_room)
+{
+    enum { TENSORS = 200, NAME = 4000 };
+    static char names[TENSORS][NAME + 1];
+    static const float values[] = {1, 2, 3, 4};
+    struct make_tensor tensors[TENSORS];
+    char model[PATH_MAX], work[PATH_MAX];
+    unit_folder_make(&folder);
+    for (size_t i = 0; i < TENSORS; i++) {
+        memset(names[i], '\x01', NAME);
+        names[i][i] = 'n';
+        tensors[i] = (struct make_tensor){.name = names[i], .dtype = "F32", .shape = "[4]", .data = values, .length = sizeof values};
+    }
+    write_safetensors(folder.path, "model", NULL, tensors, TENSORS);
+    ck_assert_int_eq(mkdir(unit_path(work, &folder, "work"), 0777), 0);
+    struct ken_options options = pair_options(2, 0);
+    options.outputs = KEN_OUTPUT_REPORT;
+    struct prune_pair pair = {.model = unit_path(model, &folder, "model"), .base = model, .folder = work};
+    ck_assert_msg(!prune_pair(&pair, &options), "%s", pair.error.message);
+    struct ken_checkpoint *checkpoint = opened(model);
+    struct ken_plan *plan;
+    const struct ken_plan_limits limits = {.memory = 96 << 20, .threads = 2};
+    ck_assert_int_eq(ken_plan_make(&plan, checkpoint, checkpoint, &options, &limits, NULL), 0);
+    uint64_t made = size_told(pair.files, "report.json ") + size_told(pair.files, ".kend/tensors.jsonl ");
+    ck_assert_uint_gt(made, UINT64_C(4) * TENSORS * 6 * NAME);
+    ck_assert_uint_le(made, ken_plan_totals(plan)->disk_bytes);
+    ken_plan_free(&plan);
+    ken_checkpoint_close(&checkpoint);
+    prune_pair_free(&pair);
+    unit_folder_remove(&folder);
+}
+END_TEST
+
 START_TEST(nothing_that_matches_is_a_mismatch)
 {
     struct ken_options options = pair_options(9, 0);
@@ -222,4 +256,4 @@ START_TEST(nothing_that_matches_is_a_mismatch)
 END_TEST
 
 UNIT_MAIN("plan", default_memory_holds_rows_of_four_mi, blocks_are_of_twenty_milliseconds_and_fit, tensors_are_matched_and_counted,
-          sizes_are_exact_or_bounds, nothing_that_matches_is_a_mismatch)
+          sizes_are_exact_or_bounds, long_names_take_their_room, nothing_that_matches_is_a_mismatch)
