@@ -3,6 +3,7 @@
 
 #include "bits.h"
 #include "digest.h"
+#include "selection/mask.h"
 #include "selection/select.h"
 
 #include <inttypes.h>
@@ -229,11 +230,6 @@ static bool is_finite(enum ken_dtype dtype, const unsigned char *values, uint64_
     return ken_first_non_finite(dtype, values, n) == n;
 }
 
-static bool is_selected(const uint64_t *mask, uint64_t column)
-{
-    return mask[column / 64] >> (column % 64) & 1;
-}
-
 /* Adds one row of a part to its cells. mask: NULL where all columns are selected, or none is. */
 static void add_to_cells(const struct ken_block *block, struct ken_part *part, uint64_t row, const uint64_t *mask, bool all)
 {
@@ -244,7 +240,7 @@ static void add_to_cells(const struct ken_block *block, struct ken_part *part, u
     const unsigned char *model = block->model + start, *base = block->base + start, *dense = part->dense + start;
     for (uint64_t i = 0; i < entry->unit; i++) {
         struct ken_cell *cell = &part->cells[band * cell_columns(entry) + i / KEN_CELL];
-        cell->selected += mask ? is_selected(mask, i) : all;
+        cell->selected += mask ? ken_mask_has(mask, i) : all;
         if (!memcmp(model + i * entry->size, base + i * entry->size, entry->size)) continue;
         cell->changed++;
         if (block->kinds[row] == ROW_NON_FINITE) continue;
@@ -262,13 +258,16 @@ static const unsigned char *row_of(const struct ken_block *block, const unsigned
     return values + row * block->entry->unit * block->entry->size;
 }
 
-static int non_finite(struct ken_block *block, uint64_t row, const char *side, uint64_t column)
+/* A value of the base may be finite there and too large for the dtype that it is converted to. */
+static int non_finite(struct ken_block *block, uint64_t row, bool in_base, uint64_t column)
 {
     char name[160];
-    const char *of = block->entry->model->name;
+    const struct ken_tensor *model = block->entry->model, *base = block->entry->base;
+    bool converted = in_base && base->dtype != model->dtype;
     return ken_fail(&block->error, KEN_ENON_FINITE,
-                    "tensor \"%s\", row %" PRIu64 ", column %" PRIu64 ": NaN or infinity in the %s checkpoint",
-                    ken_printable(name, sizeof name, of, strlen(of)), block->range.first + row, column, side);
+                    "tensor \"%s\", row %" PRIu64 ", column %" PRIu64 ": NaN or infinity in the %s checkpoint%s%s",
+                    ken_printable(name, sizeof name, model->name, strlen(model->name)), block->range.first + row, column,
+                    in_base ? "base" : "fine-tuned", converted ? ", converted to " : "", converted ? ken_dtype_name(model->dtype) : "");
 }
 
 /* Tells what kind of row it is, and adds what holds for all variants. */
@@ -285,7 +284,7 @@ static int look_at_row(struct ken_block *block, uint64_t row)
     block->kinds[row] = changed ? ROW_SELECT : ROW_UNCHANGED;
     if (model_at < n || base_at < n) {
         if (block->plan->options->non_finite == KEN_NON_FINITE_FAIL)
-            return model_at < n ? non_finite(block, row, "fine-tuned", model_at) : non_finite(block, row, "base", base_at);
+            return model_at < n ? non_finite(block, row, false, model_at) : non_finite(block, row, true, base_at);
         block->kinds[row] = ROW_NON_FINITE;
         block->non_finite_rows++;
     } else if (changed) {
@@ -323,7 +322,7 @@ static void select_row(struct ken_block *block, const struct ken_row *row, size_
 static inline void merge(const unsigned char *model, const unsigned char *base, const uint64_t *mask, unsigned char *out, size_t n,
                          size_t size)
 {
-    for (size_t i = 0; i < n; i++) memcpy(out + i * size, (is_selected(mask, i) ? model : base) + i * size, size);
+    for (size_t i = 0; i < n; i++) memcpy(out + i * size, (ken_mask_has(mask, i) ? model : base) + i * size, size);
 }
 
 /* out [n]: the fine-tuned value where selected, else the base's. */
@@ -334,11 +333,6 @@ static void merge_row(const struct ken_row *row, const uint64_t *mask, unsigned 
     case 4: merge(row->model, row->base, mask, out, row->n, 4); break;
     default: merge(row->model, row->base, mask, out, row->n, 8); break;
     }
-}
-
-static uint64_t count_selected(const uint64_t *mask, size_t n)
-{
-    return ken_bits_ones((const unsigned char *)mask, ken_mask_words(n) * sizeof *mask);
 }
 
 /* Makes one row of one variant's outputs. */
@@ -354,7 +348,7 @@ static void make_row(struct ken_block *block, struct ken_part *part, size_t vari
         ken_rescale_l1(prepared, mask, out);
     else
         merge_row(prepared, mask, out);
-    if (!unchanged) part->selected += whole ? entry->unit : count_selected(mask, entry->unit);
+    if (!unchanged) part->selected += whole ? entry->unit : ken_mask_count(mask, ken_mask_words(entry->unit));
     uint64_t first_bit = block->first_element % 8 + row * entry->unit;
     uint64_t stored = ken_bits_mark(out, prepared->base, entry->unit, entry->size, part->kept, first_bit);
     part->row_kept[row] = (uint32_t)stored;

@@ -323,6 +323,29 @@ START_TEST(not_finite_rows_may_be_kept)
 }
 END_TEST
 
+START_TEST(not_finite_is_told_of_the_converted_base)
+{
+    static const uint16_t tuned[] = {0x3c00, 0x4000, 0x4200, 0x4400};
+    static const float old[] = {1, 2, 1e30F, 4.5F};
+    char of_model[PATH_MAX], of_base[PATH_MAX];
+    struct make_tensor tensor = {.name = "w", .dtype = "F16", .shape = "[4]", .data = tuned, .length = sizeof tuned};
+    setup();
+    write_safetensors(folder.path, "tuned", NULL, &tensor, 1);
+    tensor = (struct make_tensor){.name = "w", .dtype = "F32", .shape = "[4]", .data = old, .length = sizeof old};
+    write_safetensors(folder.path, "old", NULL, &tensor, 1);
+    pair.model = unit_path(of_model, &folder, "tuned");
+    pair.base = unit_path(of_base, &folder, "old");
+    struct ken_options options = pair_options(1, 0);
+    fails(&options, KEN_ENON_FINITE, "tensor \"w\", row 0, column 2: NaN or infinity in the base checkpoint, converted to F16");
+    options.non_finite = KEN_NON_FINITE_KEEP;
+    run(&options);
+    ck_assert_uint_eq(json_number(pair.totals[0], "non_finite_rows"), 1);
+    ck_assert_uint_eq(json_number(pair.totals[0], "kept"), 2);
+    ck_assert_uint_eq(json_number(pair.totals[0], "unchanged"), 2);
+    teardown();
+}
+END_TEST
+
 START_TEST(without_a_base_may_fail)
 {
     struct ken_options options = magnitude();
@@ -489,4 +512,5 @@ END_TEST
 
 UNIT_MAIN("prune", equals_a_naive_pruning, totals_are_a_partition, rules_keep_and_reset_and_set_k,
           every_form_and_method_gives_the_model_back, not_finite_fails_and_names_the_first, not_finite_rows_may_be_kept,
-          without_a_base_may_fail, only_wanted_outputs_are_made, the_smallest_form_is_taken, the_longest_name_comes_back, cells_add_up)
+          not_finite_is_told_of_the_converted_base, without_a_base_may_fail, only_wanted_outputs_are_made, the_smallest_form_is_taken,
+          the_longest_name_comes_back, cells_add_up)
