@@ -7,7 +7,7 @@
 build_in() {
     folder=$1
     shift
-    [ -x configure ] || build_quietly autoreconf -i || return
+    if [ ! -x configure ] || [ -n "$(find configure.ac Makefile.am -newer configure)" ]; then build_quietly autoreconf -i || return; fi
     mkdir -p "$folder"
     # A Makefile that is there brings itself up to date when configure.ac or Makefile.am change.
     if [ ! -f "$folder/Makefile" ]; then
