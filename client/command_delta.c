@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commands that apply a delta to its base: inject and verify. */
+#include "checkpoint/model_header.h"
 #include "digest.h"
 #include "files.h"
 #include "local.h"
-#include "checkpoint/model_header.h"
 #include "print.h"
 
 #include <errno.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "digest.h"
 #include "files.h"
-#include "remote_job.h"
 #include "kenctl.h"
 #include "print.h"
 #include "progress.h"
+#include "remote_job.h"
 
 #include <errno.h>
 #include <fcntl.h>

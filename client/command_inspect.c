@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "remote_job.h"
 #include "local.h"
 #include "print.h"
+#include "remote_job.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commands over jobs that are there: list, show, watch, cancel, delete. */
-#include "remote_job.h"
 #include "kenctl.h"
 #include "lifecycle.h"
 #include "print.h"
+#include "remote_job.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "document.h"
-#include "remote_job.h"
 #include "kenctl.h"
+#include "remote_job.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "remote_job.h"
 #include "job.h"
 #include "print.h"
+#include "remote_job.h"
 
 #include <stdlib.h>
 #include <string.h>

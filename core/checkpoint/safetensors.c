@@ -2,8 +2,8 @@
 #include "checkpoint/safetensors.h"
 #include "array.h"
 #include "checkpoint/index.h"
-#include "json_reader.h"
 #include "checkpoint/metadata.h"
+#include "json_reader.h"
 
 #include <inttypes.h>
 #include <stdbool.h>

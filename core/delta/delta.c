@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "delta/delta.h"
 
+#include "checkpoint/model_header.h"
 #include "delta/delta_internal.h"
 #include "json_reader.h"
-#include "checkpoint/model_header.h"
 #include "options.h"
 
 #include <inttypes.h>

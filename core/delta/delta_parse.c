@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two JSON texts in a delta's metadata. */
 #include "array.h"
-#include "delta/delta_internal.h"
 #include "checkpoint/index.h"
-#include "json_reader.h"
 #include "checkpoint/metadata.h"
 #include "checkpoint/model_header.h"
 #include "checkpoint/safetensors.h"
+#include "delta/delta_internal.h"
+#include "json_reader.h"
 
 #include <stdio.h>
 #include <stdlib.h>

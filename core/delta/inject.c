@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes the model that a delta and its base make. */
-#include "delta/delta_internal.h"
 #include "checkpoint/model_header.h"
+#include "delta/delta_internal.h"
 #include "staging.h"
 
 #include <errno.h>

@@ -3,9 +3,9 @@
 
 #include "arena.h"
 #include "bits.h"
+#include "checkpoint/model_header.h"
 #include "delta/delta.h"
 #include "json_writer.h"
-#include "checkpoint/model_header.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "artifacts/artifacts.h"
-#include "unit_folder.h"
 #include "id.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint/checkpoint.h"
-#include "unit_folder.h"
 #include "make_checkpoint.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,9 +3,9 @@
 #include "delta/delta.h"
 #include "digest.h"
 #include "json_writer.h"
-#include "unit_folder.h"
 #include "make_checkpoint.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Injecting: deltas that the test encodes for itself, with tensors larger than any piece that is read at once. */
+#include "checkpoint/model_header.h"
 #include "delta/delta.h"
 #include "digest.h"
-#include "unit_folder.h"
 #include "json_writer.h"
 #include "make_checkpoint.h"
-#include "checkpoint/model_header.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <dirent.h>
 #include <signal.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pruning/journal.h"
 
-#include "unit_folder.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <fcntl.h>
 #include <string.h>

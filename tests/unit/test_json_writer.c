@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "json_writer.h"
 #include "error.h"
+#include "json_writer.h"
 #include "unit.h"
 
 #include <float.h>

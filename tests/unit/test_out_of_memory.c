@@ -7,10 +7,10 @@
 #include "delta/delta.h"
 #include "digest.h"
 #include "failing_alloc.h"
-#include "unit_folder.h"
 #include "json_writer.h"
 #include "make_checkpoint.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <stdio.h>
 #include <string.h>

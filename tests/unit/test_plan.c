@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pruning/plan.h"
 
-#include "pruning/block.h"
-#include "unit_folder.h"
 #include "made_pair.h"
 #include "make_checkpoint.h"
 #include "prune_pair.h"
+#include "pruning/block.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a pruning gives, against naive computations on small pairs with every kind of tensor. */
 #include "delta/delta.h"
-#include "unit_folder.h"
 #include "made_pair.h"
 #include "make_checkpoint.h"
 #include "prune_pair.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <math.h>
 #include <stdio.h>

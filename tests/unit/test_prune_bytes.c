@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes depend on the inputs and the options alone: not on threads, memory, company, cancelling, kills or full disks. */
-#include "unit_folder.h"
 #include "made_pair.h"
 #include "make_checkpoint.h"
 #include "prune_pair.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>

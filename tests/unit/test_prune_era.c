@@ -2,11 +2,11 @@
 /* The real pair in every configuration of its expected.json: digests of every tensor, selected and kept parameters. */
 #include "delta/delta.h"
 #include "digest.h"
-#include "unit_folder.h"
 #include "json_reader.h"
 #include "make_checkpoint.h"
 #include "prune_pair.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The report of a pair that is small enough to be reckoned by hand, word by word. */
-#include "unit_folder.h"
+#include "digest.h"
 #include "make_checkpoint.h"
 #include "prune_pair.h"
-#include "digest.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "source.h"
-#include "unit_folder.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <fcntl.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "unit_folder.h"
 #include "make_checkpoint.h"
 #include "staging.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <dirent.h>
 #include <stdbool.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The suite of the store, run against each back end. */
-#include "unit_folder.h"
 #include "store_fault.h"
 #include "store_suite.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 static struct kend_store *open_sqlite(const struct unit_folder *folder)
 {

@@ -4,9 +4,9 @@
  * database is as before or complete, what is answered is true, and the next call works.
  */
 #include "faulty_vfs.h"
-#include "unit_folder.h"
 #include "store_suite.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <fcntl.h>
 #include <sqlite3.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is SQLite's own: files, locks, versions, crashes, faults, scale. */
-#include "unit_folder.h"
 #include "store_suite.h"
 #include "unit.h"
+#include "unit_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
