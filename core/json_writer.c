@@ -186,6 +186,13 @@ void ken_json_uint(struct ken_json_writer *writer, uint64_t value)
     put_value(writer, text, (size_t)snprintf(text, sizeof text, "%" PRIu64, value));
 }
 
+void ken_json_uints(struct ken_json_writer *writer, const uint64_t *values, size_t count)
+{
+    ken_json_begin_array(writer);
+    for (size_t i = 0; i < count; i++) ken_json_uint(writer, values[i]);
+    ken_json_end_array(writer);
+}
+
 void ken_json_int(struct ken_json_writer *writer, int64_t value)
 {
     char text[24];

@@ -42,6 +42,8 @@ void ken_json_string(struct ken_json_writer *writer, const char *text);
 /* May hold NUL bytes. */
 void ken_json_string_bytes(struct ken_json_writer *writer, const char *text, size_t length);
 void ken_json_uint(struct ken_json_writer *writer, uint64_t value);
+/* An array of them, a shape for example. */
+void ken_json_uints(struct ken_json_writer *writer, const uint64_t *values, size_t count);
 void ken_json_int(struct ken_json_writer *writer, int64_t value);
 void ken_json_bool(struct ken_json_writer *writer, bool value);
 void ken_json_null(struct ken_json_writer *writer);

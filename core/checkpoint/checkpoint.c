@@ -4,6 +4,7 @@
 #include "checkpoint/locate.h"
 #include "checkpoint/model_header.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/shape.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -137,7 +138,7 @@ uint64_t ken_tensor_elements(const struct ken_tensor *tensor)
 
 bool ken_tensor_same_shape(const struct ken_tensor *a, const struct ken_tensor *b)
 {
-    return a->rank == b->rank && (!a->rank || memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0);
+    return ken_shape_is(a->shape, a->rank, b->shape, b->rank);
 }
 
 /* ---- a checkpoint with an index */

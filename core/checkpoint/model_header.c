@@ -16,14 +16,9 @@ static void add_tensor(struct ken_json_writer *json, const struct ken_header_ten
     ken_json_key(json, "dtype");
     ken_json_string(json, ken_dtype_name(tensor->dtype));
     ken_json_key(json, "shape");
-    ken_json_begin_array(json);
-    for (uint32_t i = 0; i < tensor->rank; i++) ken_json_uint(json, tensor->shape[i]);
-    ken_json_end_array(json);
+    ken_json_uints(json, tensor->shape, tensor->rank);
     ken_json_key(json, "data_offsets");
-    ken_json_begin_array(json);
-    ken_json_uint(json, begin);
-    ken_json_uint(json, end);
-    ken_json_end_array(json);
+    ken_json_uints(json, (const uint64_t[]){begin, end}, 2);
     ken_json_end_object(json);
 }
 

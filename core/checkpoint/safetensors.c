@@ -3,6 +3,7 @@
 #include "array.h"
 #include "checkpoint/index.h"
 #include "checkpoint/metadata.h"
+#include "checkpoint/shape.h"
 #include "json_reader.h"
 
 #include <inttypes.h>
@@ -90,22 +91,9 @@ static int read_dtype(struct reading *reading, struct ken_tensor *tensor)
 
 static int read_shape(struct reading *reading, struct ken_tensor *tensor)
 {
-    struct ken_json_reader *json = &reading->json;
-    uint64_t shape[KEN_RANK_MAX];
-    uint32_t rank = 0;
-    int code = ken_json_expect(json, KEN_JSON_ARRAY, "shape to be an array", reading->error);
-    while (!code && !(code = ken_json_next(json, reading->error)) && json->token != KEN_JSON_ARRAY_END) {
-        if (rank == KEN_RANK_MAX) return bad_tensor(reading, tensor->name, "more than %d dimensions", KEN_RANK_MAX);
-        if (!ken_json_uint64(json, &shape[rank++]))
-            return bad_tensor(reading, tensor->name, "a dimension of its shape is no integer from 0 to 2^64-1");
-    }
-    if (code) return code;
-    uint64_t *copy = ken_arena_allocate(&reading->store->arena, rank * sizeof *shape);
-    if (!copy) return no_memory(reading);
-    if (rank) memcpy(copy, shape, rank * sizeof *shape);
-    tensor->shape = copy;
-    tensor->rank = rank;
-    return KEN_OK;
+    const char *reason;
+    int code = ken_shape_read(&reading->json, &reading->store->arena, &tensor->shape, &tensor->rank, &reason, reading->error);
+    return reason ? bad_tensor(reading, tensor->name, "%s", reason) : code;
 }
 
 /* Leaves the tensor's offsets in offset (begin) and length (end). */
@@ -141,22 +129,19 @@ static int read_field(struct reading *reading, struct ken_tensor *tensor, unsign
 /* Works out rows, n, offset and length, and holds them against each other and the file. */
 static int measure(struct reading *reading, struct ken_tensor *tensor)
 {
-    uint64_t begin = tensor->offset, end = tensor->length, elements, bits;
-    bool overflow = false;
-    tensor->rows = tensor->rank > 1 ? tensor->shape[0] : 1;
-    tensor->n = 1;
-    for (uint32_t i = tensor->rank > 1; i < tensor->rank; i++) overflow |= __builtin_mul_overflow(tensor->n, tensor->shape[i], &tensor->n);
-    overflow |= __builtin_mul_overflow(tensor->rows, tensor->n, &elements);
-    overflow |= __builtin_mul_overflow(elements, ken_dtype_bits(tensor->dtype), &bits);
-    if (overflow) return bad_tensor(reading, tensor->name, "the product of its shape is too large");
-    if (bits % 8) return bad_tensor(reading, tensor->name, "its elements do not fill whole bytes");
+    uint64_t begin = tensor->offset, end = tensor->length;
+    struct ken_extent extent;
+    const char *reason = ken_shape_measure(tensor->shape, tensor->rank, tensor->dtype, &extent);
+    if (reason) return bad_tensor(reading, tensor->name, "%s", reason);
     if (begin > end) return bad_tensor(reading, tensor->name, "data_offsets begin at %" PRIu64 ", after their end at %" PRIu64, begin, end);
     if (end > reading->data_length)
         return bad_tensor(reading, tensor->name, "data_offsets end at %" PRIu64 ", but the file has only %" PRIu64 " bytes of data", end,
                           reading->data_length);
-    if (end - begin != bits / 8)
+    if (end - begin != extent.bytes)
         return bad_tensor(reading, tensor->name, "data_offsets span %" PRIu64 " bytes, dtype and shape need %" PRIu64, end - begin,
-                          bits / 8);
+                          extent.bytes);
+    tensor->rows = extent.rows;
+    tensor->n = extent.n;
     tensor->offset = LENGTH_SIZE + reading->header_length + begin;
     tensor->length = end - begin;
     return KEN_OK;

@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KEN_RANK_MAX = 32 };
-
 /* What the headers of one checkpoint leave in memory. */
 struct ken_header_store {
     struct ken_checkpoint_limits limits;

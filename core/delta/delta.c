@@ -2,6 +2,7 @@
 #include "delta/delta.h"
 
 #include "checkpoint/model_header.h"
+#include "checkpoint/shape.h"
 #include "delta/delta_internal.h"
 #include "json_reader.h"
 #include "options.h"
@@ -87,14 +88,11 @@ bool ken_delta_is(const struct ken_checkpoint *checkpoint)
 /* Elements and bytes of a tensor. */
 static int measure(const struct ken_delta_tensor *tensor, struct ken_delta_entries *entries, struct ken_error *error)
 {
-    uint64_t bits;
-    bool overflow = false;
-    entries->elements = 1;
-    for (uint32_t i = 0; i < tensor->rank; i++) overflow |= __builtin_mul_overflow(entries->elements, tensor->shape[i], &entries->elements);
-    overflow |= __builtin_mul_overflow(entries->elements, ken_dtype_bits(tensor->dtype), &bits);
-    if (overflow) return ken_delta_fail(error, tensor->name, "the product of its shape is too large");
-    if (bits % 8) return ken_delta_fail(error, tensor->name, "its elements do not fill whole bytes");
-    entries->length = bits / 8;
+    struct ken_extent extent;
+    const char *reason = ken_shape_measure(tensor->shape, tensor->rank, tensor->dtype, &extent);
+    if (reason) return ken_delta_fail(error, tensor->name, "%s", reason);
+    entries->elements = extent.elements;
+    entries->length = extent.bytes;
     return KEN_OK;
 }
 
@@ -136,16 +134,12 @@ static int find_entry(const struct ken_delta *delta, const char *tensor, const c
     return KEN_OK;
 }
 
-static bool has_shape(const struct ken_tensor *entry, const uint64_t *shape, uint32_t rank)
-{
-    return entry->rank == rank && (!rank || memcmp(entry->shape, shape, rank * sizeof *shape) == 0);
-}
-
 static int check_entry(const struct ken_tensor *entry, const char *tensor, const char *suffix, bool right_dtype, const uint64_t *shape,
                        uint32_t rank, struct ken_error *error)
 {
     if (!right_dtype) return ken_delta_fail(error, tensor, "entry \"%s\" has dtype %s", suffix, ken_dtype_name(entry->dtype));
-    if (!has_shape(entry, shape, rank)) return ken_delta_fail(error, tensor, "entry \"%s\" has the wrong shape", suffix);
+    if (!ken_shape_is(entry->shape, entry->rank, shape, rank))
+        return ken_delta_fail(error, tensor, "entry \"%s\" has the wrong shape", suffix);
     return KEN_OK;
 }
 

@@ -4,7 +4,7 @@
 #include "checkpoint/index.h"
 #include "checkpoint/metadata.h"
 #include "checkpoint/model_header.h"
-#include "checkpoint/safetensors.h"
+#include "checkpoint/shape.h"
 #include "delta/delta_internal.h"
 #include "json_reader.h"
 
@@ -219,22 +219,9 @@ static int read_dtype(struct parsing *parsing, void *target)
 static int read_shape(struct parsing *parsing, void *target)
 {
     struct ken_delta_tensor *tensor = target;
-    struct ken_json_reader *json = &parsing->json;
-    uint64_t shape[KEN_RANK_MAX];
-    uint32_t rank = 0;
-    int code = ken_json_expect(json, KEN_JSON_ARRAY, "an array of dimensions", parsing->error);
-    while (!code && !(code = ken_json_next(json, parsing->error)) && json->token != KEN_JSON_ARRAY_END) {
-        if (rank == KEN_RANK_MAX) return ken_json_fail(json, parsing->error, "too many dimensions");
-        if (json->token != KEN_JSON_NUMBER || !ken_json_uint64(json, &shape[rank++]))
-            return ken_json_fail(json, parsing->error, "a dimension is no integer from 0 to 2^64-1");
-    }
-    if (code) return code;
-    uint64_t *copy = ken_arena_allocate(&parsing->delta->arena, rank * sizeof *copy);
-    if (!copy) return no_memory(parsing);
-    if (rank) memcpy(copy, shape, rank * sizeof *copy);
-    tensor->shape = copy;
-    tensor->rank = rank;
-    return KEN_OK;
+    const char *reason;
+    int code = ken_shape_read(&parsing->json, &parsing->delta->arena, &tensor->shape, &tensor->rank, &reason, parsing->error);
+    return reason ? ken_json_fail(&parsing->json, parsing->error, reason) : code;
 }
 
 static int read_base_name(struct parsing *parsing, void *target)

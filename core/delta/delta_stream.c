@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "delta/delta_internal.h"
 
+#include "bits.h"
+#include "checkpoint/shape.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,17 +72,17 @@ static int run_take(struct run *run, size_t length, const unsigned char **bytes,
 int ken_delta_stream_create(struct ken_delta_stream **stream, const struct ken_delta *delta, const struct ken_checkpoint *base,
                             struct ken_error *error)
 {
-    struct ken_delta_stream *new = calloc(1, sizeof *new);
-    *stream = new;
-    if (new) {
-        new->delta = delta;
-        new->base = base;
-        new->piece = malloc((size_t)PIECE * WIDEST);
-        new->base_run.buffer = malloc((size_t)PIECE * WIDEST);
-        new->value_run.buffer = malloc((size_t)PIECE * WIDEST);
-        new->place_run.buffer = malloc((size_t)PIECE * WIDEST);
+    struct ken_delta_stream *made = calloc(1, sizeof *made);
+    *stream = made;
+    if (made) {
+        made->delta = delta;
+        made->base = base;
+        made->piece = malloc((size_t)PIECE * WIDEST);
+        made->base_run.buffer = malloc((size_t)PIECE * WIDEST);
+        made->value_run.buffer = malloc((size_t)PIECE * WIDEST);
+        made->place_run.buffer = malloc((size_t)PIECE * WIDEST);
     }
-    if (new &&new->piece &&new->base_run.buffer &&new->value_run.buffer &&new->place_run.buffer) return KEN_OK;
+    if (made && made->piece && made->base_run.buffer && made->value_run.buffer && made->place_run.buffer) return KEN_OK;
     ken_delta_stream_free(stream);
     return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
 }
@@ -107,7 +110,7 @@ static int begin_base(struct ken_delta_stream *stream, struct ken_error *error)
     if (base->dtype != tensor->base_dtype)
         return ken_fail(error, KEN_EMISMATCH, "base tensor \"%s\" is %s, the delta was made from %s", shown, ken_dtype_name(base->dtype),
                         ken_dtype_name(tensor->base_dtype));
-    if (base->rank != tensor->rank || (base->rank && memcmp(base->shape, tensor->shape, base->rank * sizeof *base->shape) != 0))
+    if (!ken_shape_is(base->shape, base->rank, tensor->shape, tensor->rank))
         return ken_fail(error, KEN_EMISMATCH, "base tensor \"%s\" has another shape than the delta was made from", shown);
     run_begin(&stream->base_run, stream->base->files[base->file].source, base->offset, base->length);
     return ken_digest_init(&stream->digest, error);
@@ -179,13 +182,6 @@ static int apply_whole(struct ken_delta_stream *stream, size_t count, struct ken
     return code;
 }
 
-static size_t count_ones(const unsigned char *bytes, size_t length)
-{
-    size_t ones = 0;
-    for (size_t i = 0; i < length; i++) ones += (size_t)__builtin_popcount(bytes[i]);
-    return ones;
-}
-
 static void scatter(unsigned char *piece, size_t size, const unsigned char *mask, size_t mask_length, const unsigned char *values)
 {
     for (size_t i = 0; i < mask_length; i++)
@@ -203,7 +199,7 @@ static int apply_mask(struct ken_delta_stream *stream, size_t count, struct ken_
     int code = run_take(&stream->place_run, length, &mask, error);
     if (code) return code;
     if (count % 8 && mask[length - 1] >> count % 8) return ken_delta_fail(error, tensor->name, "its mask has bits behind its last element");
-    size_t ones = count_ones(mask, length);
+    uint64_t ones = ken_bits_ones(mask, length);
     if (ones > tensor->stored - stream->stored)
         return ken_delta_fail(error, tensor->name, "its mask has more bits than the %" PRIu64 " values that are stored", tensor->stored);
     code = run_take(&stream->value_run, ones * stream->size, &values, error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compares the model that a delta and its base make with one that is there. */
+#include "checkpoint/shape.h"
 #include "delta/delta_internal.h"
 
 #include <inttypes.h>
@@ -50,8 +51,8 @@ static int header_differs(const struct verification *verification, struct ken_er
     for (size_t i = 0; i < count; i++) {
         const struct ken_delta_tensor *wanted = &verification->delta->tensors[file->first + i];
         const struct ken_tensor *found = &verification->model->tensors[other->first + i];
-        bool same = strcmp(wanted->name, found->name) == 0 && wanted->dtype == found->dtype && wanted->rank == found->rank &&
-                    (!found->rank || memcmp(wanted->shape, found->shape, found->rank * sizeof *found->shape) == 0);
+        bool same = strcmp(wanted->name, found->name) == 0 && wanted->dtype == found->dtype &&
+                    ken_shape_is(wanted->shape, wanted->rank, found->shape, found->rank);
         if (!same)
             return ken_fail(error, KEN_EDIGEST, "%s: tensor \"%s\" has another name, dtype, shape or place in the model", file->name,
                             ken_printable(shown, sizeof shown, wanted->name, strlen(wanted->name)));

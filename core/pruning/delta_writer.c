@@ -171,9 +171,7 @@ static void tell_tensors(const struct writer *writer, struct ken_json_writer *js
         ken_json_key(json, "dtype");
         ken_json_string(json, ken_dtype_name(model->dtype));
         ken_json_key(json, "shape");
-        ken_json_begin_array(json);
-        for (uint32_t d = 0; d < model->rank; d++) ken_json_uint(json, model->shape[d]);
-        ken_json_end_array(json);
+        ken_json_uints(json, model->shape, model->rank);
         tell_base(writer, t, json);
         ken_json_key(json, "form");
         ken_json_string(json, forms[writer->forms[t]]);

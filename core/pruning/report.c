@@ -137,9 +137,7 @@ static void tell_tensor(const struct report *report, struct ken_json_writer *jso
     string(json, "dtype", ken_dtype_name(model->dtype));
     string(json, "base_dtype", base ? ken_dtype_name(base->dtype) : NULL);
     ken_json_key(json, "shape");
-    ken_json_begin_array(json);
-    for (uint32_t d = 0; d < model->rank; d++) ken_json_uint(json, model->shape[d]);
-    ken_json_end_array(json);
+    ken_json_uints(json, model->shape, model->rank);
     number(json, "rows", model->rows);
     number(json, "n", model->n);
     if (entry->pruned)
