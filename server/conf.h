@@ -51,7 +51,8 @@
     X(auth, allow_anonymous, BOOL, "false", 0, 0, "Answer requests without a token on any address.")                                      \
     X(store, url, STORE, "sqlite:@DATA/kend.db", 0, 0, "Where jobs live.")                                                                \
     X(artifacts, url, ARTIFACTS, "file:@DATA/artifacts", 0, 0, "Where artifacts live.")                                                   \
-    X(artifacts, max_bytes, SIZE, "0", 0, 0, "Disk that artifacts may take in all; 0: no limit.")                                         \
+    X(artifacts, max_bytes, SIZE, "0", 0, 0,                                                                                              \
+      "Disk that artifacts and running jobs' outputs may take in all; a job that would need more fails with no_space. 0: no limit.")      \
     X(cache, dir, PATH, "@DATA/cache", 0, 0, "Where fetched checkpoints are cached.")                                                     \
     X(cache, max_bytes, SIZE, "0", 0, 0, "Disk that the cache may take; least recently used entries go first. 0: no limit.")              \
     X(fetch, allow_schemes, SCHEMES, "https", 0, 0, "URL schemes that jobs may name: https, http, file, comma-separated.")                \
@@ -63,7 +64,9 @@
     X(fetch, max_tensors, NUMBER, "100000", 1, 10000000, "Most tensors in a checkpoint.")                                                 \
     X(fetch, connections, NUMBER, "4", 1, 32, "Ranges of one file that are fetched at once.")                                             \
     X(fetch, ca_file, FILE, "", 0, 0, "PEM file of the authorities to trust; empty: the system's.")                                       \
-    X(fetch, proxy, PROXY, "", 0, 0, "HTTP proxy for fetching; never taken from the environment.")                                        \
+    X(fetch, proxy, PROXY, "", 0, 0,                                                                                                      \
+      "HTTP proxy for all fetching; fetch.allow_networks must list one that is not global. It resolves names itself, and has to refuse "  \
+      "addresses of its own network.")                                                                                                    \
     X(fetch, connect_seconds, NUMBER, "20", 1, 600, "Time to connect, TLS included.")                                                     \
     X(fetch, stall_seconds, NUMBER, "60", 1, 3600, "A transfer without a byte for this long is broken off and tried again.")              \
     X(fetch, retries, NUMBER, "5", 0, 100, "How often a request that may pass is tried again, with growing pauses.")                      \

@@ -30,6 +30,8 @@ struct kend_artifacts_ops {
     int (*each)(struct kend_artifacts *artifacts, void (*visit)(void *opaque, const char *job), void *opaque, struct ken_error *error);
     /* Bytes free for new artifacts, and which file system that is (st_dev), so that needs on the same one add up. */
     int (*free_bytes)(struct kend_artifacts *artifacts, uint64_t *bytes, uint64_t *device, struct ken_error *error);
+    /* Bytes of disk that a job's artifacts and working folder take; those of all jobs if `job` is NULL. */
+    int (*used_bytes)(struct kend_artifacts *artifacts, const char *job, uint64_t *bytes, struct ken_error *error);
 };
 struct kend_artifacts {
     const struct kend_artifacts_ops *ops;

@@ -262,6 +262,16 @@ static int free_bytes(struct kend_artifacts *artifacts, uint64_t *bytes, uint64_
     return 0;
 }
 
+static int used_bytes(struct kend_artifacts *artifacts, const char *job, uint64_t *bytes, struct ken_error *error)
+{
+    const struct folder *folder = folder_of(artifacts);
+    *bytes = 0;
+    if (!job) return kend_tree_measure(folder->root, ".", bytes, error);
+    int code = check_job(job, error);
+    if (!code) code = kend_tree_measure(folder->root, job, bytes, error);
+    return code ? code : kend_tree_measure(folder->work, job, bytes, error);
+}
+
 static void close_folder(struct kend_artifacts *artifacts)
 {
     struct folder *folder = folder_of(artifacts);
@@ -281,6 +291,7 @@ static const struct kend_artifacts_ops operations = {
     .remove = remove_job,
     .each = each,
     .free_bytes = free_bytes,
+    .used_bytes = used_bytes,
 };
 
 /* The root may be a link that the operator has set; what is in it may not. */

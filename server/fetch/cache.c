@@ -497,6 +497,29 @@ static void evict(struct kend_cache *cache, struct item *item)
     pthread_mutex_lock(&cache->mutex);
 }
 
+void kend_cache_room(struct kend_cache *cache, struct kend_cache_room *room)
+{
+    struct stat status;
+    *room = (struct kend_cache_room){.free = free_bytes(cache), .device = fstat(cache->fd, &status) ? 0 : status.st_dev};
+    pthread_mutex_lock(&cache->mutex);
+    for (const struct item *item = cache->items; item; item = item->next)
+        if (!item->pinned) room->evictable += item->bytes;
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+void kend_cache_make_room(struct kend_cache *cache, uint64_t bytes)
+{
+    uint64_t wanted;
+    if (__builtin_add_overflow(bytes, cache->reserve_bytes, &wanted)) wanted = UINT64_MAX;
+    pthread_mutex_lock(&cache->mutex);
+    while (free_bytes(cache) < wanted) {
+        struct item *oldest = measure(cache, NULL).oldest;
+        if (!oldest) break;
+        evict(cache, oldest);
+    }
+    pthread_mutex_unlock(&cache->mutex);
+}
+
 static int no_room(const struct kend_cache *cache, uint64_t least, const struct room *room, struct ken_error *error)
 {
     if (cache->max_bytes && (room->taken > cache->max_bytes || least > cache->max_bytes - room->taken))

@@ -8,6 +8,7 @@
 
 #include "digest.h"
 #include "error.h"
+#include "fetch/fetch.h"
 #include "fetch/head.h"
 #include "fetch/ranges.h"
 
@@ -35,6 +36,11 @@ int kend_cache_create(struct kend_cache **cache, const char *dir, uint64_t max_b
 void kend_cache_destroy(struct kend_cache **cache);
 /* Bytes of data that the entries hold. */
 uint64_t kend_cache_bytes(struct kend_cache *cache);
+
+/* What is free on the cache's disk (and which that is, st_dev), and what the cache would give up for it. */
+void kend_cache_room(struct kend_cache *cache, struct kend_cache_room *room);
+/* Gives up what was used longest ago until `bytes` are free beside the reserve, or nothing is left that nobody uses. */
+void kend_cache_make_room(struct kend_cache *cache, uint64_t bytes);
 
 /* key = SHA-256 of owner and URL, in hexadecimal. */
 int kend_cache_key(char key[KEND_CACHE_KEY], const char *owner, const char *url, struct ken_error *error);

@@ -31,6 +31,14 @@ int kend_fetcher_create(struct kend_fetcher **fetcher, const struct kend_fetch_o
 void kend_fetcher_destroy(struct kend_fetcher **fetcher);
 /* Bytes that the cache holds. */
 uint64_t kend_fetcher_cache_bytes(struct kend_fetcher *fetcher);
+/* Room on the disk of the cache. */
+struct kend_cache_room {
+    uint64_t free, evictable; /* evictable: held by the cache for nobody in particular */
+    uint64_t device;          /* st_dev */
+};
+void kend_fetcher_room(struct kend_fetcher *fetcher, struct kend_cache_room *room);
+/* Evicts until `bytes` are free beside the reserve, or nothing is left to evict. Blocks on the disk. */
+void kend_fetcher_make_room(struct kend_fetcher *fetcher, uint64_t bytes);
 /* Bytes received since start from "http" (http and https) or "file". */
 uint64_t kend_fetcher_received(struct kend_fetcher *fetcher, const char *source);
 

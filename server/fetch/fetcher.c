@@ -153,6 +153,16 @@ uint64_t kend_fetcher_cache_bytes(struct kend_fetcher *fetcher)
     return kend_cache_bytes(fetcher->cache);
 }
 
+void kend_fetcher_room(struct kend_fetcher *fetcher, struct kend_cache_room *room)
+{
+    kend_cache_room(fetcher->cache, room);
+}
+
+void kend_fetcher_make_room(struct kend_fetcher *fetcher, uint64_t bytes)
+{
+    kend_cache_make_room(fetcher->cache, bytes);
+}
+
 uint64_t kend_fetcher_received(struct kend_fetcher *fetcher, const char *source)
 {
     return strcmp(source, "file") == 0 ? atomic_load(&fetcher->file_bytes) : atomic_load(&fetcher->settings.received);

@@ -3,11 +3,8 @@
 
 #include "conf.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 
 static int open_side(struct kend_location **location, struct ken_checkpoint **checkpoint, const struct kend_parts *parts,
                      const struct kend_check_request *request, const char *side, const struct proto_input *input, struct ken_error *error)
@@ -38,18 +35,6 @@ static uint64_t still_to_fetch(struct kend_location *location)
     return state.bytes_total - state.bytes_there;
 }
 
-/* Free bytes of the cache's file system, and which one that is. */
-static int cache_free(const struct kend_conf *conf, uint64_t *bytes, uint64_t *device, struct ken_error *error)
-{
-    struct statvfs space;
-    struct stat status;
-    if (statvfs(conf->cache_dir, &space) || stat(conf->cache_dir, &status))
-        return ken_fail_errno(error, errno, "cache folder %s", conf->cache_dir);
-    *bytes = (uint64_t)space.f_bavail * space.f_frsize;
-    *device = status.st_dev;
-    return 0;
-}
-
 static int check_room(const char *what, uint64_t need, uint64_t reserve, uint64_t there, struct ken_error *error)
 {
     if (there >= reserve && need <= there - reserve) return 0;
@@ -59,20 +44,51 @@ static int check_room(const char *what, uint64_t need, uint64_t reserve, uint64_
                     what, need, reserve, there);
 }
 
-/* Artifacts and cache usually share a file system: then their needs add up. */
-static int check_disk(const struct kend_check *check, const struct kend_parts *parts, bool resumed, struct ken_error *error)
+/* What the job's outputs will take beyond what earlier attempts have allocated already. */
+static int outputs_to_come(const struct kend_check *check, const struct kend_parts *parts, const char *id, uint64_t *bytes,
+                           struct ken_error *error)
+{
+    uint64_t there = 0;
+    int code = id ? parts->artifacts->ops->used_bytes(parts->artifacts, id, &there, error) : 0;
+    *bytes = ken_plan_totals(check->plan)->disk_bytes;
+    *bytes -= there < *bytes ? there : *bytes;
+    return code;
+}
+
+static int check_artifacts(const struct kend_parts *parts, uint64_t need, struct ken_error *error)
+{
+    const uint64_t most = parts->conf->artifacts_max_bytes;
+    uint64_t taken = 0;
+    int code = most ? parts->artifacts->ops->used_bytes(parts->artifacts, NULL, &taken, error) : 0;
+    if (code || !most || (taken <= most && need <= most - taken)) return code;
+    return ken_fail(error, KEN_ENO_SPACE,
+                    "the job's artifacts need %" PRIu64 " bytes at most, but %" PRIu64 " of the %" PRIu64
+                    " bytes of artifacts.max_bytes are taken; deleting jobs makes room",
+                    need, taken, most);
+}
+
+/*
+ * Artifacts and cache usually share a file system: then their needs add up. What the cache holds for nobody counts as free; fetching makes
+ * room by itself, for outputs it is made here.
+ */
+static int check_disk(const struct kend_check *check, const struct kend_parts *parts, const char *id, struct ken_error *error)
 {
     const uint64_t reserve = parts->conf->disk_reserve_bytes;
     const uint64_t fetch = still_to_fetch(check->model_location) + still_to_fetch(check->base_location);
-    /* A job taken up again has its outputs preallocated already; ken_prune_open sees to what is missing. */
-    const uint64_t prune = resumed ? 0 : ken_plan_totals(check->plan)->disk_bytes;
-    uint64_t cache_bytes = 0, cache_device = 0, artifact_bytes = 0, artifact_device = 0;
-    int code = cache_free(parts->conf, &cache_bytes, &cache_device, error);
-    if (!code) code = parts->artifacts->ops->free_bytes(parts->artifacts, &artifact_bytes, &artifact_device, error);
+    uint64_t prune, free_bytes, device;
+    struct kend_cache_room cache;
+    int code = outputs_to_come(check, parts, id, &prune, error);
+    if (!code) code = check_artifacts(parts, prune, error);
+    if (!code) code = parts->artifacts->ops->free_bytes(parts->artifacts, &free_bytes, &device, error);
     if (code) return code;
-    if (cache_device == artifact_device) return check_room("the job", fetch + prune, reserve, cache_bytes, error);
-    code = check_room("fetching", fetch, reserve, cache_bytes, error);
-    return code ? code : check_room("pruning", prune, reserve, artifact_bytes, error);
+    kend_fetcher_room(parts->fetcher, &cache);
+    if (cache.device != device) {
+        code = check_room("fetching", fetch, reserve, cache.free + cache.evictable, error);
+        return code ? code : check_room("pruning", prune, reserve, free_bytes, error);
+    }
+    code = check_room("the job", fetch + prune, reserve, cache.free + cache.evictable, error);
+    if (!code && id) kend_fetcher_make_room(parts->fetcher, fetch + prune);
+    return code;
 }
 
 int kend_check_open(struct kend_check *check, const struct kend_parts *parts, const struct kend_check_request *request,
@@ -87,7 +103,7 @@ int kend_check_open(struct kend_check *check, const struct kend_parts *parts, co
     int code = open_side(&check->model_location, &check->model, parts, request, "model", &job->model, error);
     if (!code) code = open_side(&check->base_location, &check->base, parts, request, "base", &job->base, error);
     if (!code) code = ken_plan_make(&check->plan, check->model, check->base, &job->options, &limits, error);
-    if (!code) code = check_disk(check, parts, request->resumed, error);
+    if (!code) code = check_disk(check, parts, request->id, error);
     if (code) kend_check_close(check);
     return code;
 }

@@ -22,7 +22,7 @@ struct kend_check_request {
     bool (*cancelled)(void *opaque);
     void (*note)(void *opaque, const char *text);
     void *opaque;
-    bool resumed; /* an earlier attempt's outputs may lie in the working folder */
+    const char *id; /* of the job, whose earlier attempts may have left outputs; NULL for a dry run, which changes nothing */
 };
 
 /* Whatever fails: an enum ken_code, and the check is closed again. KEN_ENO_SPACE and KEN_ETOO_LARGE say what is needed and what there is.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keeper: renews leases, reports progress, ends jobs past their time, removes jobs past their days. */
+/* The keeper: renews leases, reports progress, ends jobs past their time, removes jobs past their days, keeps the disk's reserve free. */
 #include "jobs/engine_parts.h"
 
 #include "log.h"
@@ -86,6 +86,9 @@ void *kend_keeper_main(void *opaque)
     pthread_mutex_lock(&engine->mutex);
     while (!engine->ending) {
         keep_all(engine);
+        pthread_mutex_unlock(&engine->mutex);
+        kend_fetcher_make_room(engine->parts.fetcher, 0); /* the cache is the first to go when the disk runs full */
+        pthread_mutex_lock(&engine->mutex);
         if (kend_monotonic_ms() >= next_removal) {
             pthread_mutex_unlock(&engine->mutex);
             bool more = remove_expired(&engine->parts);

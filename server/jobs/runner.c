@@ -84,7 +84,7 @@ static int check(struct kend_run *run, struct work *work, struct ken_error *erro
         .cancelled = kend_run_cancelled,
         .note = on_note,
         .opaque = run,
-        .resumed = run->job->attempt > 1,
+        .id = run->job->id,
     };
     kend_run_enter(run, PROTO_CHECKING);
     return kend_check_open(&work->check, &run->engine->parts, &request, error);

@@ -372,6 +372,37 @@ START_TEST(free_space_is_that_of_the_file_system)
 }
 END_TEST
 
+static uint64_t used(const struct place *place, const char *job)
+{
+    uint64_t bytes = 1;
+    ck_assert_int_eq(place->artifacts->ops->used_bytes(place->artifacts, job, &bytes, NULL), 0);
+    return bytes;
+}
+
+START_TEST(what_jobs_take_of_the_disk_is_measured)
+{
+    struct place place;
+    struct stat status;
+    char path[PATH_MAX];
+    begin(&place);
+    const uint64_t empty = used(&place, NULL);
+    ck_assert_uint_eq(used(&place, JOB), 0);
+    publish(&place, JOB);
+    int work = prepare(&place, OTHER);
+    int file = openat(work, "values.0", O_WRONLY | O_CREAT, 0600);
+    ck_assert_int_eq(posix_fallocate(file, 0, 1 << 20), 0);
+    close(file);
+    close(work);
+    uint64_t job = used(&place, JOB), other = used(&place, OTHER);
+    ck_assert_uint_ge(other, job + (1 << 20));
+    ck_assert_uint_eq(used(&place, NULL), empty + job + other);
+    ck_assert_int_eq(stat(unit_path(path, &place.folder, "artifacts/" JOB "/report.json"), &status), 0);
+    ck_assert_uint_ge(job, (uint64_t)status.st_blocks * 512);
+    ck_assert_int_eq(place.artifacts->ops->used_bytes(place.artifacts, "..", &job, NULL), KEN_ENOT_FOUND);
+    end(&place);
+}
+END_TEST
+
 START_TEST(folders_are_their_owners_alone)
 {
     struct place place;
@@ -451,5 +482,5 @@ END_TEST
 UNIT_MAIN("artifacts", what_is_published_can_be_opened, the_working_folder_stays_until_it_is_cleared, publishing_goes_on_after_a_crash,
           only_files_and_folders_are_published, no_name_leaves_the_folder_of_its_job, only_an_id_is_a_job,
           removing_takes_artifacts_and_work, trash_of_a_crash_is_swept, deleting_does_not_follow_links, each_job_is_visited_once,
-          free_space_is_that_of_the_file_system, folders_are_their_owners_alone, urls_and_places_that_cannot_be_opened,
-          errors_of_the_file_system_are_told)
+          free_space_is_that_of_the_file_system, what_jobs_take_of_the_disk_is_measured, folders_are_their_owners_alone,
+          urls_and_places_that_cannot_be_opened, errors_of_the_file_system_are_told)

@@ -301,6 +301,37 @@ START_TEST(folders_that_cannot_be_used_are_named)
 }
 END_TEST
 
+START_TEST(it_gives_up_what_nobody_uses_when_the_disk_runs_full)
+{
+    struct kend_cache_room room;
+    struct kend_meta meta;
+    struct stat status;
+    struct kend_cache *cache = create(0, 0);
+    put(cache, "old", 1000);
+    put(cache, "used", 500);
+    put(cache, "new", 2000);
+    struct kend_cached *used = open_entry(cache, "used", &meta);
+    kend_meta_clear(&meta);
+    kend_cache_room(cache, &room);
+    ck_assert_int_eq(stat(folder, &status), 0);
+    ck_assert_uint_eq(room.device, status.st_dev);
+    ck_assert_uint_eq(room.evictable, 3000);
+    ck_assert_uint_gt(room.free, 0);
+    kend_cache_make_room(cache, 1);
+    ck_assert_uint_eq(kend_cache_bytes(cache), 3500);
+    kend_cache_make_room(cache, UINT64_MAX);
+    ck_assert(!exists("old", "data") && !exists("new", "data") && exists("used", "data"));
+    kend_cache_room(cache, &room);
+    ck_assert_uint_eq(room.evictable, 0);
+    kend_cached_close(&used);
+    kend_cache_destroy(&cache);
+    cache = create(0, (uint64_t)1 << 62); /* a reserve that is never there */
+    kend_cache_make_room(cache, 0);
+    ck_assert_uint_eq(kend_cache_bytes(cache), 0);
+    kend_cache_destroy(&cache);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {what_was_saved_is_there_again,
@@ -312,7 +343,8 @@ int main(void)
                                   reservations_of_others_count,
                                   the_disk_keeps_its_reserve,
                                   a_detached_entry_is_read_on_and_its_key_is_free,
-                                  folders_that_cannot_be_used_are_named};
+                                  folders_that_cannot_be_used_are_named,
+                                  it_gives_up_what_nobody_uses_when_the_disk_runs_full};
     Suite *suite = suite_create("cache");
     TCase *cases = tcase_create("cache");
     tcase_set_timeout(cases, UNIT_TIMEOUT_SECONDS);
