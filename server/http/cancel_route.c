@@ -12,7 +12,7 @@ enum MHD_Result kend_route_cancel(struct kend_request *request)
     if (result != KEND_STORE_OK) return kend_answer_store(request, result);
     kend_engine_cancel(parts->engine, job);
     kend_waits_changed(parts->waits, job->id);
-    enum MHD_Result answer = kend_answer_json(request, 202, kend_job_document(request, job));
+    enum MHD_Result answer = kend_answer_job(request, 202, job, false);
     kend_job_free(&job);
     return answer;
 }

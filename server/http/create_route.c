@@ -33,16 +33,6 @@ static struct proto_job *read_document(struct kend_request *request, enum MHD_Re
     return job;
 }
 
-static enum MHD_Result answer_created(struct kend_request *request, enum kend_store_result created, const struct kend_job *job)
-{
-    char *location = NULL;
-    if (asprintf(&location, "%s/v1/jobs/%s", request->http->base_url, job->id) < 0) return MHD_NO;
-    struct MHD_Response *response = kend_response_json(kend_job_document(request, job));
-    kend_response_header(response, MHD_HTTP_HEADER_LOCATION, location);
-    free(location);
-    return kend_send(request, created == KEND_STORE_EXISTS ? 200 : 202, response);
-}
-
 /* Stores the job; the answer is sent after the commit. */
 static enum MHD_Result create(struct kend_request *request, const struct proto_job *job, const struct kend_pair *metadata, const char *spec)
 {
@@ -65,7 +55,7 @@ static enum MHD_Result create(struct kend_request *request, const struct proto_j
     enum kend_store_result created = parts->store->ops->create(parts->store, &new_job, &stored);
     if (created != KEND_STORE_OK && created != KEND_STORE_EXISTS) return kend_answer_store(request, created);
     if (created == KEND_STORE_OK) kend_engine_poke(parts->engine);
-    enum MHD_Result result = answer_created(request, created, stored);
+    enum MHD_Result result = kend_answer_job(request, created == KEND_STORE_EXISTS ? 200 : 202, stored, true);
     kend_job_free(&stored);
     return result;
 }

@@ -45,12 +45,13 @@ json_t *kend_artifacts_document(const struct kend_request *request, const char *
     return array;
 }
 
-json_t *kend_job_document(struct kend_request *request, const struct kend_job *job)
+enum kend_store_result kend_job_document(const struct kend_request *request, const struct kend_job *job, json_t **document)
 {
     struct kend_store *store = request->http->parts.store;
     struct kend_artifact_list list = {0};
-    json_t *document = NULL;
-    if (job->status == PROTO_SUCCEEDED && store->ops->artifacts(store, job->id, &list) != KEND_STORE_OK) return NULL;
+    *document = NULL;
+    enum kend_store_result result = job->status == PROTO_SUCCEEDED ? store->ops->artifacts(store, job->id, &list) : KEND_STORE_OK;
+    if (result != KEND_STORE_OK) return result;
     struct proto_artifact_view *artifacts = views_make(request, job->id, &list);
     if (artifacts) {
         const struct proto_job_view view = {
@@ -77,9 +78,22 @@ json_t *kend_job_document(struct kend_request *request, const struct kend_job *j
             .artifacts = artifacts,
             .artifact_count = list.count,
         };
-        document = proto_job_view_to_json(&view);
+        *document = proto_job_view_to_json(&view);
     }
     views_free(artifacts, list.count);
     kend_artifact_list_clear(&list);
-    return document;
+    return KEND_STORE_OK;
+}
+
+enum MHD_Result kend_answer_job(struct kend_request *request, int status, const struct kend_job *job, bool location)
+{
+    json_t *document;
+    char *url = NULL;
+    enum kend_store_result result = kend_job_document(request, job, &document);
+    if (result != KEND_STORE_OK) return kend_answer_store(request, result);
+    struct MHD_Response *response = kend_response_json(document);
+    if (location && asprintf(&url, "%s/v1/jobs/%s", request->http->base_url, job->id) < 0) url = NULL;
+    if (url) kend_response_header(response, MHD_HTTP_HEADER_LOCATION, url);
+    free(url);
+    return kend_send(request, status, response);
 }

@@ -6,8 +6,13 @@
 #include "http/respond.h"
 #include "job_view.h"
 
-/* The job resource; its artifacts are read from the store. A new reference; NULL if out of memory or the store fails. */
-json_t *kend_job_document(struct kend_request *request, const struct kend_job *job);
+/*
+ * The job resource; its artifacts are read from the store. OK: *document is a new reference, or NULL if out of memory. NONE: the job was
+ * removed since it was read.
+ */
+enum kend_store_result kend_job_document(const struct kend_request *request, const struct kend_job *job, json_t **document);
+/* Answers with the job resource, or with what kept it from being made. `location`: add its URL. */
+enum MHD_Result kend_answer_job(struct kend_request *request, int status, const struct kend_job *job, bool location);
 /* The job's artifacts as an array. A new reference; NULL if out of memory. */
 json_t *kend_artifacts_document(const struct kend_request *request, const char *job, const struct kend_artifact_list *list);
 /* Looks the path's job up for the request's owner. False: it was answered (with *result). */

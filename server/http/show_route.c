@@ -46,7 +46,9 @@ static enum MHD_Result show_or_wait(struct kend_request *request, const struct k
 {
     const char *known = request->headers.value[KEND_IF_NONE_MATCH];
     char etag[ETAG_SIZE];
-    json_t *document = kend_job_document(request, job);
+    json_t *document;
+    enum kend_store_result made = kend_job_document(request, job, &document);
+    if (made != KEND_STORE_OK) return kend_answer_store(request, made);
     char *text = document ? kend_json_text(document) : NULL;
     enum MHD_Result result = MHD_NO;
     json_decref(document);
