@@ -1,0 +1,510 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs as the engine runs them: how they are stopped, handed back, taken up again, given up and tidied away."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Callable, Iterator, Optional
+
+import numpy as np
+import pytest
+
+from checkpoints import write_safetensors, write_tiled
+from daemon import FINISHED, Kend
+from origin import Behaviour, Origin
+
+ORPHAN = "job_01ARZ3NDEKTSV4RRFFQ69G5FAV"
+HUGE = 1 << 60
+#: Stopping takes 1 s at most; the rest is for a busy machine.
+STOP_SECONDS = 1.5
+
+
+def poll(condition: Callable[[], Any], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "not within time"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder for file: URLs with a small pair."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    random = np.random.default_rng(1)
+    base = {"a.weight": random.standard_normal((64, 256), np.float32)}
+    write_safetensors(folder / "base.safetensors", base)
+    write_safetensors(folder / "model.safetensors", {name: value + 0.1 for name, value in base.items()})
+    return folder
+
+
+@pytest.fixture
+def large(files: Path) -> Path:
+    """A pair whose pruning takes seconds."""
+    write_tiled(files / "large-base.safetensors", 128 << 20, 1)
+    write_tiled(files / "large-model.safetensors", 128 << 20, 1, 0.02)
+    return files
+
+
+def of_files(files: Path, prefix: str = "", **fields: Any) -> dict[str, Any]:
+    return {
+        "model": f"file://{files}/{prefix}model.safetensors",
+        "base": f"file://{files}/{prefix}base.safetensors",
+        "keep": 0.5,
+        **fields,
+    }
+
+
+def kend_of(tmp_path: Path, **settings: Any) -> Kend:
+    names = {name.replace("__", "."): value for name, value in settings.items()}
+    return Kend(tmp_path, {"fetch.file_roots": tmp_path / "files", "jobs.drain_seconds": 0, **names})
+
+
+@pytest.fixture
+def stalled(files: Path) -> Iterator[str]:
+    """A URL that is never answered."""
+    with Origin(files) as origin:
+        origin.put("/stalled.safetensors", b"x" * 100)
+        origin.behave("/stalled.safetensors", Behaviour(stall_at=0))
+        yield origin.url + "/stalled.safetensors"
+
+
+def until_stage(kend: Kend, job: str, stage: str, attempt: Optional[int] = None) -> dict[str, Any]:
+    end = time.monotonic() + 60
+    while True:
+        shown = kend.job(job)
+        if shown.get("stage") == stage and attempt in (None, shown["attempt"]):
+            return shown
+        assert shown["status"] not in FINISHED, f"ended before {stage}: {shown}"
+        assert time.monotonic() < end, f"not in {stage}: {shown}"
+        time.sleep(0.005)
+
+
+def edit(kend: Kend, *statements: str) -> None:
+    """Changes the database of a kend that does not run."""
+    with closing(sqlite3.connect(kend.data / "kend.db")) as database, database:
+        for statement in statements:
+            database.execute(statement)
+
+
+def files_of(kend: Kend, job: str) -> list[str]:
+    artifacts = kend.data / "artifacts"
+    return [str(path.relative_to(artifacts)) for path in (artifacts / job, artifacts / ".work" / job) if path.exists()]
+
+
+def messages(kend: Kend, job: str) -> list[str]:
+    return [event["data"]["message"] for event in kend.events(job) if event["type"] == "log"]
+
+
+def metric(kend: Kend, series: str) -> float:
+    for line in kend.get("/metrics").body.decode().splitlines():
+        if line.startswith(series + " "):
+            return float(line.rpartition(" ")[2])
+    raise AssertionError(f"no {series}")
+
+
+# ---- stopping
+
+
+def cancel(kend: Kend, job: str) -> dict[str, Any]:
+    begin = time.monotonic()
+    assert kend.request("POST", f"/v1/jobs/{job}/cancel").status == 202
+    ended = kend.wait(job)
+    assert time.monotonic() - begin < STOP_SECONDS
+    return ended
+
+
+@pytest.mark.parametrize(
+    "stage, behaviour", [("checking", Behaviour(stall_at=0)), ("fetching", Behaviour(drip=300000))]
+)
+def test_cancel_while_the_origin_stalls(tmp_path: Path, large: Path, stage: str, behaviour: Behaviour) -> None:
+    with Origin(large) as origin, kend_of(tmp_path) as kend:
+        origin.behave("/large-model.safetensors", behaviour)
+        job = kend.submit({**of_files(large, "large-"), "model": f"{origin.url}/large-model.safetensors"})
+        until_stage(kend, job, stage)
+        time.sleep(0.2)
+        assert cancel(kend, job)["status"] == "cancelled"
+        assert files_of(kend, job) == []
+        assert metric(kend, 'kend_jobs_total{status="cancelled"}') == 1
+
+
+@pytest.mark.parametrize("stage", ["pruning", "publishing"])
+def test_cancel_of_work(tmp_path: Path, large: Path, stage: str) -> None:
+    """While it publishes, a job may be through before it hears of the cancel; then all of it is there."""
+    with kend_of(tmp_path, prune__threads=2) as kend:
+        job = kend.submit(of_files(large, "large-"))
+        until_stage(kend, job, stage)
+        ended = cancel(kend, job)
+        if stage == "publishing" and ended["status"] == "succeeded":
+            assert len(ended["artifacts"]) == 3
+        else:
+            assert (ended["status"], ended["artifacts"]) == ("cancelled", [])
+            assert files_of(kend, job) == []
+
+
+def test_one_slow_name_holds_nobody_up(tmp_path: Path, files: Path) -> None:
+    """A resolver that does not answer: its job is cancelled at once, others go on fetching, kend ends."""
+    if not shutil.which("cc"):
+        pytest.skip("no compiler")
+    (tmp_path / "slow.c").write_text(
+        "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <netdb.h>\n#include <string.h>\n#include <unistd.h>\n"
+        "int getaddrinfo(const char *n, const char *s, const struct addrinfo *h, struct addrinfo **r)\n"
+        "{\n"
+        "    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);\n"
+        '    if (n && strcmp(n, "slow.example") == 0) { sleep(30); return EAI_AGAIN; }\n'
+        '    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");\n'
+        "    return real(n, s, h, r);\n"
+        "}\n"
+    )
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "slow.so", tmp_path / "slow.c", "-ldl"], check=True)
+    begin = time.monotonic()
+    with Origin(files) as origin:
+        kend = kend_of(tmp_path)
+        kend.env = {"LD_PRELOAD": str(tmp_path / "slow.so")}
+        with kend:
+            slow = kend.submit({"model": "http://slow.example/m", "base": "http://slow.example/b", "k": 1})
+            until_stage(kend, slow, "checking")
+            time.sleep(0.3)
+            assert cancel(kend, slow)["status"] == "cancelled"
+            urls = {side: f"{origin.url}/{side}.safetensors" for side in ("model", "base")}
+            assert kend.wait(kend.submit({**urls, "k": 1}))["status"] == "succeeded"
+    assert time.monotonic() - begin < 20
+
+
+@pytest.mark.parametrize("behaviour, stage", [(Behaviour(stall_at=0), "checking"), (Behaviour(drip=1000), "fetching")])
+def test_timeout(tmp_path: Path, large: Path, behaviour: Behaviour, stage: str) -> None:
+    with Origin(large) as origin, kend_of(tmp_path) as kend:
+        origin.behave("/large-model.safetensors", Behaviour(times=1) if stage == "fetching" else behaviour, behaviour)
+        url = f"{origin.url}/large-model.safetensors"
+        begin = time.monotonic()
+        ended = kend.wait(kend.submit({**of_files(large, "large-"), "model": url, "timeout_seconds": 2}))
+        assert 2 <= time.monotonic() - begin < 4
+        assert ended["status"] == "failed"
+        assert (ended["error"]["code"], ended["error"]["stage"]) == ("timed_out", stage)
+        assert "timeout_seconds" in ended["error"]["message"]
+        assert files_of(kend, ended["id"]) == []
+
+
+def test_timeout_counts_from_the_first_start(tmp_path: Path, stalled: str) -> None:
+    with kend_of(tmp_path) as kend:
+        job = kend.submit({"model": stalled, "base": stalled, "k": 1, "timeout_seconds": 3})
+        until_stage(kend, job, "checking")
+        assert kend.stop() == 0
+        time.sleep(3)
+        kend.start()
+        begin = time.monotonic()
+        assert kend.wait(job)["error"]["code"] == "timed_out"
+        assert time.monotonic() - begin < STOP_SECONDS
+
+
+# ---- deaths and hand-backs
+
+
+def test_a_hand_back_is_no_death(tmp_path: Path, stalled: str) -> None:
+    """Any number of them, and two deaths besides; the third death in a row ends the job."""
+    with kend_of(tmp_path) as kend:
+        job = kend.submit({"model": stalled, "base": stalled, "k": 1})
+        for attempt in range(1, 5):
+            until_stage(kend, job, "checking", attempt)
+            assert kend.stop() == 0
+            kend.start()
+        for attempt in (5, 6, 7):
+            until_stage(kend, job, "checking", attempt)
+            kend.kill()
+            kend.start()
+        ended = kend.wait(job)
+        assert (ended["status"], ended["attempt"]) == ("failed", 7)
+        assert (ended["error"]["code"], ended["error"]["stage"]) == ("attempts_exhausted", "checking")
+        assert files_of(kend, job) == []
+        assert metric(kend, 'kend_jobs_total{status="failed"}') == 1
+
+
+def test_work_goes_on_after_a_hand_back(tmp_path: Path, large: Path) -> None:
+    with kend_of(tmp_path, prune__threads=1) as kend:
+        job = kend.submit(of_files(large, "large-"))
+        poll(lambda: kend.job(job)["progress"]["rows_done"] > 0)
+        time.sleep(1.3)  # rows become durable about once a second
+        assert kend.job(job)["status"] == "running", "too fast for this test"
+        assert kend.stop() == 0
+        kend.start()
+        ended = kend.wait(job, 120)
+        assert (ended["status"], ended["attempt"]) == ("succeeded", 2)
+        note = next(text for text in messages(kend, job) if text.startswith("attempt 2 goes on"))
+        assert ", 0 of " not in note
+        # A stage is counted with the seconds of this process's attempt alone.
+        assert metric(kend, 'kend_job_stage_seconds_sum{stage="pruning"}') < ended["timings"]["pruning"] - 0.5
+
+
+def test_a_drain_lets_what_runs_end(tmp_path: Path, large: Path) -> None:
+    with kend_of(tmp_path, jobs__drain_seconds=60) as kend:
+        job = kend.submit(of_files(large, "large-"))
+        queued = [kend.submit(of_files(large, "large-")) for _ in range(2)]
+        until_stage(kend, job, "pruning")
+        assert kend.process
+        kend.process.send_signal(signal.SIGTERM)
+        assert kend.process.wait(90) == 0
+        kend.process = None
+        kend.start()
+        assert kend.job(job)["status"] == "succeeded"
+        assert kend.job(job)["attempt"] == 1
+        for other in queued:
+            assert kend.wait(other, 120)["status"] == "succeeded"
+
+
+def test_a_job_that_waits_again_leaves_nothing_when_cancelled(tmp_path: Path, large: Path, stalled: str) -> None:
+    """Handed back while it pruned, then cancelled in the queue."""
+    with kend_of(tmp_path) as kend:
+        first = kend.submit({"model": stalled, "base": stalled, "k": 1})
+        until_stage(kend, first, "checking")
+        job = kend.submit(of_files(large, "large-"))
+        poll(lambda: kend.job(job)["progress"]["rows_done"] > 0)
+        assert kend.stop() == 0
+        kend.settings["jobs.max_running"] = 1
+        kend.start()
+        until_stage(kend, first, "checking", 2)
+        assert kend.job(job)["status"] == "queued"
+        assert files_of(kend, job) == [f".work/{job}"]
+        assert kend.request("POST", f"/v1/jobs/{job}/cancel").json["status"] == "cancelled"
+        assert files_of(kend, job) == []
+        assert metric(kend, 'kend_jobs_total{status="cancelled"}') == 1
+
+
+# ---- between the rename and the row
+
+
+def forget_the_end(kend: Kend, job: str, more: str = "") -> None:
+    """As if kend had died after publishing, before the row said so."""
+    edit(
+        kend,
+        f"DELETE FROM artifact WHERE id = '{job}'",
+        "UPDATE job SET status = 'running', stage = 'publishing', finished_at = 0, expires_at = 0, summary = NULL, holder = NULL,"
+        f" token = ''{more} WHERE id = '{job}'",
+    )
+
+
+def test_published_without_a_row(tmp_path: Path, files: Path) -> None:
+    with kend_of(tmp_path) as kend:
+        job = kend.submit(of_files(files))
+        before = kend.wait(job)
+        assert kend.stop() == 0
+        forget_the_end(kend, job)
+        for path in files.iterdir():
+            path.unlink()  # nothing is pruned again
+        kend.start()
+        after = kend.wait(job)
+        assert after["status"] == "succeeded" and after["attempt"] == 2
+        strip = ("name", "size", "sha256")
+        assert [{k: a[k] for k in strip} for a in after["artifacts"]] == [
+            {k: a[k] for k in strip} for a in before["artifacts"]
+        ]
+        assert after["summary"] == before["summary"]
+        assert "the artifacts were published by an earlier attempt" in messages(kend, job)
+        assert kend.get(f"/v1/jobs/{job}/tensors").json["data"]
+
+
+def test_published_then_cancelled(tmp_path: Path, files: Path) -> None:
+    with kend_of(tmp_path) as kend:
+        job = kend.submit(of_files(files))
+        assert kend.wait(job)["status"] == "succeeded"
+        assert kend.stop() == 0
+        forget_the_end(kend, job, ", cancel_requested_at = 1")
+        kend.start()
+        assert kend.wait(job)["status"] == "cancelled"
+        assert files_of(kend, job) == []
+
+
+def test_published_without_a_result(tmp_path: Path, files: Path) -> None:
+    """A damaged disk: the job says so, and nothing of it stays."""
+    with kend_of(tmp_path) as kend:
+        job = kend.submit(of_files(files))
+        kend.wait(job)
+        assert kend.stop() == 0
+        forget_the_end(kend, job)
+        result = kend.data / "artifacts" / job / ".kend" / "result.json"
+        result.write_bytes(result.read_bytes()[:-10])
+        kend.start()
+        ended = kend.wait(job)
+        assert (ended["status"], ended["error"]["code"]) == ("failed", "internal")
+        assert "result.json" in ended["error"]["message"]
+        assert files_of(kend, job) == []
+
+
+# ---- tidying up
+
+
+def test_expired_jobs_go_with_their_artifacts(tmp_path: Path, files: Path) -> None:
+    """More of them than are removed in one go."""
+    with kend_of(tmp_path) as kend:
+        jobs = [kend.submit(of_files(files)) for _ in range(25)]
+        for job in jobs:
+            ended = kend.wait(job)
+            assert ended["status"] == "succeeded" and ended["expires_at"]
+        kept = jobs.pop()
+        assert kend.stop() == 0
+        edit(kend, f"UPDATE job SET expires_at = 1 WHERE id <> '{kept}'")
+        kend.start()
+        poll(lambda: [item["id"] for item in kend.get("/v1/jobs?limit=200").json["data"]] == [kept])
+        poll(lambda: not any(files_of(kend, job) for job in jobs))
+        assert files_of(kend, kept) == [kept]
+        assert kend.get(f"/v1/jobs/{jobs[0]}").status == 404
+
+
+def test_without_keep_days_nothing_expires(tmp_path: Path, files: Path) -> None:
+    with kend_of(tmp_path, jobs__keep_days=0) as kend:
+        assert kend.wait(kend.submit(of_files(files)))["expires_at"] is None
+
+
+def test_files_that_no_job_will_ask_for_are_swept_at_the_start(tmp_path: Path, files: Path) -> None:
+    with kend_of(tmp_path) as kend:
+        good, failed = kend.submit(of_files(files)), kend.submit(of_files(files, "missing-"))
+        assert [kend.wait(job)["status"] for job in (good, failed)] == ["succeeded", "failed"]
+        assert kend.stop() == 0
+        artifacts = kend.data / "artifacts"
+        for place in (ORPHAN, f".work/{ORPHAN}", failed, f".work/{failed}", f".work/{good}", ".trash/old"):
+            (artifacts / place / "out").mkdir(parents=True)
+            (artifacts / place / "out" / "file").write_text("left")
+        kend.start()
+        assert files_of(kend, ORPHAN) == files_of(kend, failed) == []
+        assert files_of(kend, good) == [good]
+        assert not list((artifacts / ".trash").iterdir())
+        assert f"job={ORPHAN}" in kend.log_text()
+
+
+# ---- room
+
+
+def test_a_full_disk_is_told_in_seconds(tmp_path: Path, files: Path, stalled: str) -> None:
+    with kend_of(tmp_path, jobs__max_running=1) as kend:
+        busy = kend.submit({"model": stalled, "base": stalled, "k": 1})
+        job = kend.submit(of_files(files))
+        assert kend.stop() == 0
+        kend.settings["disk.reserve_bytes"] = HUGE
+        kend.start()
+        assert kend.get("/readyz").json["code"] == "no_space"
+        refused = kend.request("POST", "/v1/jobs", of_files(files))
+        assert (refused.status, refused.json["code"]) == (503, "no_space")
+        assert refused.headers["retry-after"]
+        assert cancel(kend, busy)["status"] == "cancelled"
+        ended = kend.wait(job)
+        assert (ended["error"]["code"], ended["error"]["stage"]) == ("no_space", "checking")
+        assert "disk.reserve_bytes" in ended["error"]["message"]
+
+
+def test_artifacts_have_a_limit(tmp_path: Path, files: Path) -> None:
+    with kend_of(tmp_path) as kend:
+        first = kend.submit(of_files(files))
+        assert kend.wait(first)["status"] == "succeeded"
+        plan = kend.request("POST", "/v1/jobs?dry_run=true", of_files(files)).json
+        artifacts = kend.data / "artifacts"
+        taken = sum(path.lstat().st_blocks * 512 for path in (artifacts, *artifacts.rglob("*")))
+        assert kend.stop() == 0
+        kend.settings["artifacts.max_bytes"] = taken + plan["disk_bytes"] - 1
+        kend.start()
+        ended = kend.wait(kend.submit(of_files(files)))
+        assert (ended["error"]["code"], ended["error"]["stage"]) == ("no_space", "checking")
+        assert "artifacts.max_bytes" in ended["error"]["message"]
+        response = kend.request("POST", "/v1/jobs?dry_run=true", of_files(files))
+        assert response.status == 422 and b"artifacts.max_bytes" in response.body
+        assert kend.request("DELETE", f"/v1/jobs/{first}").status == 204
+        assert kend.wait(kend.submit(of_files(files)))["status"] == "succeeded"
+
+
+def test_the_cache_goes_first_when_the_disk_runs_full(tmp_path: Path, files: Path) -> None:
+    with Origin(files) as origin, kend_of(tmp_path) as kend:
+        urls = {side: f"{origin.url}/{side}.safetensors" for side in ("model", "base")}
+        assert kend.wait(kend.submit({**urls, "k": 1}))["status"] == "succeeded"
+        assert metric(kend, "kend_cache_bytes") > 0
+        assert kend.stop() == 0
+        kend.settings["disk.reserve_bytes"] = HUGE
+        kend.start()
+        poll(lambda: metric(kend, "kend_cache_bytes") == 0)
+
+
+# ---- the cache
+
+
+def test_a_shared_base_is_fetched_once(tmp_path: Path, files: Path) -> None:
+    """By two jobs at once, and not again by a third, which asks whether it is still the same."""
+    size = (files / "base.safetensors").stat().st_size
+    with Origin(files) as origin, kend_of(tmp_path) as kend:
+        origin.put("/other.safetensors", (files / "model.safetensors").read_bytes())
+
+        def submit(model: str) -> str:
+            return kend.submit(
+                {"model": f"{origin.url}/{model}.safetensors", "base": f"{origin.url}/base.safetensors", "keep": 0.5}
+            )
+
+        for job in [submit("model"), submit("other")]:
+            assert kend.wait(job)["status"] == "succeeded"
+        assert origin.stats("/base.safetensors").sent <= size + (64 << 10)
+        time.sleep(2.1)  # an answer of the origin holds for two seconds
+        origin.forget()
+        ended = kend.wait(submit("model"))
+        assert ended["status"] == "succeeded"
+        assert origin.stats("/base.safetensors").statuses == {304: 1}
+        assert origin.stats("/base.safetensors").sent == 0
+
+
+def test_secrets_of_queries_are_nowhere(tmp_path: Path, files: Path) -> None:
+    """Neither in answers nor in the log, whatever becomes of the job; on disk in the job's document alone."""
+    secret = "SECRETSIGNATURE"
+    with Origin(files) as origin, kend_of(tmp_path, log__level="debug") as kend:
+        origin.behave("/gone.safetensors", Behaviour(status=404))
+        origin.behave("/denied.safetensors", Behaviour(status=403))
+        origin.behave(
+            "/flaky.safetensors", Behaviour(status=503, times=1), Behaviour(redirect="/model.safetensors?x=" + secret)
+        )
+        origin.behave("/loop.safetensors", Behaviour(redirect=f"/loop.safetensors?sig={secret}"))
+        origin.behave("/bad.safetensors", Behaviour(redirect=f"/login?sig={secret}&next=https://x/ y"))
+        origin.behave("/out.safetensors", Behaviour(redirect=f"http://10.1.2.3/x?sig={secret}"))
+        ended = []
+        for model in ("model", "gone", "denied", "flaky", "loop", "bad", "out"):
+            document = {
+                side: f"{origin.url}/{name}.safetensors?sig={secret}"
+                for side, name in (("model", model), ("base", "base"))
+            }
+            dry = kend.request("POST", "/v1/jobs?dry_run=true", {**document, "k": 1})
+            created = kend.request("POST", "/v1/jobs", {**document, "k": 1}, headers={"Idempotency-Key": model})
+            assert secret.encode() not in dry.body + created.body
+            ended.append(kend.wait(created.json["id"]))
+        assert [job["status"] for job in ended] == [
+            "succeeded",
+            "failed",
+            "failed",
+            "succeeded",
+            "failed",
+            "failed",
+            "failed",
+        ]
+        assert any("?sig=" in request.path for request in origin.seen())
+        shown = kend.get("/v1/jobs").body + kend.get("/metrics").body + kend.log.read_bytes()
+        for job in ended:
+            shown += kend.get(f"/v1/jobs/{job['id']}").body
+            shown += kend.get(f"/v1/jobs/{job['id']}/events?limit=200", headers={"Accept": "application/json"}).body
+            for artifact in job["artifacts"]:
+                shown += kend.download(job["id"], artifact["name"])
+        assert secret.encode() not in shown
+        assert b"?..." in shown
+        for path in kend.data.rglob("*"):
+            if path.is_file() and not path.name.startswith("kend.db"):
+                assert secret.encode() not in path.read_bytes(), path
+
+
+# ---- two at once
+
+
+def test_jobs_take_turns(tmp_path: Path, large: Path) -> None:
+    """Of two that prune, neither waits for the other's end."""
+    with kend_of(tmp_path, prune__threads=1) as kend:
+        jobs = [kend.submit(of_files(large, "large-")) for _ in range(2)]
+        poll(lambda: all(0 < kend.job(job)["progress"]["rows_done"] for job in jobs))
+        assert all(kend.job(job)["status"] == "running" for job in jobs)
+        ended = [kend.wait(job, 120) for job in jobs]
+        assert [job["status"] for job in ended] == ["succeeded", "succeeded"]
+        assert [a["sha256"] for a in ended[0]["artifacts"]] == [a["sha256"] for a in ended[1]["artifacts"]]
