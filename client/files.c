@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "files.h"
 
-#include "digest.h"
+#include "folder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -61,27 +61,15 @@ void kenctl_remove_tree(const char *path)
 
 int kenctl_file_sha256(const char *path, unsigned char sha256[32], struct ken_error *error)
 {
-    enum { PIECE = 1 << 17 };
-    struct ken_digest digest = {0};
-    ssize_t length;
-    char *buffer = malloc(PIECE);
-    int file = open(path, O_RDONLY | O_CLOEXEC), code;
-    if (!buffer)
-        code = ken_fail(error, KEN_ENOMEM, "out of memory");
-    else if (file < 0)
-        code = ken_fail_errno(error, errno, "cannot read %s", path);
-    else
-        code = ken_digest_init(&digest, error);
-    while (!code && (length = read(file, buffer, PIECE)) != 0) {
-        if (length < 0)
-            code = ken_fail_errno(error, errno, "cannot read %s", path);
-        else
-            ken_digest_update(&digest, buffer, (size_t)length);
+    struct stat state;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0 || fstat(file, &state) != 0) {
+        int code = ken_fail_errno(error, errno, "cannot read %s", path);
+        if (file >= 0) close(file);
+        return code;
     }
-    if (!code) code = ken_digest_final(&digest, sha256, error);
-    ken_digest_free(&digest);
-    if (file >= 0) close(file);
-    free(buffer);
+    int code = ken_file_digest(file, (uint64_t)state.st_size, path, NULL, NULL, sha256, error);
+    close(file);
     return code;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "folder.h"
 #include "source.h"
 
 #include <errno.h>
@@ -29,16 +30,9 @@ static struct file_source *file_of(struct ken_source *source)
 static int file_read(struct ken_source *source, uint64_t offset, void *buffer, size_t length, struct ken_error *error)
 {
     const struct file_source *file = file_of(source);
-    char *at = buffer;
-    while (length) {
-        ssize_t got = pread(file->descriptor, at, length, (off_t)offset);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return ken_fail_errno(error, errno, "reading \"%s\"", file->shown);
-        if (!got) return ken_fail(error, KEN_EFETCH, "\"%s\" became shorter while it was read", file->shown);
-        at += got;
-        offset += (uint64_t)got;
-        length -= (size_t)got;
-    }
+    ssize_t got = ken_pread(file->descriptor, buffer, length, offset);
+    if (got < 0) return ken_fail_errno(error, errno, "reading \"%s\"", file->shown);
+    if ((size_t)got < length) return ken_fail(error, KEN_EFETCH, "\"%s\" became shorter while it was read", file->shown);
     return KEN_OK;
 }
 

@@ -32,29 +32,61 @@ int ken_file_open(int *file, int directory, const char *path, bool fresh, struct
                                      : ken_fail_errno(error, errno, "opening %s", path);
 }
 
+ssize_t ken_pread(int file, void *bytes, size_t length, uint64_t offset)
+{
+    size_t done = 0;
+    while (done < length) {
+        ssize_t count = pread(file, (char *)bytes + done, length - done, (off_t)(offset + done));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return -1;
+        if (count == 0) break;
+        done += (size_t)count;
+    }
+    return (ssize_t)done;
+}
+
+ssize_t ken_pwrite(int file, const void *bytes, size_t length, uint64_t offset)
+{
+    size_t done = 0;
+    while (done < length) {
+        ssize_t count = pwrite(file, (const char *)bytes + done, length - done, (off_t)(offset + done));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return -1;
+        done += (size_t)count;
+    }
+    return (ssize_t)done;
+}
+
 int ken_file_write(int file, uint64_t offset, const void *bytes, uint64_t length, const char *path, struct ken_error *error)
 {
-    const unsigned char *from = bytes;
-    for (uint64_t done = 0; done < length;) {
-        ssize_t count = pwrite(file, from + done, length - done, (off_t)(offset + done));
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return ken_fail_errno(error, errno, "writing %s", path);
-        done += (uint64_t)count;
-    }
-    return KEN_OK;
+    return ken_pwrite(file, bytes, length, offset) < 0 ? ken_fail_errno(error, errno, "writing %s", path) : KEN_OK;
 }
 
 int ken_file_read(int file, uint64_t offset, void *bytes, uint64_t length, const char *path, struct ken_error *error)
 {
-    unsigned char *to = bytes;
-    for (uint64_t done = 0; done < length;) {
-        ssize_t count = pread(file, to + done, length - done, (off_t)(offset + done));
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return ken_fail_errno(error, errno, "reading %s", path);
-        if (count == 0) return ken_fail(error, KEN_EIO, "%s is shorter than it was written", path);
-        done += (uint64_t)count;
+    ssize_t count = ken_pread(file, bytes, length, offset);
+    if (count < 0) return ken_fail_errno(error, errno, "reading %s", path);
+    return (uint64_t)count < length ? ken_fail(error, KEN_EIO, "%s is shorter than it was written", path) : KEN_OK;
+}
+
+int ken_file_digest(int file, uint64_t size, const char *path, bool (*cancelled)(void *opaque), void *opaque,
+                    unsigned char sha256[KEN_SHA256_SIZE], struct ken_error *error)
+{
+    enum { PIECE = 1 << 18 };
+    struct ken_digest digest = {0};
+    unsigned char *buffer = malloc(PIECE);
+    int code = buffer ? ken_digest_init(&digest, error) : ken_fail(error, KEN_ENOMEM, "out of memory for a digest");
+    for (uint64_t done = 0; !code && done < size;) {
+        size_t count = size - done < PIECE ? (size_t)(size - done) : PIECE;
+        if (cancelled && cancelled(opaque)) code = ken_fail(error, KEN_ECANCELLED, "cancelled");
+        if (!code) code = ken_file_read(file, done, buffer, count, path, error);
+        if (!code) ken_digest_update(&digest, buffer, count);
+        done += count;
     }
-    return KEN_OK;
+    if (!code) code = ken_digest_final(&digest, sha256, error);
+    ken_digest_free(&digest);
+    free(buffer);
+    return code;
 }
 
 int ken_output_create(struct ken_output_file *output, int directory, const char *path, struct ken_error *error)

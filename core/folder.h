@@ -8,8 +8,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { KEN_PATH_SIZE = 192, KEN_OUTPUT_BUFFER = 65536 };
+
+/* As pread and pwrite, but go on until all is done. Returns bytes [length], fewer only where the file ends, or -1 with errno. */
+ssize_t ken_pread(int file, void *bytes, size_t length, uint64_t offset);
+ssize_t ken_pwrite(int file, const void *bytes, size_t length, uint64_t offset);
 
 /* Makes the folder `path` below directory if it is not there. */
 int ken_folder_make(int directory, const char *path, struct ken_error *error);
@@ -20,6 +25,10 @@ int ken_file_open(int *file, int directory, const char *path, bool fresh, struct
 int ken_file_write(int file, uint64_t offset, const void *bytes, uint64_t length, const char *path, struct ken_error *error);
 /* A file that is shorter is KEN_EIO. */
 int ken_file_read(int file, uint64_t offset, void *bytes, uint64_t length, const char *path, struct ken_error *error);
+
+/* SHA-256 of the first `size` bytes; KEN_EIO if there are fewer. `cancelled` (may be NULL) is asked now and then: KEN_ECANCELLED. */
+int ken_file_digest(int file, uint64_t size, const char *path, bool (*cancelled)(void *opaque), void *opaque,
+                    unsigned char sha256[KEN_SHA256_SIZE], struct ken_error *error);
 
 /* A file written front to back, with its digest. Zeroed: none. */
 struct ken_output_file {

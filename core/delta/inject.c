@@ -2,6 +2,7 @@
 /* Writes the model that a delta and its base make. */
 #include "checkpoint/model_header.h"
 #include "delta/delta_internal.h"
+#include "folder.h"
 #include "staging.h"
 
 #include <errno.h>
@@ -14,49 +15,42 @@
 struct injection {
     const struct ken_delta *delta;
     struct ken_staging *staging;
-    int file; /* the one that is being written, or -1 */
+    int file;      /* the one that is being written, or -1 */
+    uint64_t size; /* of it so far */
 };
 
-/* A file of the staged model; name NULL: the model is one file. -1 with *code. */
-static int create_file(const struct injection *injection, const char *name, int *code, struct ken_error *error)
+/* Begins a file of the staged model; name NULL: the model is one file. */
+static int create_file(struct injection *injection, const char *name, struct ken_error *error)
 {
     const char *where = ken_staging_path(injection->staging);
     char *path = NULL;
-    if ((name ? asprintf(&path, "%s/%s", where, name) : asprintf(&path, "%s", where)) < 0) {
-        *code = ken_fail(error, KEN_ENOMEM, "out of memory");
-        return -1;
-    }
-    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    *code = file < 0 ? ken_fail_errno(error, errno, "cannot write %s", path) : KEN_OK;
+    if ((name ? asprintf(&path, "%s/%s", where, name) : asprintf(&path, "%s", where)) < 0)
+        return ken_fail(error, KEN_ENOMEM, "out of memory");
+    int code = ken_file_open(&injection->file, AT_FDCWD, path, true, error);
+    injection->size = 0;
     free(path);
-    return file;
+    return code;
 }
 
-static int write_all(int file, const void *bytes, size_t length, struct ken_error *error)
+static int append(struct injection *injection, const void *bytes, size_t length, struct ken_error *error)
 {
-    for (size_t done = 0; done < length;) {
-        ssize_t more = write(file, (const char *)bytes + done, length - done);
-        if (more < 0 && errno == EINTR) continue;
-        if (more < 0) return ken_fail_errno(error, errno, "cannot write the model");
-        done += (size_t)more;
-    }
-    return KEN_OK;
+    int code = ken_file_write(injection->file, injection->size, bytes, length, "the model", error);
+    injection->size += length;
+    return code;
 }
 
 static int on_begin(void *opaque, size_t file, const char *header, size_t length, struct ken_error *error)
 {
     struct injection *injection = opaque;
     const struct ken_delta *delta = injection->delta;
-    int code;
-    injection->file = create_file(injection, delta->has_index ? delta->files[file].name : NULL, &code, error);
-    return code ? code : write_all(injection->file, header, length, error);
+    int code = create_file(injection, delta->has_index ? delta->files[file].name : NULL, error);
+    return code ? code : append(injection, header, length, error);
 }
 
 static int on_bytes(void *opaque, size_t tensor, const void *bytes, size_t length, struct ken_error *error)
 {
-    const struct injection *injection = opaque;
     (void)tensor;
-    return write_all(injection->file, bytes, length, error);
+    return append(opaque, bytes, length, error);
 }
 
 static int on_end(void *opaque, size_t file, struct ken_error *error)
@@ -65,7 +59,7 @@ static int on_end(void *opaque, size_t file, struct ken_error *error)
     (void)file;
     int closed = close(injection->file);
     injection->file = -1;
-    return closed == 0 ? KEN_OK : ken_fail_errno(error, errno, "cannot write the model");
+    return closed == 0 ? KEN_OK : ken_fail_errno(error, errno, "writing the model");
 }
 
 int ken_delta_index(const struct ken_delta *delta, char **text, size_t *length, struct ken_error *error)
@@ -90,8 +84,8 @@ static int write_index(struct injection *injection, struct ken_error *error)
     size_t length;
     int code = ken_delta_index(injection->delta, &text, &length, error);
     if (code) return code;
-    injection->file = create_file(injection, KEN_MODEL_INDEX_NAME, &code, error);
-    if (!code) code = write_all(injection->file, text, length, error);
+    code = create_file(injection, KEN_MODEL_INDEX_NAME, error);
+    if (!code) code = append(injection, text, length, error);
     free(text);
     return code ? code : on_end(injection, 0, error);
 }

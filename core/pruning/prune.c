@@ -222,22 +222,10 @@ static int list_files(struct ken_prune *prune, struct ken_error *error)
 static int digest_file(struct ken_prune *prune, const char *path, uint64_t size, unsigned char sha256[KEN_SHA256_SIZE],
                        struct ken_error *error)
 {
-    struct ken_digest digest = {0};
     int file;
     int code = ken_file_open(&file, prune->env.directory, path, false, error);
     if (code) return code;
-    unsigned char *buffer = malloc(KEN_WORK_BYTES);
-    code = buffer ? ken_digest_init(&digest, error) : ken_fail(error, KEN_ENOMEM, "out of memory for a digest");
-    for (uint64_t done = 0; !code && done < size;) {
-        uint64_t count = size - done < KEN_WORK_BYTES ? size - done : KEN_WORK_BYTES;
-        if (ken_run_cancelled(prune)) code = ken_fail(error, KEN_ECANCELLED, "cancelled");
-        if (!code) code = ken_file_read(file, done, buffer, count, path, error);
-        if (!code) ken_digest_update(&digest, buffer, count);
-        done += count;
-    }
-    if (!code) code = ken_digest_final(&digest, sha256, error);
-    ken_digest_free(&digest);
-    free(buffer);
+    code = ken_file_digest(file, size, path, ken_run_cancelled, prune, sha256, error);
     close(file);
     return code;
 }

@@ -3,10 +3,9 @@
 #include "fetch/entry.h"
 
 #include "clock.h"
+#include "folder.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     SAVE_MS = 1000,       /* how much work a crash can cost */
@@ -110,12 +109,11 @@ static int hash_some(struct kend_entry *entry, struct ken_error *error)
     char buffer[HASH_BUFFER];
     while (entry->hashed < entry->hash_end) {
         uint64_t left = entry->hash_end - entry->hashed;
-        ssize_t got =
-            pread(kend_cached_fd(entry->cached), buffer, left < sizeof buffer ? (size_t)left : sizeof buffer, (off_t)entry->hashed);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return ken_fail_errno(error, got ? errno : EIO, "reading the cached copy of %.200s", entry->url.shown);
-        ken_digest_update(&entry->digest, buffer, (size_t)got);
-        entry->hashed += (uint64_t)got;
+        size_t length = left < sizeof buffer ? (size_t)left : sizeof buffer;
+        int code = ken_file_read(kend_cached_fd(entry->cached), entry->hashed, buffer, length, entry->url.shown, error);
+        if (code) return code;
+        ken_digest_update(&entry->digest, buffer, length);
+        entry->hashed += length;
     }
     return 0;
 }

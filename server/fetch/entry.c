@@ -2,6 +2,7 @@
 #include "fetch/entry.h"
 
 #include "clock.h"
+#include "folder.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -381,16 +382,9 @@ static int source_wait(struct ken_source *base, uint64_t offset, uint64_t length
 static int source_read(struct ken_source *base, uint64_t offset, void *buffer, size_t length, struct ken_error *error)
 {
     const struct kend_entry *entry = of(base)->entry;
-    char *to = buffer;
-    while (length) {
-        ssize_t got = pread(kend_cached_fd(entry->cached), to, length, (off_t)offset);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return ken_fail_errno(error, errno, "reading the cached copy of %.200s", entry->url.shown);
-        if (got == 0) return ken_fail(error, KEN_EFETCH, "the cached copy of %.200s was cut off", entry->url.shown);
-        to += got;
-        offset += (uint64_t)got;
-        length -= (size_t)got;
-    }
+    ssize_t got = ken_pread(kend_cached_fd(entry->cached), buffer, length, offset);
+    if (got < 0) return ken_fail_errno(error, errno, "reading the cached copy of %.200s", entry->url.shown);
+    if ((size_t)got < length) return ken_fail(error, KEN_EFETCH, "the cached copy of %.200s was cut off", entry->url.shown);
     return 0;
 }
 

@@ -2,6 +2,7 @@
 /* file: URLs, read in place. The file may be the user's to change: it is checked again at the end, and only read with pread. */
 #include "fetch/fetcher.h"
 #include "fetch/fetch_source.h"
+#include "folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,17 +109,10 @@ int kend_file_scheme_mark_folder(const struct kend_fetcher *fetcher, struct kend
 static int file_read(struct ken_source *base, uint64_t offset, void *buffer, size_t length, struct ken_error *error)
 {
     struct file_source *source = of(base);
-    char *to = buffer;
     atomic_fetch_add(&source->source.location->fetcher->file_bytes, length);
-    while (length) {
-        ssize_t got = pread(source->fd, to, length, (off_t)offset);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return ken_fail_errno(error, errno, "reading \"%.300s\"", source->path);
-        if (got == 0) return ken_fail(error, KEN_EFETCH, "\"%.300s\" became shorter while it was read", source->path);
-        to += got;
-        offset += (uint64_t)got;
-        length -= (size_t)got;
-    }
+    ssize_t got = ken_pread(source->fd, buffer, length, offset);
+    if (got < 0) return ken_fail_errno(error, errno, "reading \"%.300s\"", source->path);
+    if ((size_t)got < length) return ken_fail(error, KEN_EFETCH, "\"%.300s\" became shorter while it was read", source->path);
     return 0;
 }
 

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/result.h"
 
-#include "digest.h"
+#include "folder.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { RESULT_MAX = 16 << 20 };
@@ -72,14 +70,10 @@ static json_t *result_to_json(const struct kend_result *result)
 
 static int write_text(int directory, const char *path, const char *text, struct ken_error *error)
 {
-    int file = openat(directory, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (file < 0) return ken_fail_errno(error, errno, "%s", path);
-    int code = 0;
-    for (size_t done = 0, length = strlen(text); !code && done < length;) {
-        ssize_t count = write(file, text + done, length - done);
-        if (count < 0 && errno != EINTR) code = ken_fail_errno(error, errno, "%s", path);
-        if (count > 0) done += (size_t)count;
-    }
+    int file;
+    int code = ken_file_open(&file, directory, path, true, error);
+    if (code) return code;
+    code = ken_file_write(file, 0, text, strlen(text), path, error);
     if (!code && fsync(file)) code = ken_fail_errno(error, errno, "%s", path);
     close(file);
     return code;
@@ -91,11 +85,6 @@ int kend_result_write(const struct kend_result *result, int directory, struct ke
     char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
     json_decref(document);
     if (!text) return ken_fail(error, KEN_ENOMEM, "out of memory for the list of artifacts");
-    if (mkdirat(directory, "out", 0700) && errno != EEXIST) {
-        free(text);
-        return ken_fail_errno(error, errno, "out");
-    }
-    (void)mkdirat(directory, "out/.kend", 0700);
     int code = write_text(directory, "out/" KEND_RESULT_NAME, text, error);
     free(text);
     return code;
@@ -130,7 +119,7 @@ int kend_result_read(struct kend_result *result, int file, uint64_t size, struct
     char *text = size <= RESULT_MAX ? malloc(size + 1) : NULL;
     memset(result, 0, sizeof *result);
     if (!text) return ken_fail(error, KEN_ENOMEM, KEND_RESULT_NAME " of %llu bytes", (unsigned long long)size);
-    ssize_t count = pread(file, text, size, 0);
+    ssize_t count = ken_pread(file, text, size, 0);
     json_t *document = count == (ssize_t)size ? json_loadb(text, size, 0, NULL) : NULL;
     int code = document ? read_document(result, document) : KEN_EINTERNAL;
     if (code) kend_result_clear(result);

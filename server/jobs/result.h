@@ -14,7 +14,7 @@ struct kend_result {
 void kend_result_clear(struct kend_result *result);
 /* From a finished pruning. KEN_ENOMEM. */
 int kend_result_make(struct kend_result *result, const struct ken_prune *prune, const struct ken_options *options, struct ken_error *error);
-/* Writes out/.kend/result.json below the working folder, durably. */
+/* Writes out/.kend/result.json below the working folder, which a finished pruning has left there, and syncs it. */
 int kend_result_write(const struct kend_result *result, int directory, struct ken_error *error);
 /* Reads what kend_result_write wrote, from a published job's file. KEN_EINTERNAL if it is not whole. */
 int kend_result_read(struct kend_result *result, int file, uint64_t size, struct ken_error *error);

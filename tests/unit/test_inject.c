@@ -539,7 +539,7 @@ START_TEST(a_write_that_fails_leaves_nothing)
         int code = ken_inject(pair.delta, pair.base, output, NULL, &error);
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
         ck_assert_int_eq(code, KEN_EIO);
-        ck_assert_msg(strstr(error.message, "cannot write the model: File too large") != NULL, "%s", error.message);
+        ck_assert_msg(strstr(error.message, "writing the model: File too large") != NULL, "%s", error.message);
         ck_assert_uint_eq(count_files(pair.folder), 2);
     }
     free(output);
