@@ -53,7 +53,7 @@ def test_jobs_fail_with_the_reason(side: str, kend: Kend, origin: Origin, tmp_pa
 
 def test_kenctl_fails_with_the_reason(kenctl: Callable, tmp_path: Path) -> None:
     for malformed in CORPUS:
-        if malformed.name == "too-many-tensors":  # the limits of kenctl are wider
+        if malformed.name in ("too-many-tensors", "name-too-long"):  # the limits of kenctl are wider
             continue
         ended = kenctl("inspect", write(tmp_path, malformed))
         assert ended.returncode == 1, (malformed.name, ended)
