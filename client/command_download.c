@@ -5,6 +5,7 @@
 #include "print.h"
 #include "progress.h"
 #include "remote_job.h"
+#include "url.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -164,7 +165,7 @@ static int download_to(struct download *download, struct kenctl_http *http, cons
     int status = look(download, &there);
     if (status != KENCTL_SUCCESS || there) return status;
     if (kenctl_make_parents(download->path, &error)) return kenctl_fail_error(&error);
-    char *encoded = kenctl_percent_encode(download->name, "/"), *rest = NULL, *path = NULL;
+    char *encoded = proto_percent_encode(download->name, "/"), *rest = NULL, *path = NULL;
     if (encoded && asprintf(&rest, "/artifacts/%s", encoded) >= 0) path = kenctl_job_path(id, rest);
     free(rest);
     free(encoded);

@@ -4,6 +4,7 @@
 #include "lifecycle.h"
 #include "print.h"
 #include "remote_job.h"
+#include "url.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ enum { MOST_IN_A_PAGE = 200 };
 /* Appends "&key=value", the value percent-encoded. */
 static bool add_query(char **path, const char *key, const char *value)
 {
-    char *encoded = kenctl_percent_encode(value, ""), *longer = NULL;
+    char *encoded = proto_percent_encode(value, ""), *longer = NULL;
     bool added = encoded && asprintf(&longer, "%s%c%s=%s", *path, strchr(*path, '?') ? '&' : '?', key, encoded) >= 0;
     free(encoded);
     if (!added) return false;
@@ -30,7 +31,7 @@ static int add_metadata(const struct kenctl *kenctl, char **path)
         if (kenctl->arguments.values[i].option != KENCTL_OPT_METADATA) continue;
         const char *text = kenctl->arguments.values[i].text, *equals = strchr(text, '=');
         if (!equals || equals == text) return kenctl_usage(kenctl, "--metadata is KEY=VALUE, not '%s'", text);
-        char *key = strndup(text, (size_t)(equals - text)), *encoded = key ? kenctl_percent_encode(key, "") : NULL, *name = NULL;
+        char *key = strndup(text, (size_t)(equals - text)), *encoded = key ? proto_percent_encode(key, "") : NULL, *name = NULL;
         bool added = encoded && asprintf(&name, "metadata.%s", encoded) >= 0 && add_query(path, name, equals + 1);
         free(key);
         free(encoded);

@@ -271,22 +271,3 @@ out:
     curl_slist_free_all(headers);
     return code;
 }
-
-char *kenctl_percent_encode(const char *text, const char *keep)
-{
-    static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~", digits[] = "0123456789ABCDEF";
-    char *encoded = malloc(3 * strlen(text) + 1), *end = encoded;
-    if (!encoded) return NULL;
-    for (; *text; text++) {
-        unsigned char byte = (unsigned char)*text;
-        if (strchr(unreserved, byte) || strchr(keep, byte))
-            *end++ = *text;
-        else {
-            *end++ = '%';
-            *end++ = digits[byte >> 4];
-            *end++ = digits[byte & 15];
-        }
-    }
-    *end = '\0';
-    return encoded;
-}

@@ -57,9 +57,6 @@ int kenctl_http_download(struct kenctl_http *http, const char *path, uint64_t of
 /* Sleeps before the n-th new try (from 0): half a second, doubled up to 8. False if no try is left or a signal came. A server that has
  * answered before is given a minute to come back, another one a second. */
 bool kenctl_back_off(const struct kenctl_http *http, unsigned attempt);
-/* A malloc'ed copy of text percent-encoded for a path segment or a query value; keep: bytes besides the unreserved ones that stay. NULL if
- * out of memory. */
-char *kenctl_percent_encode(const char *text, const char *keep);
 /*
  * Prints what a refusal says: title, detail, the faults with their pointers, and what to do next; other answers by their status. Returns
  * KENCTL_FAILURE.

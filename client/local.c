@@ -31,26 +31,13 @@ int kenctl_open_checkpoint(const struct kenctl *kenctl, enum kenctl_option optio
     return ken_checkpoint_open_path(checkpoint, path, NULL, &error) ? kenctl_fail_error(&error) : KENCTL_SUCCESS;
 }
 
-static int hex_digit(char digit)
-{
-    return digit >= '0' && digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10;
-}
-
 char *kenctl_input_path(const char *input)
 {
     struct proto_url url;
     if (!proto_url_has_scheme(input) || proto_url_parse(&url, input)) return strdup(input);
-    char *path = malloc(url.path_length + 1), *end = path;
-    if (!path) return NULL;
-    for (size_t i = 0; i < url.path_length; i++) {
-        if (url.path[i] != '%') {
-            *end++ = url.path[i];
-            continue;
-        }
-        *end++ = (char)(hex_digit(url.path[i + 1]) << 4 | hex_digit(url.path[i + 2])); /* checked by the parser */
-        i += 2;
-    }
-    *end = '\0';
+    char *path = strndup(url.path, url.path_length);
+    bool decoded = path && proto_percent_decode(path, false);
+    KEN_ASSERT(decoded || !path); /* the parser has looked at the escapes */
     return path;
 }
 

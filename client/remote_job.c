@@ -3,6 +3,7 @@
 
 #include "lifecycle.h"
 #include "progress.h"
+#include "url.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ int kenctl_call_failed(const struct kenctl *kenctl, const struct ken_error *erro
 
 char *kenctl_job_path(const char *id, const char *rest)
 {
-    char *encoded = kenctl_percent_encode(id, ""), *path = NULL;
+    char *encoded = proto_percent_encode(id, ""), *path = NULL;
     if (encoded && asprintf(&path, "/v1/jobs/%s%s", encoded, rest) < 0) path = NULL;
     free(encoded);
     return path;

@@ -72,8 +72,7 @@ const char *ken_hex_encode(char *text, const unsigned char *bytes, size_t length
     return text;
 }
 
-/* The value of a digit, or -1. */
-static int hex_value(char digit)
+int ken_hex_digit(int digit)
 {
     if (digit >= '0' && digit <= '9') return digit - '0';
     if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
@@ -84,8 +83,8 @@ static int hex_value(char digit)
 bool ken_hex_decode(unsigned char *bytes, size_t length, const char *text)
 {
     for (size_t i = 0; i < length; i++) {
-        int high = hex_value(text[2 * i]);
-        int low = high < 0 ? -1 : hex_value(text[2 * i + 1]);
+        int high = ken_hex_digit(text[2 * i]);
+        int low = high < 0 ? -1 : ken_hex_digit(text[2 * i + 1]);
         if (low < 0) return false;
         bytes[i] = (unsigned char)(high << 4 | low);
     }

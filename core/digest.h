@@ -30,6 +30,8 @@ void ken_digest_free(struct ken_digest *digest);
 /* The digest of bytes [length] at once. Errors as init. */
 int ken_sha256(const void *bytes, size_t length, unsigned char sha256[KEN_SHA256_SIZE], struct ken_error *error);
 
+/* The value of a hexadecimal digit of either case, or -1. */
+int ken_hex_digit(int digit);
 /* Writes bytes [length] as lower-case hexadecimal to text [2 * length + 1] with a NUL, and returns text. */
 const char *ken_hex_encode(char *text, const unsigned char *bytes, size_t length);
 /* Reads exactly 2 * length digits, of either case and ended by a NUL, into bytes [length]; false, with bytes undefined, for anything else.

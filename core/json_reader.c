@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "json_reader.h"
+
+#include "digest.h"
 #include "utf8.h"
 
 #include <inttypes.h>
@@ -110,8 +112,7 @@ static int read_hex(struct ken_json_reader *reader, uint32_t *value)
         int byte;
         int code = peek(reader, &byte);
         if (code) return code;
-        int lower = byte | 0x20;
-        int digit = byte >= '0' && byte <= '9' ? byte - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+        int digit = ken_hex_digit(byte);
         if (digit < 0) return fail_here(reader, "expected four hexadecimal digits after \\u");
         *value = *value << 4 | (uint32_t)digit;
     }

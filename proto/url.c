@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "url.h"
 
+#include "digest.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdlib.h>
@@ -154,4 +156,40 @@ char *proto_url_redact(const char *url)
     if (url[visible] == '?') to = mempcpy(to, hidden, sizeof hidden - 1);
     *to = '\0';
     return shown;
+}
+
+char *proto_percent_encode(const char *text, const char *keep)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *encoded = malloc(3 * strlen(text) + 1), *end = encoded;
+    if (!encoded) return NULL;
+    for (; *text; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if (is_alnum(*text) || strchr("-._~", *text) || strchr(keep, *text)) {
+            *end++ = *text;
+        } else {
+            *end++ = '%';
+            *end++ = digits[byte >> 4];
+            *end++ = digits[byte & 15];
+        }
+    }
+    *end = '\0';
+    return encoded;
+}
+
+bool proto_percent_decode(char *text, bool plus)
+{
+    char *end = text;
+    for (const char *at = text; *at; at++) {
+        if (*at != '%') {
+            *end++ = (char)(plus && *at == '+' ? ' ' : *at);
+            continue;
+        }
+        int high = ken_hex_digit(at[1]), low = high < 0 ? -1 : ken_hex_digit(at[2]);
+        if (low < 0 || high + low == 0) return false;
+        *end++ = (char)(high << 4 | low);
+        at += 2;
+    }
+    *end = '\0';
+    return true;
 }

@@ -34,4 +34,11 @@ bool proto_url_is_single_file(const struct proto_url *url);
  * memory. */
 char *proto_url_redact(const char *url);
 
+/* A malloc'ed copy of text with everything percent-encoded but RFC 3986's unreserved characters and those of `keep`. NULL if out of memory.
+ */
+char *proto_percent_encode(const char *text, const char *keep);
+/* Decodes text in place; plus: a '+' means a space, as in query strings. False, with the text undefined, for a '%' without two hexadecimal
+ * digits and for %00. */
+bool proto_percent_decode(char *text, bool plus);
+
 #endif

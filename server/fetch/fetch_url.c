@@ -134,27 +134,6 @@ int kend_url_parse(struct kend_url *url, const char *text, const struct kend_url
     return code;
 }
 
-/* Percent-encodes a relative name, all but its slashes. NULL if out of memory. */
-static char *encode_name(const char *name)
-{
-    static const char plain[] = "-._~/";
-    static const char digits[] = "0123456789ABCDEF";
-    char *encoded = malloc(3 * strlen(name) + 1), *to = encoded;
-    if (!encoded) return NULL;
-    for (; *name; name++) {
-        unsigned char c = (unsigned char)*name;
-        if (isalnum(c) || strchr(plain, c)) {
-            *to++ = (char)c;
-        } else {
-            *to++ = '%';
-            *to++ = digits[c >> 4];
-            *to++ = digits[c & 15];
-        }
-    }
-    *to = '\0';
-    return encoded;
-}
-
 /* *url as base with another path. */
 static int with_path(struct kend_url *url, const struct kend_url *base, const char *path, struct ken_error *error)
 {
@@ -170,7 +149,7 @@ int kend_url_beside(struct kend_url *url, const struct kend_url *base, const cha
 {
     const char *slash = strrchr(base->path, '/');
     int folder = slash ? (int)(slash - base->path) + 1 : 0;
-    char *encoded = encode_name(name), *path = NULL;
+    char *encoded = proto_percent_encode(name, "/"), *path = NULL;
     int length = encoded ? asprintf(&path, "%.*s%s", folder, base->path, encoded) : -1;
     int code = length < 0 ? ken_fail(error, KEN_ENOMEM, "out of memory") : with_path(url, base, path, error);
     if (length >= 0) free(path);
@@ -220,9 +199,10 @@ bool kend_url_is_folder(const struct kend_url *url)
 
 char *kend_url_file_path(const struct kend_url *url)
 {
-    int length = 0;
-    char *decoded = curl_easy_unescape(NULL, url->path, 0, &length);
-    char *path = decoded ? strdup(decoded) : NULL;
-    curl_free(decoded);
+    char *path = strdup(url->path);
+    if (path && !proto_percent_decode(path, false)) {
+        free(path);
+        return NULL;
+    }
     return path;
 }

@@ -2,35 +2,16 @@
 #include "http/query.h"
 
 #include "error.h"
+#include "url.h"
 #include "utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 bool kend_percent_decode(char *text, bool plus)
 {
-    char *out = text;
-    for (const char *in = text; *in; in++) {
-        if (*in == '%') {
-            int high = hex_digit(in[1]), low = high < 0 ? -1 : hex_digit(in[2]);
-            if (low < 0 || (high == 0 && low == 0)) return false;
-            *out++ = (char)(high << 4 | low);
-            in += 2;
-        } else {
-            *out++ = plus && *in == '+' ? ' ' : *in;
-        }
-    }
-    *out = '\0';
-    return ken_utf8_valid(text, (size_t)(out - text)) == (size_t)(out - text);
+    return proto_percent_decode(text, plus) && ken_utf8_valid(text, strlen(text)) == strlen(text);
 }
 
 static const char *shown(char *buffer, size_t size, const char *text)

@@ -3,6 +3,7 @@
 #include "unit.h"
 #include "url.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void expect_part(const char *part, size_t length, const char *wanted)
@@ -167,6 +168,34 @@ START_TEST(schemes_are_told_from_paths)
 }
 END_TEST
 
+START_TEST(percent_encoding_comes_back)
+{
+    char all[256], *encoded;
+    for (unsigned i = 1; i < 256; i++) all[i - 1] = (char)i;
+    all[255] = '\0';
+    encoded = proto_percent_encode(all, "");
+    ck_assert_uint_eq(strlen(encoded), 66 + 3 * (255 - 66));
+    ck_assert_ptr_nonnull(strstr(encoded, "%2E") ? NULL : encoded);
+    ck_assert_ptr_nonnull(strstr(encoded, "%2F"));
+    ck_assert(proto_percent_decode(encoded, false));
+    ck_assert_str_eq(encoded, all);
+    free(encoded);
+    encoded = proto_percent_encode("a/b c", "/");
+    ck_assert_str_eq(encoded, "a/b%20c");
+    free(encoded);
+    static const char *const table[][3] = {
+        {"a+b%2b%2B", "a+b++", "a b++"}, {"%", NULL, NULL}, {"%4", NULL, NULL}, {"%4g", NULL, NULL}, {"%00", NULL, NULL}, {"", "", ""}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        for (int plus = 0; plus < 2; plus++) {
+            char text[16];
+            snprintf(text, sizeof text, "%s", table[i][0]);
+            bool decoded = proto_percent_decode(text, plus);
+            ck_assert(decoded == (table[i][1 + plus] != NULL));
+            if (decoded) ck_assert_str_eq(text, table[i][1 + plus]);
+        }
+}
+END_TEST
+
 START_TEST(the_nearest_word_is_found)
 {
     static const char *const words[] = {"method", "model", "metadata", "k", "keep", "sha256", "timeout_seconds"};
@@ -187,4 +216,4 @@ START_TEST(the_nearest_word_is_found)
 END_TEST
 
 UNIT_MAIN("url", urls_are_taken_apart, bad_urls_are_refused, a_single_file_is_no_folder_and_no_index, secrets_are_redacted,
-          schemes_are_told_from_paths, the_nearest_word_is_found)
+          schemes_are_told_from_paths, percent_encoding_comes_back, the_nearest_word_is_found)
