@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 #include "error.h"
+#include "glob.h"
 
 #include <string.h>
 
@@ -45,41 +46,6 @@ uint64_t ken_amount_k(const struct ken_amount *amount, uint64_t n)
     volatile double shifted = amount->keep * (double)n + 0x1p52;
     double k = shifted - 0x1p52;
     return k < 1 ? 1 : (uint64_t)k;
-}
-
-/* Behind the UTF-8 sequence at text (not at its end); a stray byte counts as one. */
-static const char *next_character(const char *text)
-{
-    do text++;
-    while (((unsigned char)*text & 0xc0) == 0x80);
-    return text;
-}
-
-/* Only the last star ever needs to be tried again: what an earlier one matched can be the least. That is what keeps it from being
- * exponential. */
-bool ken_glob_match(const char *glob, const char *name)
-{
-    const char *star = NULL, *retry = NULL;
-    while (*name) {
-        if (*glob == '*') {
-            star = ++glob;
-            retry = name;
-        } else if (*glob == '?') {
-            glob++;
-            name = next_character(name);
-        } else if (*glob == *name) {
-            glob++;
-            name++;
-        } else if (star) {
-            retry = next_character(retry);
-            name = retry;
-            glob = star;
-        } else {
-            return false;
-        }
-    }
-    while (*glob == '*') glob++;
-    return *glob == '\0';
 }
 
 enum ken_action ken_options_action(const struct ken_options *options, const char *name, const struct ken_amount **amount)

@@ -3,6 +3,8 @@
 #ifndef KEN_OPTIONS_H
 #define KEN_OPTIONS_H
 
+#include "glob.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,7 +33,7 @@ enum ken_encoding { KEN_ENCODING_MAP(X) KEN_ENCODING_COUNT };
 enum ken_output { KEN_OUTPUT_MAP(X) };
 #undef X
 
-enum { KEN_MAX_VARIANTS = 16, KEN_MAX_RULES = 256, KEN_MAX_GLOB = 256, KEN_MAX_VARIANT_NAME = 64 };
+enum { KEN_MAX_VARIANTS = 16, KEN_MAX_RULES = 256, KEN_MAX_VARIANT_NAME = 64 };
 
 /* How many columns a row selects: k if k > 0, else from keep: max(1, rint(keep * n)). */
 struct ken_amount {
@@ -68,9 +70,6 @@ struct ken_options {
 
 /* k for a row of n: as given, or max(1, rint(keep * n)) with halves to even. */
 uint64_t ken_amount_k(const struct ken_amount *amount, uint64_t n);
-/* Whether the whole name matches the glob: '*' any characters, '?' one (a whole UTF-8 sequence). Time is linear in length(glob) *
- * length(name). */
-bool ken_glob_match(const char *glob, const char *name);
 /* What the rules say of a tensor; *amount becomes the rule's own, or NULL where the variant's holds. */
 enum ken_action ken_options_action(const struct ken_options *options, const char *name, const struct ken_amount **amount);
 /* Names of the enumerated words; NULL out of range. */
