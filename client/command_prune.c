@@ -80,20 +80,20 @@ static int read_limits(struct pruning *pruning)
     return KENCTL_SUCCESS;
 }
 
-/* Opens one input, checking its digest where the document has one. */
+/* Opens one input, checking its digest where the document has one: after it was opened, since a change from then on is seen at the end. */
 static int open_input(struct pruning *pruning, const struct proto_input *input, struct ken_checkpoint **checkpoint)
 {
     unsigned char sha256[KEN_SHA256_SIZE];
     char found[KEN_SHA256_HEX_SIZE], wanted[KEN_SHA256_HEX_SIZE];
     char *path = kenctl_input_path(input->url);
     int code = path ? KEN_OK : ken_fail(&pruning->error, KEN_ENOMEM, "out of memory");
+    if (!code) code = ken_checkpoint_open_path(checkpoint, path, NULL, &pruning->error);
     if (!code && input->has_sha256) {
         code = kenctl_file_sha256(path, sha256, &pruning->error);
         if (!code && memcmp(sha256, input->sha256, sizeof sha256) != 0)
             code = ken_fail(&pruning->error, KEN_EDIGEST, "%s has SHA-256 %s, not %s", path, ken_hex_encode(found, sha256, sizeof sha256),
                             ken_hex_encode(wanted, input->sha256, sizeof sha256));
     }
-    if (!code) code = ken_checkpoint_open_path(checkpoint, path, NULL, &pruning->error);
     free(path);
     return code;
 }
