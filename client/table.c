@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "array.h"
 #include "kenctl.h"
 #include "print.h"
 
@@ -28,13 +29,9 @@ struct kenctl_table *kenctl_table_create(const char *align, const char *const *h
 void kenctl_table_add(struct kenctl_table *table, const char *text)
 {
     if (!table || table->failed) return;
-    if (table->count == table->capacity) {
-        size_t capacity = table->capacity ? 2 * table->capacity : 64;
-        char **cells = realloc(table->cells, capacity * sizeof *cells);
-        if (!cells) goto fail;
-        table->cells = cells;
-        table->capacity = capacity;
-    }
+    char **cells = ken_array_grow(table->cells, table->count, &table->capacity, sizeof *cells);
+    if (!cells) goto fail;
+    table->cells = cells;
     table->cells[table->count] = strdup(text && *text ? text : "-");
     if (!table->cells[table->count]) goto fail;
     table->count++;
