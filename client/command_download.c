@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "digest.h"
 #include "files.h"
+#include "folder.h"
 #include "kenctl.h"
 #include "print.h"
 #include "progress.h"
@@ -137,9 +138,8 @@ static int finish(struct download *download)
         return kenctl_fail(KENCTL_FAILURE, "%s: the bytes that came have SHA-256 %s, not %s; they were thrown away", download->name,
                            ken_hex_encode(found, sha256, sizeof sha256), ken_hex_encode(wanted, download->sha256, sizeof sha256));
     }
-    if (fsync(download->file) != 0 || rename(download->part, download->path) != 0)
-        return kenctl_fail(KENCTL_FAILURE, "cannot make %s: %s", download->path, strerror(errno));
-    return KENCTL_SUCCESS;
+    int errnum = fsync(download->file) != 0 || rename(download->part, download->path) != 0 ? errno : ken_sync_parent(download->path);
+    return errnum ? kenctl_fail(KENCTL_FAILURE, "cannot make %s: %s", download->path, strerror(errnum)) : KENCTL_SUCCESS;
 }
 
 /* Whether PATH is there already: KENCTL_SUCCESS with *there, or a refusal to replace another file. */

@@ -9,6 +9,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+int ken_sync_path(const char *path)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC), errnum = 0;
+    if (file < 0) return errno;
+    if (fsync(file) != 0 && errno != EINVAL) errnum = errno;
+    close(file);
+    return errnum;
+}
+
+int ken_sync_parent(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    int errnum = parent ? ken_sync_path(parent) : ENOMEM;
+    free(parent);
+    return errnum;
+}
+
 int ken_folder_make(int directory, const char *path, struct ken_error *error)
 {
     if (mkdirat(directory, path, 0777) && errno != EEXIST) return ken_fail_errno(error, errno, "making the folder %s", path);

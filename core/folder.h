@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files of a working folder, by descriptor: whole reads and writes that end with an error instead of short. */
+/* Files and folders, mostly by descriptor: whole reads and writes that end with an error instead of short, and syncing. */
 #ifndef KEN_FOLDER_H
 #define KEN_FOLDER_H
 
@@ -15,6 +15,11 @@ enum { KEN_PATH_SIZE = 192, KEN_OUTPUT_BUFFER = 65536 };
 /* As pread and pwrite, but go on until all is done. Returns bytes [length], fewer only where the file ends, or -1 with errno. */
 ssize_t ken_pread(int file, void *bytes, size_t length, uint64_t offset);
 ssize_t ken_pwrite(int file, const void *bytes, size_t length, uint64_t offset);
+
+/* Syncs a file or a folder, where its file system can (0 where it cannot). 0, or an errno. */
+int ken_sync_path(const char *path);
+/* As above the folder that a path lies in, so that a new name lasts. */
+int ken_sync_parent(const char *path);
 
 /* Makes the folder `path` below directory if it is not there. */
 int ken_folder_make(int directory, const char *path, struct ken_error *error);

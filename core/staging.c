@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "staging.h"
 
+#include "folder.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -96,20 +98,10 @@ const char *ken_staging_path(const struct ken_staging *staging)
     return staging->path;
 }
 
-/* Syncs a file or folder. 0, or an errno. */
-static int sync_path(const char *path)
-{
-    int file = open(path, O_RDONLY | O_CLOEXEC), errnum = 0;
-    if (file < 0) return errno;
-    if (fsync(file) != 0 && errno != EINVAL) errnum = errno;
-    close(file);
-    return errnum;
-}
-
 static int sync_one(const char *path, const struct stat *state, int type, struct FTW *place)
 {
     (void)state, (void)place;
-    return type == FTW_F || type == FTW_DP ? sync_path(path) : 0;
+    return type == FTW_F || type == FTW_DP ? ken_sync_path(path) : 0;
 }
 
 static int remove_one(const char *path, const struct stat *state, int type, struct FTW *place)
@@ -156,18 +148,8 @@ static int move_into(const char *from, const char *to)
         free(names[i]);
     }
     free(names);
-    if (!errnum) errnum = sync_path(to);
+    if (!errnum) errnum = ken_sync_path(to);
     return errnum || rmdir(from) == 0 ? errnum : errno;
-}
-
-/* Syncs the folder that target lies in, so that the new name lasts. */
-static int sync_parent(const char *target)
-{
-    const char *slash = strrchr(target, '/');
-    char *parent = slash ? strndup(target, slash == target ? 1 : (size_t)(slash - target)) : strdup(".");
-    int errnum = parent ? sync_path(parent) : ENOMEM;
-    free(parent);
-    return errnum;
 }
 
 /* Puts what is staged in the place of target. 0, or an errno. */
@@ -189,7 +171,7 @@ int ken_staging_commit(struct ken_staging **staging, struct ken_error *error)
     int errnum = nftw(this->path, sync_one, WALK_DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
     if (errnum < 0) errnum = errno;
     if (!errnum) errnum = replace(this);
-    if (!errnum) errnum = sync_parent(this->target);
+    if (!errnum) errnum = ken_sync_parent(this->target);
     if (errnum) {
         int code = ken_fail_errno(error, errnum, "cannot write %s", this->target);
         ken_staging_abandon(staging);
