@@ -2,6 +2,7 @@
 #include "digest.h"
 #include "document.h"
 #include "files.h"
+#include "folder.h"
 #include "job.h"
 #include "local.h"
 #include "print.h"
@@ -150,7 +151,7 @@ static int take_files(struct pruning *pruning)
         free(from);
         free(to);
     }
-    if (work) kenctl_remove_tree(work);
+    if (work) ken_tree_remove(work);
     free(made);
     free(work);
     return code;

@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,19 +43,6 @@ int kenctl_make_parents(const char *path, struct ken_error *error)
     }
     free(copy);
     return code;
-}
-
-static int remove_one(const char *path, const struct stat *state, int type, struct FTW *place)
-{
-    (void)state, (void)type, (void)place;
-    remove(path);
-    return 0;
-}
-
-void kenctl_remove_tree(const char *path)
-{
-    enum { DESCRIPTORS = 16 };
-    nftw(path, remove_one, DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
 }
 
 int kenctl_file_sha256(const char *path, unsigned char sha256[32], struct ken_error *error)

@@ -14,8 +14,6 @@ char *kenctl_join(const char *folder, const char *name);
 bool kenctl_is_safe_name(const char *name);
 /* Makes the folders in which path lies. */
 int kenctl_make_parents(const char *path, struct ken_error *error);
-/* Removes a file or a folder with all that is in it; symbolic links are removed, not followed. Best effort. */
-void kenctl_remove_tree(const char *path);
 /* SHA-256 of a file. KEN_EIO if it cannot be read. */
 int kenctl_file_sha256(const char *path, unsigned char sha256[32], struct ken_error *error);
 /* Whether a folder has something in it; false if there is no such folder. */

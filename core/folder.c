@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,19 @@ int ken_sync_parent(const char *path)
     int errnum = parent ? ken_sync_path(parent) : ENOMEM;
     free(parent);
     return errnum;
+}
+
+static int remove_one(const char *path, const struct stat *state, int type, struct FTW *place)
+{
+    (void)state, (void)type, (void)place;
+    remove(path);
+    return 0;
+}
+
+void ken_tree_remove(const char *path)
+{
+    enum { DESCRIPTORS = 16 };
+    nftw(path, remove_one, DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
 }
 
 int ken_folder_make(int directory, const char *path, struct ken_error *error)

@@ -104,17 +104,10 @@ static int sync_one(const char *path, const struct stat *state, int type, struct
     return type == FTW_F || type == FTW_DP ? ken_sync_path(path) : 0;
 }
 
-static int remove_one(const char *path, const struct stat *state, int type, struct FTW *place)
-{
-    (void)state, (void)type, (void)place;
-    remove(path);
-    return 0;
-}
-
 void ken_staging_abandon(struct ken_staging **staging)
 {
     if (!*staging) return;
-    nftw((*staging)->path, remove_one, WALK_DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
+    ken_tree_remove((*staging)->path);
     free_staging(staging);
 }
 
