@@ -13,6 +13,8 @@
 
 enum { MAX_HOPS = 10, MAX_HEAD_BYTES = 64 << 10, MAX_DISCARDED = 64 << 10, BUFFER_BYTES = 128 << 10 };
 
+#define COMPRESSED "the server sent it compressed, although that was not asked for"
+
 struct kend_transfer {
     struct kend_drive drive;
     struct kend_loop *loop;
@@ -89,7 +91,7 @@ static void judge(struct kend_transfer *transfer)
     else if (head->malformed)
         fail(transfer, KEN_EFETCH, false, "the server's response has a malformed or contradicting header field");
     else if (content && head->encoded)
-        fail(transfer, KEN_EFETCH, false, "the server sent it compressed, although that was not asked for");
+        fail(transfer, KEN_EFETCH, false, COMPRESSED);
     else if (content && head->multipart)
         fail(transfer, KEN_EFETCH, false, "the server answered one range with multipart/byteranges");
     if (transfer->ended) return;
@@ -319,6 +321,8 @@ static void explain(struct kend_transfer *transfer, CURLcode result)
         fail(transfer, KEN_EADDRESS, false, "%s", transfer->veto.message);
     else if (result == CURLE_PEER_FAILED_VERIFICATION)
         fail(transfer, KEN_EFETCH, false, "the server's certificate is not trusted (fetch.ca_file names those that are): %s", safe);
+    else if (result == CURLE_BAD_CONTENT_ENCODING) /* libcurl 8 looks at Transfer-Encoding itself */
+        fail(transfer, KEN_EFETCH, false, COMPRESSED);
     else if (result == CURLE_UNSUPPORTED_PROTOCOL || result == CURLE_WEIRD_SERVER_REPLY)
         /* On a connection that was used before it may be the end of another response. */
         fail(transfer, KEN_EFETCH, !transfer->opened, "what the server sends is not HTTP: %s", safe);

@@ -255,6 +255,18 @@ HEADS = [
     ("deep", sized(b"[" * 30000), 400, "bad_json", "line 1"),
     ("big number", sized(b'{"k": 1e999}'), 400, "bad_json", "line 1"),
 ]
+# Those of HEADS that libmicrohttpd 1.0 refuses by itself, and how: 0.9.75 leaves them to kend.
+BY_LIBRARY = {
+    "gzip, chunked": 400,
+    "identity": 400,
+    "xchunked": 400,
+    "blank before colon": 400,
+    "blank in name": 400,
+    "folded first line": 400,
+    "bare CR": 400,
+    "no host": 400,
+    "blank in target": 301,
+}
 QUERIES = [
     ("/v1/jobs?limit=0", "limit"),
     ("/v1/jobs?limit=201", "1 to 200"),
@@ -330,7 +342,10 @@ def names(table: list) -> list[str]:
 
 @pytest.mark.parametrize(("name", "request_bytes", "status", "code", "detail"), HEADS, ids=names(HEADS))
 def test_head_or_body(server: Kend, name: str, request_bytes: bytes, status: int, code: str, detail: str) -> None:
-    response = rawhttp.one(server.url, request_bytes)
+    response = rawhttp.one(server.url, request_bytes, by_library=name in BY_LIBRARY)
+    if rawhttp.from_library(response):
+        assert (response.status, response.headers["connection"]) == (BY_LIBRARY[name], "close")
+        return
     assert (response.status, response.json["code"]) == (status, code), response.body
     assert detail in response.json["detail"]
     if status == 405:
