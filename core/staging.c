@@ -54,43 +54,42 @@ static int make(const char *path, bool is_folder)
     return 0;
 }
 
+/* Makes the place to write to, under the first of its names that is free. */
+static int make_place(struct ken_staging *staging, struct ken_error *error)
+{
+    int errnum = EEXIST;
+    for (unsigned i = 0; i < NAMES_TO_TRY && errnum == EEXIST; i++) {
+        free(staging->path);
+        if (asprintf(&staging->path, "%s.%ld-%u.part", staging->target, (long)getpid(), i) < 0) {
+            staging->path = NULL;
+            return no_memory(error);
+        }
+        errnum = make(staging->path, staging->is_folder);
+    }
+    return errnum ? ken_fail_errno(error, errnum, "cannot write %s", staging->path) : KEN_OK;
+}
+
 int ken_staging_open(struct ken_staging **staging, const char *target, bool is_folder, struct ken_error *error)
 {
     struct stat state;
+    int code = KEN_OK;
     *staging = NULL;
     if (!*target) return ken_fail(error, KEN_EINVALID, "an empty path");
-    struct ken_staging *new = calloc(1, sizeof *new);
-    if (!new) return no_memory(error);
-    new->is_folder = is_folder;
-    new->target = resolve(target);
-    if (!new->target) {
-        int code = ken_fail_errno(error, errno, "cannot write %s", target);
-        free_staging(&new);
-        return code;
-    }
-    if (stat(new->target, &state) == 0 && S_ISDIR(state.st_mode) != is_folder) {
-        int code = ken_fail(error, KEN_EINVALID, "%s is %s folder, and %s is to be written", new->target, is_folder ? "no" : "a",
-                            is_folder ? "a folder" : "a file");
-        free_staging(&new);
-        return code;
-    }
-    int errnum = EEXIST;
-    for (unsigned i = 0; i < NAMES_TO_TRY && errnum == EEXIST; i++) {
-        free(new->path);
-        if (asprintf(&new->path, "%s.%ld-%u.part", new->target, (long)getpid(), i) < 0) {
-            new->path = NULL;
-            free_staging(&new);
-            return no_memory(error);
-        }
-        errnum = make(new->path, is_folder);
-    }
-    if (errnum) {
-        int code = ken_fail_errno(error, errnum, "cannot write %s", new->path);
-        free_staging(&new);
-        return code;
-    }
-    *staging = new;
-    return KEN_OK;
+    struct ken_staging *opened = calloc(1, sizeof *opened);
+    if (!opened) return no_memory(error);
+    opened->is_folder = is_folder;
+    opened->target = resolve(target);
+    if (!opened->target)
+        code = ken_fail_errno(error, errno, "cannot write %s", target);
+    else if (stat(opened->target, &state) == 0 && S_ISDIR(state.st_mode) != is_folder)
+        code = ken_fail(error, KEN_EINVALID, "%s is %s folder, and %s is to be written", opened->target, is_folder ? "no" : "a",
+                        is_folder ? "a folder" : "a file");
+    if (!code) code = make_place(opened, error);
+    if (code)
+        free_staging(&opened);
+    else
+        *staging = opened;
+    return code;
 }
 
 const char *ken_staging_path(const struct ken_staging *staging)
