@@ -94,9 +94,11 @@ static int read_artifact(struct kend_artifact_list *list, const json_t *item)
 {
     const char *name = json_string_value(json_object_get(item, "name")), *variant = json_string_value(json_object_get(item, "variant"));
     const char *hex = json_string_value(json_object_get(item, "sha256"));
+    const json_t *size = json_object_get(item, "size");
     unsigned char sha256[32];
     if (!name || !variant || !hex || !ken_hex_decode(sha256, sizeof sha256, hex)) return KEN_EINTERNAL;
-    return add_artifact(list, name, variant, (uint64_t)json_integer_value(json_object_get(item, "size")), sha256);
+    if (!json_is_integer(size) || json_integer_value(size) < 0) return KEN_EINTERNAL;
+    return add_artifact(list, name, variant, (uint64_t)json_integer_value(size), sha256);
 }
 
 static int read_document(struct kend_result *result, const json_t *document)
@@ -116,9 +118,10 @@ static int read_document(struct kend_result *result, const json_t *document)
 
 int kend_result_read(struct kend_result *result, int file, uint64_t size, struct ken_error *error)
 {
-    char *text = size <= RESULT_MAX ? malloc(size + 1) : NULL;
     memset(result, 0, sizeof *result);
-    if (!text) return ken_fail(error, KEN_ENOMEM, KEND_RESULT_NAME " of %llu bytes", (unsigned long long)size);
+    if (size > RESULT_MAX) return ken_fail(error, KEN_EINTERNAL, KEND_RESULT_NAME " has %llu bytes", (unsigned long long)size);
+    char *text = malloc(size + 1);
+    if (!text) return ken_fail(error, KEN_ENOMEM, "out of memory for the list of artifacts");
     ssize_t count = ken_pread(file, text, size, 0);
     json_t *document = count == (ssize_t)size ? json_loadb(text, size, 0, NULL) : NULL;
     int code = document ? read_document(result, document) : KEN_EINTERNAL;
