@@ -4,11 +4,11 @@
 
 #include "log.h"
 
-enum { TICK_MS = 500, RETENTION_MS = 60000, RETENTION_BATCH = 10 };
+enum { TICK_MS = 500, STOP_MS = 1000, RETENTION_MS = 60000, RETENTION_BATCH = 10 };
 
 /*
  * One run. Its lease is renewed at a third of its length, so that two renewals may fail. Where all do, the run stops before the lease
- * ends for others: an eighth before, counted on the monotonic clock.
+ * ends for others: an eighth and the time that stopping may take before, counted on the monotonic clock.
  */
 static void renew(struct kend_run *run)
 {
@@ -27,7 +27,7 @@ static void renew(struct kend_run *run)
     case KEND_STORE_LOST: kend_run_stop(run, KEND_STOP_LOST); break;
     default:
         kend_log(KEND_LOG_WARN, "a lease could not be renewed", KEND_S("job", run->job->id));
-        if (atomic_load(&run->lease_ends) - now < lease / 8) kend_run_stop(run, KEND_STOP_LOST);
+        if (atomic_load(&run->lease_ends) - now < lease / 8 + STOP_MS) kend_run_stop(run, KEND_STOP_LOST);
     }
 }
 
