@@ -11,8 +11,13 @@ static struct kend_job_artifact items[] = {
 };
 static const struct kend_result written = {{items, 2}, (char *)"{\"variants\":{\"half\":{\"rows\":3,\"relative_l2\":0.5}}}"};
 
-static int open_work(const struct unit_folder *folder)
+/* A working folder as a finished pruning leaves it. */
+static int make_work(struct unit_folder *folder)
 {
+    char path[PATH_MAX];
+    unit_folder_make(folder);
+    ck_assert_int_eq(mkdir(unit_path(path, folder, "out"), 0700), 0);
+    ck_assert_int_eq(mkdir(unit_path(path, folder, "out/.kend"), 0700), 0);
     int work = open(folder->path, O_RDONLY | O_DIRECTORY);
     ck_assert_int_ge(work, 0);
     return work;
@@ -36,8 +41,7 @@ START_TEST(what_was_written_is_read)
     struct unit_folder folder;
     struct kend_result result;
     struct ken_error error = {0};
-    unit_folder_make(&folder);
-    int work = open_work(&folder);
+    int work = make_work(&folder);
     for (int attempt = 0; attempt < 2; attempt++) { /* a second attempt writes over the first one's */
         ck_assert_msg(kend_result_write(&written, work, &error) == 0, "%s", error.message);
         ck_assert_msg(read_back(&folder, &result, &error) == 0, "%s", error.message);
@@ -61,12 +65,10 @@ START_TEST(what_cannot_be_written_is_told)
 {
     struct unit_folder folder;
     struct ken_error error = {0};
-    char path[PATH_MAX];
-    unit_folder_make(&folder);
-    int work = open_work(&folder);
-    unit_write(unit_path(path, &folder, "out"), "no folder");
-    ck_assert_int_eq(kend_result_write(&written, work, &error), KEN_EIO);
-    ck_assert_ptr_nonnull(strstr(error.message, "out"));
+    int work = make_work(&folder);
+    ck_assert_int_eq(unlinkat(work, "out/.kend", AT_REMOVEDIR), 0);
+    ck_assert_int_ne(kend_result_write(&written, work, &error), 0);
+    ck_assert_ptr_nonnull(strstr(error.message, "out/" KEND_RESULT_NAME));
     close(work);
     unit_folder_remove(&folder);
 }
@@ -99,9 +101,7 @@ START_TEST(a_broken_file_is_no_result)
     };
     struct unit_folder folder;
     char path[PATH_MAX];
-    unit_folder_make(&folder);
-    ck_assert_int_eq(mkdir(unit_path(path, &folder, "out"), 0700), 0);
-    ck_assert_int_eq(mkdir(unit_path(path, &folder, "out/.kend"), 0700), 0);
+    close(make_work(&folder));
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         struct kend_result result;
         struct ken_error error = {0};
