@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kenctl.h"
 
+#include "folder.h"
+
+#include <stdlib.h>
+
 int main(int argc, char **argv)
 {
-    return kenctl_run(argc, argv);
+    return ken_standard_files() == 0 ? kenctl_run(argc, argv) : EXIT_FAILURE;
 }

@@ -12,6 +12,10 @@
 
 enum { KEN_PATH_SIZE = 192, KEN_OUTPUT_BUFFER = 65536 };
 
+/* Has /dev/null stand in for those of standard input, output and error that came closed: else the first file opened would take such a
+   place, and what is printed would go into it. Writing there fails as before. For the first line of main. 0, or an errno. */
+int ken_standard_files(void);
+
 /* As pread and pwrite, but go on until all is done. Returns bytes [length], fewer only where the file ends, or -1 with errno. */
 ssize_t ken_pread(int file, void *bytes, size_t length, uint64_t offset);
 ssize_t ken_pwrite(int file, const void *bytes, size_t length, uint64_t offset);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf.h"
 #include "daemon.h"
+#include "folder.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -71,6 +72,7 @@ int main(int argc, char **argv)
     char *set[MAX_SET];
     struct kend_conf_flags flags = {.set = set};
     bool check = false;
+    if (ken_standard_files() != 0) return EXIT_FAILURE;
     for (int flag; (flag = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (flag) {
         case FLAG_CONFIG: flags.config_file = optarg; break;

@@ -52,6 +52,18 @@ def run_one(kend: Kend, stalled: str) -> str:
     return job
 
 
+def test_closed_standard_files_are_not_taken_by_others(tmp_path: Path) -> None:
+    """Else the log would be written into the first file that kend opens."""
+    command = f"exec '{BUILD}/kend' --data '{tmp_path}/data' --listen 127.0.0.1:0 <&- >&- 2>&-"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("KEND_")}
+    with subprocess.Popen(["/bin/sh", "-c", command], env=environment) as kend:
+        try:
+            until((tmp_path / "data" / "kend.db").exists)
+            assert [os.readlink(f"/proc/{kend.pid}/fd/{file}") for file in range(3)] == ["/dev/null"] * 3
+        finally:
+            kend.kill()
+
+
 def test_other_machines_only_where_told_so(tmp_path: Path) -> None:
     for listen in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0"):
         ended = refuses("--data", tmp_path / "data", "--listen", listen)
