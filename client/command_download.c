@@ -108,7 +108,7 @@ static int fetch(struct download *download, struct kenctl_http *http, const char
             break;
         }
         bool refused = !code && response.status != 200 && response.status != 206;
-        bool busy = refused && (response.status == 429 || response.status >= 500);
+        bool busy = refused && kenctl_is_busy(response.status);
         if (code == KEN_ECANCELLED || (refused && !busy)) {
             status = refused ? kenctl_refused(download->kenctl, &response) : kenctl_fail_error(&error);
             break;

@@ -221,7 +221,7 @@ bool kenctl_back_off(const struct kenctl_http *http, unsigned attempt)
     return nanosleep(&pause, NULL) == 0 && !kenctl_interrupted(NULL);
 }
 
-static bool is_busy(long status)
+bool kenctl_is_busy(long status)
 {
     return status == 429 || status == 502 || status == 503 || status == 504;
 }
@@ -235,7 +235,7 @@ int kenctl_http_call(struct kenctl_http *http, const struct kenctl_request *requ
     int code;
     for (unsigned attempt = 0;; attempt++) {
         code = call_once(http, request, body, response, error);
-        bool again = code == KEN_EFETCH || (code == KEN_OK && reads && is_busy(response->status));
+        bool again = code == KEN_EFETCH || (code == KEN_OK && reads && kenctl_is_busy(response->status));
         if (!again || !repeatable || !kenctl_back_off(http, attempt)) break;
     }
     free(body);

@@ -54,6 +54,8 @@ struct kenctl_sink {
 int kenctl_http_download(struct kenctl_http *http, const char *path, uint64_t offset, const char *etag, const struct kenctl_sink *sink,
                          struct kenctl_response *response, struct ken_error *error);
 
+/* Whether an HTTP status says that the same request may be answered later. */
+bool kenctl_is_busy(long status);
 /* Sleeps before the n-th new try (from 0): half a second, doubled up to 8. False if no try is left or a signal came. A server that has
  * answered before is given a minute to come back, another one a second. */
 bool kenctl_back_off(const struct kenctl_http *http, unsigned attempt);
