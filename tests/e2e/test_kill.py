@@ -137,6 +137,34 @@ def test_fetching(tmp_path: Path, slow_origin: Origin) -> None:
     assert sent < 1.8 * size, "each kill may cost what was not yet durable, not the whole"
 
 
+def until_rows(kend: Kend, job: str, seconds: float = 60) -> None:
+    """Once some rows of the job are pruned and durable."""
+    end = time.monotonic() + seconds
+    while not kend.job(job)["progress"]["rows_done"]:
+        assert time.monotonic() < end, f"no row after {seconds} s"
+        time.sleep(0.05)
+
+
+def test_another_model(tmp_path: Path, slow_origin: Origin) -> None:
+    """A model that became another one at its origin while kend was down, with the same header: nothing pruned of the old one is used."""
+    document = http_document(slow_origin)
+    model = (tmp_path / "origin" / "model.safetensors").read_bytes()
+    other = model[:-1] + bytes([model[-1] ^ 1])
+    slow_origin.rate = 2 * len(model) / 20
+    with Kend(tmp_path) as kend:
+        job = kend.submit(document)
+        until_rows(kend, job)
+        time.sleep(DURABLE_SECONDS)
+        until_stage(kend, job, "fetching", 1, 1)
+        kend.kill()
+        slow_origin.put("/model.safetensors", other)
+        slow_origin.rate = 0
+        kend.start()
+        ended = kend.wait(job)
+        assert [rows for _, rows in resumptions(kend, job)] == [0]
+    assert digests(ended) == undisturbed(tmp_path / "alone", document, {})
+
+
 VARIANTS = [{"name": f"k{i}", "k": 32 * (i + 1)} for i in range(16)]
 
 
