@@ -23,6 +23,7 @@
     X(FORCE, "force", 'f', NULL, "replace files that are there already")                                                             \
     X(JOB, "job", 0, "FILE", "the job document, - for standard input")                                                               \
     X(MODEL, "model", 0, "MODEL", "the fine-tuned checkpoint")                                                                       \
+    X(PRUNED, "model", 0, "MODEL", "the pruned model")                                                                               \
     X(MODEL_SHA256, "model-sha256", 0, "HEX", "what the model's file must hash to")                                                  \
     X(BASE, "base", 0, "BASE", "the pre-trained checkpoint")                                                                         \
     X(BASE_SHA256, "base-sha256", 0, "HEX", "what the base's file must hash to")                                                     \

@@ -15,8 +15,16 @@ struct verification {
     size_t file;
     uint64_t offset, tensor_offset; /* of the next byte: in the file, in the tensor */
     size_t tensor;
-    unsigned char *buffer; /* [COMPARE_BYTES] */
+    struct ken_error difference; /* the first one, in `tensor`: told once the tensor's base has been read to its end and found right */
+    unsigned char *buffer;       /* [COMPARE_BYTES] */
 };
+
+/* The difference that was found, if there is one. */
+static int tell(const struct verification *verification, struct ken_error *error)
+{
+    if (verification->difference.code && error) *error = verification->difference;
+    return verification->difference.code;
+}
 
 /* Compares with the model's next bytes: *same tells of how many. */
 static int compare(struct verification *verification, const unsigned char *bytes, size_t length, size_t *same, struct ken_error *error)
@@ -80,6 +88,7 @@ static int on_bytes(void *opaque, size_t tensor, const void *bytes, size_t lengt
     const struct ken_delta_tensor *of = &verification->delta->tensors[tensor];
     char shown[KEN_DELTA_LABEL_SIZE];
     size_t same;
+    if (verification->difference.code) return tensor == verification->tensor ? KEN_OK : tell(verification, error);
     if (tensor != verification->tensor) verification->tensor_offset = 0;
     verification->tensor = tensor;
     int code = compare(verification, bytes, length, &same, error);
@@ -87,15 +96,17 @@ static int on_bytes(void *opaque, size_t tensor, const void *bytes, size_t lengt
     verification->tensor_offset += same;
     if (same == length) return KEN_OK;
     size_t size = ken_dtype_size(of->dtype);
-    return ken_fail(error, KEN_EDIGEST, "tensor \"%s\": %s %" PRIu64 " differs from the model's",
-                    ken_printable(shown, sizeof shown, of->name, strlen(of->name)), size ? "element" : "byte",
-                    verification->tensor_offset / (size ? size : 1));
+    ken_fail(&verification->difference, KEN_EDIGEST, "tensor \"%s\": %s %" PRIu64 " differs from the model's",
+             ken_printable(shown, sizeof shown, of->name, strlen(of->name)), size ? "element" : "byte",
+             verification->tensor_offset / (size ? size : 1));
+    return KEN_OK;
 }
 
 static int on_end(void *opaque, size_t file, struct ken_error *error)
 {
     struct verification *verification = opaque;
     const struct ken_source *source = verification->model->files[file].source;
+    if (verification->difference.code) return tell(verification, error);
     if (verification->offset == source->size) return KEN_OK;
     return ken_fail(error, KEN_EDIGEST, "%s: the model's file has %" PRIu64 " bytes more", verification->delta->files[file].name,
                     source->size - verification->offset);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "files.h"
+#include "local.h"
+#include "print.h"
+
+#include <sys/stat.h>
+
+static int print_injected(const struct kenctl *kenctl, const struct ken_delta *delta, const char *output)
+{
+    if (kenctl->json) {
+        json_t *answer = json_pack("{s:s, s:I, s:I}", "output", output, "files", (json_int_t)ken_delta_file_count(delta), "tensors",
+                                   (json_int_t)ken_delta_tensor_count(delta));
+        int status = answer ? kenctl_print_json(answer) : kenctl_fail(KENCTL_FAILURE, "the output's name is not UTF-8");
+        json_decref(answer);
+        return status;
+    }
+    if (!kenctl->quiet) printf("%s: %zu tensors, every base tensor checked\n", output, ken_delta_tensor_count(delta));
+    return KENCTL_SUCCESS;
+}
+
+/* Whether something is at output that may not be replaced. */
+static bool is_taken(const struct kenctl *kenctl, const char *output)
+{
+    struct stat state;
+    if (kenctl_option(kenctl, KENCTL_OPT_FORCE) || lstat(output, &state) != 0) return false;
+    return !S_ISDIR(state.st_mode) || kenctl_folder_is_filled(output);
+}
+
+static int run(struct kenctl *kenctl)
+{
+    const char *path = kenctl_option(kenctl, KENCTL_OPT_DELTA), *output = kenctl_option(kenctl, KENCTL_OPT_OUTPUT);
+    struct ken_error error = {0};
+    struct ken_delta *delta = NULL;
+    struct ken_checkpoint *base = NULL;
+    struct kenctl_work work;
+    struct ken_inject_options options;
+    if (!path || !output) return kenctl_usage(kenctl, "'inject' needs --base, --delta and -o");
+    if (is_taken(kenctl, output)) return kenctl_fail(KENCTL_FAILURE, "%s is there already; --force replaces it", output);
+    int status = ken_delta_open_path(&delta, path, &error) ? kenctl_fail_error(&error) : KENCTL_SUCCESS;
+    if (status == KENCTL_SUCCESS) status = kenctl_open_checkpoint(kenctl, KENCTL_OPT_BASE, "--base", &base);
+    if (status == KENCTL_SUCCESS) {
+        kenctl_work_begin(&work, kenctl, "inject", &options);
+        int code = ken_inject(delta, base, output, &options, &error);
+        kenctl_progress_clear(&work.progress);
+        status = code ? kenctl_fail_error(&error) : print_injected(kenctl, delta, output);
+    }
+    ken_checkpoint_close(&base);
+    ken_delta_close(&delta);
+    return status;
+}
+
+static const unsigned char options[] = {KENCTL_OPT_BASE, KENCTL_OPT_DELTA, KENCTL_OPT_OUTPUT, KENCTL_OPT_FORCE};
+
+const struct kenctl_command kenctl_command_inject = {
+    .name = "inject",
+    .summary = "Make the pruned model from its base and a delta",
+    .operands = "",
+    .text = "Gives the pruned model's files bit for bit: one file, or a folder where the model is sharded. Every base tensor is checked by "
+            "its\n"
+            "SHA-256; with another base nothing is written.\n"
+            "\nExample:\n"
+            "  kenctl inject --base bert/ --delta pruned/delta.safetensors -o model.safetensors\n",
+    .options = options,
+    .option_count = sizeof options,
+    .run = run,
+};

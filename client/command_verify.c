@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "checkpoint/model_header.h"
+#include "digest.h"
+#include "files.h"
+#include "local.h"
+#include "print.h"
+#include "pruning/prune.h"
+#include "report.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DELTA_NAME "delta.safetensors"
+
+/* What is to be verified; paths are malloc'ed, or NULL. */
+struct subject {
+    const char *variant; /* its name where a folder of several is verified, or NULL; borrowed */
+    char *delta, *model, *report;
+};
+
+static void free_subject(struct subject *subject)
+{
+    free(subject->delta);
+    free(subject->model);
+    free(subject->report);
+}
+
+static bool is_there(const char *folder, const char *name)
+{
+    struct stat state;
+    char *path = kenctl_join(folder, name);
+    bool there = path && stat(path, &state) == 0;
+    free(path);
+    return there;
+}
+
+/* Takes what the options name, and from the folder (or NULL) what they do not. */
+static int find_subject(const struct kenctl *kenctl, const char *folder, struct subject *subject)
+{
+    const char *delta = kenctl_option(kenctl, KENCTL_OPT_DELTA), *model = kenctl_option(kenctl, KENCTL_OPT_PRUNED);
+    subject->delta = delta ? strdup(delta) : kenctl_join(folder, DELTA_NAME);
+    if (model)
+        subject->model = strdup(model);
+    else if (folder && (is_there(folder, KEN_MODEL_FILE_NAME) || is_there(folder, KEN_MODEL_INDEX_NAME)))
+        subject->model = strdup(folder);
+    if (folder && !delta && !model && is_there(folder, "report.json")) subject->report = kenctl_join(folder, "report.json");
+    return subject->delta ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "out of memory");
+}
+
+/* Compares the bytes of the index of a sharded model, which may be the folder's or the model's path itself. */
+static int check_index(const struct subject *subject, const struct ken_delta *delta)
+{
+    struct stat state;
+    struct ken_error error = {0};
+    char *text = NULL;
+    size_t length;
+    if (!ken_delta_has_index(delta)) return KENCTL_SUCCESS;
+    bool is_folder = stat(subject->model, &state) == 0 && S_ISDIR(state.st_mode);
+    char *path = is_folder ? kenctl_join(subject->model, KEN_MODEL_INDEX_NAME) : strdup(subject->model);
+    int status = KENCTL_SUCCESS, code = path ? KEN_OK : ken_fail(&error, KEN_ENOMEM, "out of memory");
+    unsigned char wanted[KEN_SHA256_SIZE], found[KEN_SHA256_SIZE];
+    if (!code) code = ken_delta_index(delta, &text, &length, &error);
+    if (!code) code = ken_sha256(text, length, wanted, &error);
+    if (!code) code = kenctl_file_sha256(path, found, &error);
+    if (code)
+        status = kenctl_fail_error(&error);
+    else if (memcmp(wanted, found, sizeof wanted) != 0)
+        status = kenctl_fail(KENCTL_FAILURE, "%s: the index has other bytes than the delta makes", path);
+    free(text);
+    free(path);
+    return status;
+}
+
+/* Tells a failure, and of which variant it is. */
+static int fail(const struct subject *subject, const struct ken_error *error)
+{
+    if (!subject->variant || error->code == KEN_ECANCELLED) return kenctl_fail_error(error);
+    return kenctl_fail(KENCTL_FAILURE, "%s: %s", subject->variant, error->message);
+}
+
+static int tell_valid(const struct kenctl *kenctl, const struct subject *subject, const struct ken_delta *delta, json_t **answer)
+{
+    *answer = json_pack("{s:b, s:I, s:b, s:b}", "valid", 1, "tensors", (json_int_t)ken_delta_tensor_count(delta), "model_compared",
+                        subject->model != NULL, "report_compared", subject->report != NULL);
+    if (!*answer) return kenctl_fail(KENCTL_FAILURE, "out of memory");
+    if (kenctl->json || kenctl->quiet) return KENCTL_SUCCESS;
+    kenctl_print_text(stdout, subject->variant ? subject->variant : "");
+    printf("%svalid: %zu tensors; the delta fits the base%s%s\n", subject->variant ? ": " : "", ken_delta_tensor_count(delta),
+           subject->model ? ", base and delta make the model bit for bit" : "", subject->report ? ", the report agrees" : "");
+    return KENCTL_SUCCESS;
+}
+
+/* Reads everything and compares. */
+static int walk(const struct kenctl *kenctl, const struct subject *subject, const struct ken_delta *delta,
+                const struct ken_checkpoint *model)
+{
+    struct ken_error error = {0};
+    struct ken_checkpoint *base = NULL;
+    struct kenctl_work work;
+    struct ken_inject_options options;
+    int status = kenctl_open_checkpoint(kenctl, KENCTL_OPT_BASE, "--base", &base);
+    if (status != KENCTL_SUCCESS) return status;
+    kenctl_work_begin(&work, kenctl, "verify", &options);
+    int code = ken_delta_verify(delta, base, model, &options, &error);
+    kenctl_progress_clear(&work.progress);
+    ken_checkpoint_close(&base);
+    return code ? fail(subject, &error) : KENCTL_SUCCESS;
+}
+
+/* Verifies one delta with what belongs to it. *answer (new reference) is what JSON tells of it. */
+static int verify(const struct kenctl *kenctl, const struct subject *subject, json_t **answer)
+{
+    struct ken_error error = {0};
+    struct ken_delta *delta = NULL;
+    struct ken_checkpoint *model = NULL;
+    struct stat state;
+    int code = ken_delta_open_path(&delta, subject->delta, &error);
+    if (!code && stat(subject->delta, &state) != 0) code = ken_fail_errno(&error, errno, "cannot read %s", subject->delta);
+    if (!code && subject->model) code = ken_checkpoint_open_path(&model, subject->model, NULL, &error);
+    int status = code ? fail(subject, &error) : walk(kenctl, subject, delta, model);
+    if (status == KENCTL_SUCCESS && model) status = check_index(subject, delta);
+    if (status == KENCTL_SUCCESS && subject->report) status = kenctl_report_check(subject->report, delta, (uint64_t)state.st_size, model);
+    if (status == KENCTL_SUCCESS) status = tell_valid(kenctl, subject, delta, answer);
+    ken_checkpoint_close(&model);
+    ken_delta_close(&delta);
+    return status;
+}
+
+static int verify_one(const struct kenctl *kenctl, const char *folder, const char *variant, json_t **answer)
+{
+    struct subject subject = {.variant = variant};
+    int status = find_subject(kenctl, folder, &subject);
+    if (status == KENCTL_SUCCESS) status = verify(kenctl, &subject, answer);
+    free_subject(&subject);
+    return status;
+}
+
+/* ---- a folder of variants */
+
+static bool has_delta(const char *folder, const char *name)
+{
+    char *path = kenctl_join(folder, name);
+    bool there = path && is_there(path, DELTA_NAME);
+    free(path);
+    return there;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Names of the folders in folder that hold a delta, sorted. -1 if it cannot be read. */
+static int find_variants(const char *folder, char *names[KEN_MAX_VARIANTS])
+{
+    int count = 0;
+    DIR *open = opendir(folder);
+    if (!open) return -1;
+    for (const struct dirent *entry; count < KEN_MAX_VARIANTS && (entry = readdir(open));)
+        if (*entry->d_name != '.' && has_delta(folder, entry->d_name) && (names[count] = strdup(entry->d_name))) count++;
+    closedir(open);
+    qsort(names, (size_t)count, sizeof *names, by_name);
+    return count;
+}
+
+/* Verifies all of them, whatever is wrong with some. */
+static int verify_variants(const struct kenctl *kenctl, const char *folder, char *const *names, int count, json_t **answer)
+{
+    json_t *variants = json_object();
+    int worst = KENCTL_SUCCESS;
+    for (int i = 0; i < count && worst != KENCTL_INTERRUPTED && worst != KENCTL_USAGE; i++) {
+        json_t *one = NULL;
+        char *path = kenctl_join(folder, names[i]);
+        int status = path ? verify_one(kenctl, path, names[i], &one) : kenctl_fail(KENCTL_FAILURE, "out of memory");
+        json_object_set_new(variants, names[i], one ? one : json_pack("{s:b}", "valid", 0));
+        if (status != KENCTL_SUCCESS) worst = status;
+        free(path);
+    }
+    *answer = json_pack("{s:b, s:o}", "valid", worst == KENCTL_SUCCESS, "variants", variants);
+    return worst;
+}
+
+static int verify_folder(const struct kenctl *kenctl, const char *folder, json_t **answer)
+{
+    char *names[KEN_MAX_VARIANTS];
+    int count = find_variants(folder, names), status;
+    if (count < 0) return kenctl_fail(KENCTL_FAILURE, "%s: %s", folder, errno == ENOTDIR ? "this is no folder" : strerror(errno));
+    if (kenctl_option(kenctl, KENCTL_OPT_DELTA) || is_there(folder, DELTA_NAME))
+        status = verify_one(kenctl, folder, NULL, answer);
+    else if (!count)
+        status = kenctl_fail(KENCTL_FAILURE, "%s: neither a " DELTA_NAME " nor folders of variants with one are in it", folder);
+    else if (kenctl_option(kenctl, KENCTL_OPT_PRUNED))
+        status = kenctl_usage(kenctl, "%s has several variants: --model needs the folder of one", folder);
+    else
+        status = verify_variants(kenctl, folder, names, count, answer);
+    for (int i = 0; i < count; i++) free(names[i]);
+    return status;
+}
+
+static int run(struct kenctl *kenctl)
+{
+    const char *folder = kenctl->arguments.operand_count ? kenctl->arguments.operands[0] : NULL;
+    json_t *answer = NULL;
+    if (!folder && !kenctl_option(kenctl, KENCTL_OPT_DELTA)) return kenctl_usage(kenctl, "'verify' needs a folder, or --delta");
+    if (!kenctl_option(kenctl, KENCTL_OPT_BASE)) return kenctl_usage(kenctl, "'verify' needs --base");
+    int status = folder ? verify_folder(kenctl, folder, &answer) : verify_one(kenctl, NULL, NULL, &answer);
+    if (answer && kenctl->json) {
+        int printed = kenctl_print_json(answer);
+        if (status == KENCTL_SUCCESS) status = printed;
+    }
+    json_decref(answer);
+    return status;
+}
+
+static const unsigned char options[] = {KENCTL_OPT_FORMAT, KENCTL_OPT_BASE, KENCTL_OPT_DELTA, KENCTL_OPT_PRUNED};
+
+const struct kenctl_command kenctl_command_verify = {
+    .name = "verify",
+    .summary = "Check a delta against its base, and against the pruned model",
+    .operands = "[DIR]",
+    .text =
+        "Reads all of the delta and of the base, checks every base tensor by its SHA-256, and compares with the model, bit for bit, where\n"
+        "there is one. DIR is what `prune` made or `download` fetched: delta, model and report of one variant, or a folder of several,\n"
+        "which are all verified. The exit status is 1 if anything differs; the first difference is named.\n"
+        "\nExamples:\n"
+        "  kenctl verify pruned/ --base bert/\n"
+        "  kenctl verify --delta delta.safetensors --base bert/ --model model.safetensors\n",
+    .options = options,
+    .option_count = sizeof options,
+    .most = 1,
+    .run = run,
+};
