@@ -4,7 +4,8 @@
 
 packages_build="autoconf automake gcc make pkg-config libc6-dev libmicrohttpd-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libsqlite3-dev libinih-dev libssl-dev"
 packages_run="python3 curl ca-certificates"
-packages_test="check python3-pytest python3-pytest-xdist python3-numpy libopenblas0-pthread python3-jsonschema openssl procps"
+packages_numpy="python3-numpy libopenblas0-pthread" # with the reference BLAS, seconds would be minutes
+packages_test="$packages_numpy check python3-pytest python3-pytest-xdist python3-jsonschema openssl procps"
 packages_lint="clang-format shellcheck black mypy"
 packages_slow="valgrind clang-tidy"
 
