@@ -81,7 +81,7 @@ int ken_delta_index(const struct ken_delta *delta, char **text, size_t *length, 
 static int write_index(struct injection *injection, struct ken_error *error)
 {
     char *text;
-    size_t length;
+    size_t length = 0;
     int code = ken_delta_index(injection->delta, &text, &length, error);
     if (code) return code;
     code = create_file(injection, KEN_MODEL_INDEX_NAME, error);
