@@ -142,8 +142,8 @@ static void end(struct rig *rig)
 {
     kend_engine_destroy(&rig->engine);
     ken_budget_destroy(&rig->parts.budget);
-    kend_pool_destroy(&rig->parts.pool);
     kend_fetcher_destroy(&rig->parts.fetcher);
+    kend_pool_destroy(&rig->parts.pool);
     kend_artifacts_close(&rig->parts.artifacts);
     kend_store_close(&rig->parts.store);
     close(rig->silent);
