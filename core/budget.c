@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "budget.h"
 
+#include "condition.h"
 #include "error.h"
 
-#include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { ASK_MILLISECONDS = 50 };
 
@@ -25,12 +24,8 @@ struct ken_budget *ken_budget_create(uint64_t bytes)
 {
     struct ken_budget *budget = calloc(1, sizeof *budget);
     if (!budget) return NULL;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&budget->lock, NULL);
-    pthread_cond_init(&budget->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    ken_condition_init(&budget->changed);
     budget->total = bytes;
     budget->last = &budget->first;
     return budget;
@@ -72,19 +67,6 @@ static void dequeue(struct ken_budget *budget, struct waiter *waiter)
     pthread_cond_broadcast(&budget->changed); /* the next in line may fit */
 }
 
-/* Waits for a change, the lock held, for as long as may pass before `cancelled` must be asked again. */
-static void wait_for_change(struct ken_budget *budget)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += ASK_MILLISECONDS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&budget->changed, &budget->lock, &until);
-}
-
 bool ken_budget_acquire(struct ken_budget *budget, uint64_t bytes, bool (*cancelled)(void *opaque), void *opaque)
 {
     KEN_ASSERT(bytes <= budget->total);
@@ -93,7 +75,7 @@ bool ken_budget_acquire(struct ken_budget *budget, uint64_t bytes, bool (*cancel
     pthread_mutex_lock(&budget->lock);
     enqueue(budget, &self);
     while (!(taken = budget->first == &self && is_free(budget, bytes)) && !stop) {
-        wait_for_change(budget);
+        ken_condition_wait_ms(&budget->changed, &budget->lock, ASK_MILLISECONDS);
         pthread_mutex_unlock(&budget->lock); /* the caller's function may take locks of its own */
         stop = cancelled && cancelled(opaque);
         pthread_mutex_lock(&budget->lock);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pruning/run.h"
 
+#include "condition.h"
+
 #include <stdlib.h>
-#include <time.h>
 
 enum { TICK_MILLISECONDS = 50 };
 #define PROGRESS_SECONDS 0.2
@@ -48,19 +49,6 @@ static double now(void)
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
-/* Waits, the lock held, to be signalled or for a tick to pass. */
-static void wait_a_tick(pthread_cond_t *signalled, pthread_mutex_t *lock)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += TICK_MILLISECONDS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(signalled, lock, &until);
 }
 
 static bool is_stopped(void *opaque)
@@ -200,7 +188,7 @@ static void *run_on_syncer(void *opaque)
     int code = KEN_OK;
     pthread_mutex_lock(&pipeline->lock);
     while (!pipeline->ending && !code) {
-        wait_a_tick(&pipeline->retired_one, &pipeline->lock);
+        ken_condition_wait_ms(&pipeline->retired_one, &pipeline->lock, TICK_MILLISECONDS);
         if (pipeline->ending || now() < due) continue;
         code = sync_retired(prune, &error);
         due = now() + every;
@@ -287,7 +275,7 @@ static int wait_for_fewer_on_runner(struct ken_prune *prune, uint64_t limit, str
     struct ken_pipeline *pipeline = prune->pipeline;
     while (in_flight_on_runner(pipeline) >= limit) {
         pthread_mutex_lock(&pipeline->lock);
-        if (pipeline->submitted - pipeline->retired >= limit) wait_a_tick(&pipeline->changed, &pipeline->lock);
+        if (pipeline->submitted - pipeline->retired >= limit) ken_condition_wait_ms(&pipeline->changed, &pipeline->lock, TICK_MILLISECONDS);
         pthread_mutex_unlock(&pipeline->lock);
         int code = tend_on_runner(prune, error);
         if (code) return code;
@@ -355,7 +343,7 @@ static void drain_on_runner(struct ken_prune *prune)
     struct ken_pipeline *pipeline = prune->pipeline;
     pthread_mutex_lock(&pipeline->lock);
     while (pipeline->retired < pipeline->submitted || pipeline->retiring) {
-        wait_a_tick(&pipeline->changed, &pipeline->lock);
+        ken_condition_wait_ms(&pipeline->changed, &pipeline->lock, TICK_MILLISECONDS);
         pthread_mutex_unlock(&pipeline->lock);
         report_on_runner(prune, false);
         pthread_mutex_lock(&pipeline->lock);
@@ -388,17 +376,13 @@ void ken_pipeline_destroy(struct ken_pipeline **pipeline)
 static int create(struct ken_prune *prune, struct ken_error *error)
 {
     struct ken_pipeline *pipeline = calloc(1, sizeof *pipeline);
-    pthread_condattr_t attributes;
     if (!pipeline || !(pipeline->flights = calloc(2 * (size_t)prune->env.executor->threads, sizeof *pipeline->flights))) {
         free(pipeline);
         return ken_fail(error, KEN_ENOMEM, "out of memory for blocks in flight");
     }
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&pipeline->lock, NULL);
-    pthread_cond_init(&pipeline->changed, &attributes);
-    pthread_cond_init(&pipeline->retired_one, &attributes);
-    pthread_condattr_destroy(&attributes);
+    ken_condition_init(&pipeline->changed);
+    ken_condition_init(&pipeline->retired_one);
     pipeline->capacity = 2 * (size_t)prune->env.executor->threads;
     pipeline->runner = pthread_self();
     pipeline->synced_tensor = prune->progress.tensor;

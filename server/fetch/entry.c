@@ -2,6 +2,7 @@
 #include "fetch/entry.h"
 
 #include "clock.h"
+#include "condition.h"
 #include "folder.h"
 
 #include <errno.h>
@@ -192,7 +193,7 @@ static int create(struct kend_entry **result, struct kend_fetcher *fetcher, cons
     struct kend_entry *entry = calloc(1, sizeof *entry);
     if (!entry) return ken_fail(error, KEN_ENOMEM, "out of memory");
     pthread_mutex_init(&entry->mutex, NULL);
-    kend_condition_init(&entry->changed);
+    ken_condition_init(&entry->changed);
     entry->tick.run = on_tick;
     entry->fetcher = fetcher;
     memcpy(entry->key, key, sizeof entry->key);
@@ -280,7 +281,7 @@ static int acquire(struct kend_location *location, const struct kend_url *url, s
         if (kend_location_is_over(location)) return ken_fail(error, KEN_ECANCELLED, "cancelled");
         pthread_mutex_lock(&fetcher->mutex);
         code = try_join(fetcher, key, url, source, kend_monotonic_ms() < deadline, &joined, error);
-        if (!code && !joined) kend_wait_for(&fetcher->changed, &fetcher->mutex, POLL_MS);
+        if (!code && !joined) ken_condition_wait_ms(&fetcher->changed, &fetcher->mutex, POLL_MS);
         pthread_mutex_unlock(&fetcher->mutex);
     }
     return code;
@@ -304,7 +305,7 @@ static void release(struct kend_entry_source *source)
 static int wait_turn(struct kend_entry_source *source, struct ken_error *error)
 {
     struct kend_entry *entry = source->entry;
-    kend_wait_for(&entry->changed, &entry->mutex, POLL_MS);
+    ken_condition_wait_ms(&entry->changed, &entry->mutex, POLL_MS);
     if (!source->active) return ken_fail(error, KEN_ECANCELLED, "cancelled");
     pthread_mutex_unlock(&entry->mutex);
     bool over = kend_location_is_over(source->source.location);

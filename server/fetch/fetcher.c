@@ -1,35 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch/fetcher.h"
 
+#include "condition.h"
 #include "fetch/entry.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { CHECK_MS = 100 };
-
-void kend_condition_init(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
-void kend_wait_for(pthread_cond_t *condition, pthread_mutex_t *mutex, unsigned milliseconds)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += milliseconds / 1000;
-    until.tv_nsec += (long)(milliseconds % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    pthread_cond_timedwait(condition, mutex, &until);
-}
 
 /* A copy, NULL for "". */
 static bool copy_text(char **copy, const char *text)
@@ -119,7 +97,7 @@ int kend_fetcher_create(struct kend_fetcher **result, const struct kend_fetch_op
         return ken_fail(error, KEN_ENOMEM, "out of memory");
     }
     pthread_mutex_init(&fetcher->mutex, NULL);
-    kend_condition_init(&fetcher->changed);
+    ken_condition_init(&fetcher->changed);
     *result = fetcher;
     int code = set_up(fetcher, options, error);
     if (code) kend_fetcher_destroy(result);
@@ -131,7 +109,7 @@ void kend_fetcher_destroy(struct kend_fetcher **own)
     struct kend_fetcher *fetcher = *own;
     if (!fetcher) return;
     pthread_mutex_lock(&fetcher->mutex);
-    while (fetcher->entries) kend_wait_for(&fetcher->changed, &fetcher->mutex, CHECK_MS);
+    while (fetcher->entries) ken_condition_wait_ms(&fetcher->changed, &fetcher->mutex, CHECK_MS);
     pthread_mutex_unlock(&fetcher->mutex);
     kend_loop_destroy(&fetcher->loop);
     kend_cache_destroy(&fetcher->cache);

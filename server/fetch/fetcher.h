@@ -26,9 +26,4 @@ struct kend_fetcher {
     struct kend_entry *entries;
 };
 
-/* Waits on a condition for at most so many milliseconds. */
-void kend_wait_for(pthread_cond_t *condition, pthread_mutex_t *mutex, unsigned milliseconds);
-/* A condition for kend_wait_for. */
-void kend_condition_init(pthread_cond_t *condition);
-
 #endif

@@ -6,23 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-void kend_wait_ms(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t ms)
-{
-    const int64_t end = kend_monotonic_ms() + ms;
-    const struct timespec until = {.tv_sec = end / 1000, .tv_nsec = end % 1000 * 1000000};
-    pthread_cond_timedwait(condition, mutex, &until);
-}
-
-static void condition_init(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
 
 /* Files without a row: of a deletion that was cut short, or of another database. */
 static void sweep(void *opaque, const char *id)
@@ -98,9 +81,9 @@ int kend_engine_create(struct kend_engine **out, const struct kend_parts *parts,
     engine->runner_count = (size_t)parts->conf->jobs_max_running;
     engine->runners = calloc(engine->runner_count, sizeof *engine->runners);
     pthread_mutex_init(&engine->mutex, NULL);
-    condition_init(&engine->wake);
-    condition_init(&engine->tick);
-    condition_init(&engine->settled);
+    ken_condition_init(&engine->wake);
+    ken_condition_init(&engine->tick);
+    ken_condition_init(&engine->settled);
     int code = engine->runners ? recover(engine, error) : ken_fail(error, KEN_ENOMEM, "out of memory");
     if (!code) code = start_threads(engine, error);
     if (code) {
@@ -167,7 +150,7 @@ void kend_engine_drain(struct kend_engine *engine, unsigned seconds)
     engine->draining = true;
     pthread_cond_broadcast(&engine->wake);
     while (busy(engine) && !engine->hurry && kend_monotonic_ms() < end)
-        kend_wait_ms(&engine->settled, &engine->mutex, end - kend_monotonic_ms());
+        ken_condition_wait_ms(&engine->settled, &engine->mutex, end - kend_monotonic_ms());
     engine->hurry = true; /* whoever claimed a job just now sees it */
     hand_all_back(engine);
     while (busy(engine)) pthread_cond_wait(&engine->settled, &engine->mutex);

@@ -4,6 +4,7 @@
 #define KEND_ENGINE_PARTS_H
 
 #include "clock.h"
+#include "condition.h"
 #include "conf.h"
 #include "jobs/check.h"
 #include "jobs/engine.h"
@@ -57,9 +58,6 @@ struct kend_engine {
     unsigned dry_runs;
     struct kend_engine_metrics metrics; /* under mutex */
 };
-
-/* Waits on a condition (CLOCK_MONOTONIC) for at most ms; the mutex is held. */
-void kend_wait_ms(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t ms);
 
 /*
  * Removes what nobody will ask for of a job that ends so: its working folder, or everything if it does not succeed (an attempt may have

@@ -95,7 +95,7 @@ void *kend_keeper_main(void *opaque)
             pthread_mutex_lock(&engine->mutex);
             next_removal = kend_monotonic_ms() + (more ? 0 : RETENTION_MS);
         }
-        if (!engine->ending) kend_wait_ms(&engine->tick, &engine->mutex, TICK_MS);
+        if (!engine->ending) ken_condition_wait_ms(&engine->tick, &engine->mutex, TICK_MS);
     }
     pthread_mutex_unlock(&engine->mutex);
     return NULL;

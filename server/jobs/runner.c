@@ -350,7 +350,7 @@ void *kend_runner_main(void *opaque)
         pthread_mutex_unlock(&engine->mutex);
         bool worked = take_one(runner);
         pthread_mutex_lock(&engine->mutex);
-        if (!worked && !engine->draining && pokes == engine->pokes) kend_wait_ms(&engine->wake, &engine->mutex, IDLE_MS);
+        if (!worked && !engine->draining && pokes == engine->pokes) ken_condition_wait_ms(&engine->wake, &engine->mutex, IDLE_MS);
     }
     pthread_mutex_unlock(&engine->mutex);
     return NULL;
