@@ -51,6 +51,21 @@ void ken_tree_remove(const char *path)
     nftw(path, remove_one, DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
 }
 
+int ken_folders_make(const char *path)
+{
+    char *copy = strdup(path);
+    if (!copy) return ENOMEM;
+    int failed = 0;
+    for (char *slash = copy; slash && !failed;) {
+        slash = strchr(slash + 1, '/');
+        if (slash) *slash = '\0';
+        if (mkdir(copy, 0700) && errno != EEXIST) failed = errno;
+        if (slash) *slash = '/';
+    }
+    free(copy);
+    return failed;
+}
+
 int ken_folder_make(int directory, const char *path, struct ken_error *error)
 {
     if (mkdirat(directory, path, 0777) && errno != EEXIST) return ken_fail_errno(error, errno, "making the folder %s", path);

@@ -28,6 +28,8 @@ int ken_sync_parent(const char *path);
 /* Removes a file, or a folder with all that is in it; links are removed, not followed. Best effort. */
 void ken_tree_remove(const char *path);
 
+/* Makes the folder `path` and those above it where they are not there, for their owner alone. 0, or an errno. */
+int ken_folders_make(const char *path);
 /* Makes the folder `path` below directory if it is not there. */
 int ken_folder_make(int directory, const char *path, struct ken_error *error);
 /* Makes the names in the folder `path` durable. */

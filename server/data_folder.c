@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data_folder.h"
 
+#include "folder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -11,21 +13,6 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static int make_folders(const char *path, struct ken_error *error)
-{
-    char *copy = strdup(path);
-    if (!copy) return ken_fail(error, KEN_ENOMEM, "out of memory");
-    int failure = 0;
-    for (char *slash = copy; slash && !failure;) {
-        slash = strchr(slash + 1, '/');
-        if (slash) *slash = '\0';
-        if (mkdir(copy, 0700) < 0 && errno != EEXIST) failure = errno;
-        if (slash) *slash = '/';
-    }
-    free(copy);
-    return failure ? ken_fail_errno(error, failure, "making the data folder %s", path) : KEN_OK;
-}
 
 static int folder_lock(struct kend_data_folder *folder, int directory, const char *path, struct ken_error *error)
 {
@@ -77,11 +64,11 @@ static int folder_name(struct kend_data_folder *folder, int directory, const cha
 int kend_data_folder_open(struct kend_data_folder *folder, const char *path, struct ken_error *error)
 {
     memset(folder, 0, sizeof *folder);
-    int rc = make_folders(path, error);
-    if (rc) return rc;
+    int failure = ken_folders_make(path);
+    if (failure) return ken_fail_errno(error, failure, "making the data folder %s", path);
     int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) return ken_fail_errno(error, errno, "opening the data folder %s", path);
-    rc = folder_lock(folder, directory, path, error);
+    int rc = folder_lock(folder, directory, path, error);
     if (rc) goto no_lock;
     rc = folder_name(folder, directory, path, error);
     if (rc) close(folder->lock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch/cache.h"
 
+#include "folder.h"
 #include "log.h"
 
 #include <dirent.h>
@@ -223,27 +224,9 @@ static int scan(struct kend_cache *cache, struct ken_error *error)
     return good ? 0 : ken_fail(error, KEN_ENOMEM, "out of memory");
 }
 
-/* Makes a folder and those above it. 0 or an errno. */
-static int make_folders(const char *path)
-{
-    char *copy = strdup(path);
-    if (!copy) return ENOMEM;
-    int failed = 0;
-    for (char *at = copy + 1; !failed; at++) {
-        if (*at && *at != '/') continue;
-        char kept = *at;
-        *at = '\0';
-        if (mkdir(copy, 0700) && errno != EEXIST) failed = errno;
-        *at = kept;
-        if (!kept) break;
-    }
-    free(copy);
-    return failed;
-}
-
 static int open_folder(struct kend_cache *cache, struct ken_error *error)
 {
-    int failed = make_folders(cache->dir);
+    int failed = ken_folders_make(cache->dir);
     if (failed) return ken_fail(error, KEN_EINVALID, "cache.dir: \"%s\" cannot be made: %s", cache->dir, strerror(failed));
     cache->fd = open(cache->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (cache->fd < 0) return ken_fail(error, KEN_EINVALID, "cache.dir: \"%s\" cannot be opened: %m", cache->dir);
