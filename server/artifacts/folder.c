@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "artifacts/folder.h"
 
+#include "array.h"
 #include "artifacts/tree.h"
 #include "id.h"
 #include "log.h"
@@ -200,16 +201,14 @@ static int remove_job(struct kend_artifacts *artifacts, const char *job, struct 
 
 struct ids {
     char (*item)[PROTO_ID_SIZE];
-    size_t count;
+    size_t count, capacity;
 };
 
 static int collect_one(struct ids *ids, const char *name, struct ken_error *error)
 {
-    if ((ids->count & (ids->count + 1)) == 0) { /* the array doubles when count + 1 is a power of two */
-        void *item = reallocarray(ids->item, 2 * (ids->count + 1), sizeof *ids->item);
-        if (!item) return ken_fail(error, KEN_ENOMEM, "listing the artifacts");
-        ids->item = item;
-    }
+    void *item = ken_array_grow(ids->item, ids->count, &ids->capacity, sizeof *ids->item);
+    if (!item) return ken_fail(error, KEN_ENOMEM, "listing the artifacts");
+    ids->item = item;
     memcpy(ids->item[ids->count++], name, PROTO_ID_SIZE);
     return 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch/ranges.h"
 
+#include "array.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,12 +22,9 @@ static size_t lower(const struct kend_ranges *ranges, uint64_t position)
 
 static int make_room(struct kend_ranges *ranges)
 {
-    if (ranges->count < ranges->capacity) return 0;
-    size_t capacity = ranges->capacity ? 2 * ranges->capacity : 8;
-    struct kend_range *list = realloc(ranges->list, capacity * sizeof *list);
+    struct kend_range *list = ken_array_grow(ranges->list, ranges->count, &ranges->capacity, sizeof *list);
     if (!list) return KEN_ENOMEM;
     ranges->list = list;
-    ranges->capacity = capacity;
     return 0;
 }
 
