@@ -80,13 +80,6 @@ int kenctl_fail_error(const struct ken_error *error)
                        *error->message ? error->message : ken_error_text(error->code));
 }
 
-int kenctl_print_json(const json_t *json)
-{
-    if (json_dumpf(json, stdout, JSON_INDENT(2)) != 0 || fputc('\n', stdout) == EOF)
-        return kenctl_fail(KENCTL_FAILURE, "cannot write: %s", strerror(errno));
-    return KENCTL_SUCCESS;
-}
-
 static int print_help(void)
 {
     printf("kenctl prunes language models with KEN: on this machine, or as jobs of a kend.\n\n"

@@ -61,7 +61,8 @@ int kenctl_fail(int status, const char *format, ...) __attribute__((format(print
 int kenctl_usage(const struct kenctl *kenctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints a core error; the exit status of its code. */
 int kenctl_fail_error(const struct ken_error *error);
-/* Prints JSON for a program: indented by two, a newline at the end. KENCTL_SUCCESS or KENCTL_FAILURE. */
+/* Prints JSON for a program: indented by two, a newline at the end, numbers with the fewest digits, as a kend writes them. KENCTL_SUCCESS
+ * or KENCTL_FAILURE. */
 int kenctl_print_json(const json_t *json);
 
 /* From now on SIGINT and SIGTERM are noticed by kenctl_interrupted; a second one ends the process. */
