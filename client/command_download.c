@@ -207,7 +207,10 @@ static int download_artifact(const struct kenctl *kenctl, struct kenctl_http *ht
     }
     kenctl_progress_begin(&progress, kenctl->quiet);
     int status = download_to(&download, http, id);
-    if (status == KENCTL_SUCCESS && !kenctl->json) printf("%s\n", download.path);
+    if (status == KENCTL_SUCCESS && !kenctl->json) {
+        kenctl_print_text(stdout, download.path);
+        fputc('\n', stdout);
+    }
     free(download.part);
     free(download.path);
     return status;

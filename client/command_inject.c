@@ -14,7 +14,9 @@ static int print_injected(const struct kenctl *kenctl, const struct ken_delta *d
         json_decref(answer);
         return status;
     }
-    if (!kenctl->quiet) printf("%s: %zu tensors, every base tensor checked\n", output, ken_delta_tensor_count(delta));
+    if (kenctl->quiet) return KENCTL_SUCCESS;
+    kenctl_print_text(stdout, output);
+    printf(": %zu tensors, every base tensor checked\n", ken_delta_tensor_count(delta));
     return KENCTL_SUCCESS;
 }
 
@@ -41,7 +43,10 @@ static int run(struct kenctl *kenctl)
     if (status == KENCTL_SUCCESS) {
         kenctl_work_begin(&work, kenctl, "inject", &options);
         int code = ken_inject(delta, base, output, &options, &error);
-        kenctl_progress_clear(&work.progress);
+        if (code)
+            kenctl_progress_clear(&work.progress);
+        else
+            kenctl_progress_end(&work.progress, "done");
         status = code ? kenctl_fail_error(&error) : print_injected(kenctl, delta, output);
     }
     ken_checkpoint_close(&base);

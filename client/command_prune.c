@@ -106,11 +106,8 @@ static int make_plan(struct pruning *pruning)
     if (!code)
         code = ken_plan_make(&pruning->plan, pruning->model, pruning->base, &pruning->job->options, &pruning->limits, &pruning->error);
     if (code) return kenctl_fail_error(&pruning->error);
-    for (size_t i = 0; i < ken_plan_warning_count(pruning->plan) && !pruning->kenctl->quiet; i++) {
-        fputs("warning: ", stderr);
-        kenctl_print_text(stderr, ken_plan_warning(pruning->plan, i));
-        fputc('\n', stderr);
-    }
+    for (size_t i = 0; i < ken_plan_warning_count(pruning->plan) && !pruning->kenctl->quiet; i++)
+        kenctl_print_warning(ken_plan_warning(pruning->plan, i));
     return KENCTL_SUCCESS;
 }
 
@@ -221,7 +218,10 @@ static int prune(struct pruning *pruning)
     ken_staging_abandon(&pruning->staging);
     ken_threads_destroy(&pruning->env.executor);
     ken_budget_destroy(&pruning->env.budget);
-    kenctl_progress_clear(&pruning->progress);
+    if (code)
+        kenctl_progress_clear(&pruning->progress);
+    else
+        kenctl_progress_end(&pruning->progress, "done");
     int status = code ? kenctl_fail_error(&pruning->error) : print_result(pruning, result);
     json_decref(result);
     return status;
@@ -244,7 +244,7 @@ static int print_plan(const struct pruning *pruning)
     if (pruning->kenctl->json)
         status = kenctl_print_json(plan);
     else
-        status = kenctl_print_fields(plan);
+        status = kenctl_print_plan(plan);
     json_decref(plan);
     return status;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "document.h"
 #include "kenctl.h"
+#include "print.h"
 #include "remote_job.h"
 
 #include <stdlib.h>
@@ -46,17 +47,25 @@ static int settle(const struct kenctl *kenctl, struct kenctl_http *http, const j
 {
     if (kenctl_option(kenctl, KENCTL_OPT_DRY_RUN)) {
         if (kenctl->json) return kenctl_print_json(answer);
-        return kenctl_print_fields(answer);
+        size_t i;
+        json_t *warning;
+        json_array_foreach(json_object_get(answer, "warnings"), i, warning) if (!kenctl->quiet && json_is_string(warning))
+            kenctl_print_warning(json_string_value(warning));
+        return kenctl_print_plan(answer);
     }
     const char *id = json_string_value(json_object_get(answer, "id"));
     if (!id) return kenctl_fail(KENCTL_FAILURE, "%s answered without a job's id", kenctl->server);
     if (!kenctl_option(kenctl, KENCTL_OPT_WAIT)) {
         if (kenctl->json) return kenctl_print_json(answer);
-        printf("%s\n", id);
+        kenctl_print_text(stdout, id);
+        fputc('\n', stdout);
         if (!kenctl->quiet) fprintf(stderr, "Submitted. `kenctl watch %s` waits for its end.\n", id);
         return KENCTL_SUCCESS;
     }
-    if (!kenctl->quiet) fprintf(stderr, "%s\n", id);
+    if (!kenctl->quiet) {
+        kenctl_print_text(stderr, id);
+        fputc('\n', stderr);
+    }
     json_t *job = NULL;
     int status = kenctl_job_follow(kenctl, http, id, &job);
     if (job && status != KENCTL_INTERRUPTED) {

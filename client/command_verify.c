@@ -105,7 +105,10 @@ static int walk(const struct kenctl *kenctl, const struct subject *subject, cons
     if (status != KENCTL_SUCCESS) return status;
     kenctl_work_begin(&work, kenctl, "verify", &options);
     int code = ken_delta_verify(delta, base, model, &options, &error);
-    kenctl_progress_clear(&work.progress);
+    if (code)
+        kenctl_progress_clear(&work.progress);
+    else
+        kenctl_progress_end(&work.progress, "done");
     ken_checkpoint_close(&base);
     return code ? fail(subject, &error) : KENCTL_SUCCESS;
 }

@@ -68,6 +68,36 @@ int kenctl_print_fields(const json_t *object)
     return kenctl_table_finish(&table);
 }
 
+/* Adds a number of the plan, where it has it: sizes for people on a terminal. */
+static void add_number(struct kenctl_table *table, const char *key, const json_t *value)
+{
+    static const char of_bytes[] = "_bytes";
+    json_int_t number = json_integer_value(value);
+    if (!json_is_integer(value)) return;
+    kenctl_table_add(table, key);
+    if (strstr(key, of_bytes) && number >= 0)
+        kenctl_table_add_size(table, stdout, (uint64_t)number);
+    else
+        kenctl_table_add_format(table, "%" JSON_INTEGER_FORMAT, number);
+}
+
+int kenctl_print_plan(const json_t *plan)
+{
+    const char *key;
+    json_t *value;
+    struct kenctl_table *table = kenctl_table_create("lr", NULL);
+    json_object_foreach(json_object_get(plan, "totals"), key, value) add_number(table, key, value);
+    json_object_foreach((json_t *)plan, key, value) add_number(table, key, value);
+    return kenctl_table_finish(&table);
+}
+
+void kenctl_print_warning(const char *text)
+{
+    fputs("warning: ", stderr);
+    kenctl_print_text(stderr, text);
+    fputc('\n', stderr);
+}
+
 int kenctl_print_summary(const json_t *summary)
 {
     const json_t *variants = json_object_get(summary, "variants");
@@ -101,19 +131,18 @@ static void show_input(const json_t *job, const char *key)
 
 static void show_rules(const json_t *rules)
 {
-    char count[32];
     if (json_is_string(rules)) line("rules", json_string_value(rules));
     if (!json_is_array(rules) || !json_array_size(rules)) return;
-    snprintf(count, sizeof count, "%zu", json_array_size(rules));
-    line("rules", count);
     size_t i;
     json_t *rule;
     json_array_foreach(rules, i, rule)
     {
         char *k = plain(json_object_get(rule, "k")), *keep = plain(json_object_get(rule, "keep"));
-        printf("  ");
+        printf("%-14s ", i ? "" : "rules");
         kenctl_print_text(stdout, text_of(rule, "match") ? text_of(rule, "match") : "");
-        printf(": %s%s%s\n", text_of(rule, "action") ? text_of(rule, "action") : "", k || keep ? " " : "", k ? k : keep ? keep : "");
+        printf(": ");
+        kenctl_print_text(stdout, text_of(rule, "action") ? text_of(rule, "action") : "");
+        printf("%s%s\n", k || keep ? " " : "", k ? k : keep ? keep : "");
         free(k);
         free(keep);
     }

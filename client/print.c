@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "print.h"
 
+#include "utf8.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 bool kenctl_is_terminal(FILE *out)
@@ -16,13 +19,23 @@ bool kenctl_colour(FILE *out)
     return !(no && *no) && kenctl_is_terminal(out);
 }
 
-void kenctl_print_text(FILE *out, const char *text)
+size_t kenctl_print_text(FILE *out, const char *text)
 {
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        bool second_control = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0; /* U+0080 to U+009F in UTF-8 */
-        if (second_control) c++;
-        fputc(second_control || (*c < 0x20 && *c != '\n') || *c == 0x7f ? '?' : *c, out);
+    size_t columns = 0, length = strlen(text);
+    for (size_t i = 0; i < length;) {
+        uint32_t code = 0;
+        size_t sequence = ken_utf8_sequence(text + i, length - i, &code);
+        if (sequence && ken_utf8_is_plain(code)) {
+            if (out) fwrite(text + i, 1, sequence, out);
+            columns++;
+        } else { /* its bytes; the second and later ones of a sequence come here again, as no sequence begins with them */
+            sequence = 1;
+            if (out) fprintf(out, "\\x%02x", (unsigned char)text[i]);
+            columns += sizeof "\\xNN" - 1;
+        }
+        i += sequence;
     }
+    return columns;
 }
 
 void kenctl_print_fault(const char *pointer, const char *detail)

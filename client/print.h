@@ -12,8 +12,9 @@
 bool kenctl_is_terminal(FILE *out);
 /* Whether colours are wanted there: a terminal, and NO_COLOR is not set. */
 bool kenctl_colour(FILE *out);
-/* Prints text from anywhere: control characters, which could steer a terminal, as '?'. */
-void kenctl_print_text(FILE *out, const char *text);
+/* Prints text from anywhere on one line: what could steer a terminal or is no text (ken_utf8_is_plain) as \xNN. Returns how many characters
+ * that are, which are columns for nearly all names; out may be NULL. */
+size_t kenctl_print_text(FILE *out, const char *text);
 /* One fault of a document to standard error: its pointer ("" or NULL: the document), and what is wrong there (may be NULL). */
 void kenctl_print_fault(const char *pointer, const char *detail);
 /* A size in bytes: "1.5 MB" on a terminal, the exact number in a pipe. Returns buffer[size]. */
@@ -33,8 +34,8 @@ void kenctl_table_add(struct kenctl_table *table, const char *text);
 void kenctl_table_add_format(struct kenctl_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void kenctl_table_add_size(struct kenctl_table *table, FILE *out, uint64_t bytes);
 /*
- * Prints to standard output, with two spaces between the columns, and frees the table, which may be NULL. The exit status; that it could
- * not print was told.
+ * Prints to standard output, with two spaces between the columns, and frees the table, which may be NULL. The exit status; being out of
+ * memory was told. Whether all of standard output could be written, is judged once, at the end.
  */
 int kenctl_table_finish(struct kenctl_table **table);
 

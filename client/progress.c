@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "progress.h"
 
+#include "error.h"
 #include "print.h"
 
 #include <inttypes.h>
@@ -10,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STAGE_WIDTH = 10, BAR_WIDTH = 30, USUAL_WIDTH = 80, LINE_PERCENT = 10 };
-static const double redraw_seconds = 0.1, line_seconds = 1;
+enum { STAGE_WIDTH = 10, BAR_WIDTH = 30, USUAL_WIDTH = 80, MINUTE = 60 };
+static const double redraw_seconds = 0.1, line_seconds = 10;
 
 static double now(void)
 {
@@ -22,7 +23,7 @@ static double now(void)
 
 void kenctl_progress_begin(struct kenctl_progress *progress, bool quiet)
 {
-    *progress = (struct kenctl_progress){.quiet = quiet, .terminal = kenctl_is_terminal(stderr)};
+    *progress = (struct kenctl_progress){.quiet = quiet, .terminal = kenctl_is_terminal(stderr), .began = now()};
 }
 
 static unsigned percent_of(const struct kenctl_progress_state *state)
@@ -53,7 +54,8 @@ static void describe(char *text, size_t size, const struct kenctl_progress *prog
         snprintf(speed, sizeof speed, "  %s%s/s", time, rows);
     }
     if (eta < 0 && rate > 0 && state->total > state->done) eta = (double)(state->total - state->done) / rate;
-    if (eta >= 1) snprintf(left, sizeof left, "  %s left", kenctl_duration(time, sizeof time, eta));
+    if (eta >= MINUTE) snprintf(left, sizeof left, "  %s left", kenctl_duration(time, sizeof time, eta));
+    if (eta >= 1 && eta < MINUTE) snprintf(left, sizeof left, "  %.0f s left", eta);
     snprintf(text, size, "%3u %%  %s of %s%s%s%s", percent_of(state), done, total, rows, speed, left);
 }
 
@@ -67,15 +69,25 @@ static int terminal_width(void)
 /* One line that does not wrap: what has no room is cut, the bar first. */
 static void draw_bar(const struct kenctl_progress *progress, const struct kenctl_progress_state *state, const char *text)
 {
-    char bar[BAR_WIDTH + 1];
+    char bar[BAR_WIDTH + 1], stage[sizeof progress->stage];
     int width = terminal_width(), room = width - (int)strlen(text) - STAGE_WIDTH - (int)sizeof " [] ";
     unsigned length = room < 0 ? 0 : room < BAR_WIDTH ? (unsigned)room : BAR_WIDTH, filled = percent_of(state) * length / 100;
     memset(bar, '-', length);
     memset(bar, '#', filled);
     bar[length] = '\0';
-    fprintf(stderr, "\r\033[K%-*s [%s] %.*s", STAGE_WIDTH, progress->stage, bar, width > STAGE_WIDTH + 5 ? width - STAGE_WIDTH - 5 : 0,
-            text);
+    fprintf(stderr, "\r\033[K%-*s [%s] %.*s", STAGE_WIDTH, ken_printable(stage, sizeof stage, progress->stage, strlen(progress->stage)),
+            bar, width > STAGE_WIDTH + 5 ? width - STAGE_WIDTH - 5 : 0, text);
     fflush(stderr);
+}
+
+/* A pipe's line: at the beginning of a stage what there is to do, later how much of it is done. */
+static void print_line(const struct kenctl_progress *progress, const struct kenctl_progress_state *state, bool begins, const char *text)
+{
+    char total[32];
+    kenctl_print_text(stderr, progress->stage);
+    amount(total, sizeof total, state->unit, (double)state->total);
+    if (begins && state->total) fprintf(stderr, ", %s%s", total, state->unit == KENCTL_ROWS ? " rows" : "");
+    fprintf(stderr, "%s%s\n", begins ? "" : " ", begins ? "" : text);
 }
 
 void kenctl_progress_show(struct kenctl_progress *progress, const struct kenctl_progress_state *state)
@@ -83,29 +95,33 @@ void kenctl_progress_show(struct kenctl_progress *progress, const struct kenctl_
     if (progress->quiet) return;
     double time = now();
     bool new_stage = strcmp(progress->stage, state->stage) != 0;
-    unsigned percent = percent_of(state);
     if (new_stage) {
         snprintf(progress->stage, sizeof progress->stage, "%s", state->stage);
         progress->stage_began = time;
         progress->stage_first = state->done;
-        progress->shown_percent = 0;
     }
     bool soon = time - progress->shown_at < (progress->terminal ? redraw_seconds : line_seconds);
-    bool little = !progress->terminal && percent < progress->shown_percent + LINE_PERCENT;
-    if (!new_stage && (soon || little)) return;
+    if (!new_stage && (soon || (!progress->terminal && !state->total))) return;
     char text[200] = "";
     if (state->total) describe(text, sizeof text, progress, state);
     progress->shown_at = time;
-    progress->shown_percent = percent - percent % LINE_PERCENT;
     progress->drawn = true;
     if (progress->terminal)
         draw_bar(progress, state, text);
     else
-        fprintf(stderr, "%s%s%s\n", progress->stage, *text ? " " : "", text);
+        print_line(progress, state, new_stage, text);
 }
 
 void kenctl_progress_clear(struct kenctl_progress *progress)
 {
     if (progress->drawn && progress->terminal) fputs("\r\033[K", stderr);
     progress->drawn = false;
+}
+
+void kenctl_progress_end(struct kenctl_progress *progress, const char *result)
+{
+    char time[32];
+    if (progress->drawn && !progress->terminal)
+        fprintf(stderr, "%s after %s\n", result, kenctl_duration(time, sizeof time, now() - progress->began));
+    kenctl_progress_clear(progress);
 }

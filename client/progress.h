@@ -11,9 +11,8 @@ enum kenctl_unit { KENCTL_BYTES, KENCTL_ROWS };
 struct kenctl_progress {
     bool quiet, terminal, drawn;
     char stage[32];
-    double stage_began, shown_at; /* seconds of the monotonic clock */
-    uint64_t stage_first;         /* what was done when the stage began, for the rate */
-    unsigned shown_percent;
+    double began, stage_began, shown_at; /* seconds of the monotonic clock */
+    uint64_t stage_first;                /* what was done when the stage began, for the rate */
 };
 
 struct kenctl_progress_state {
@@ -24,10 +23,12 @@ struct kenctl_progress_state {
 };
 
 void kenctl_progress_begin(struct kenctl_progress *progress, bool quiet);
-/* Shows where things are, but not more often than makes sense: a terminal some times a second, a pipe at each stage, and at each tenth that
- * takes more than a second. */
+/* Shows where things are, but not more often than makes sense: a terminal some times a second, a pipe at the beginning of each stage
+ * and every ten seconds. */
 void kenctl_progress_show(struct kenctl_progress *progress, const struct kenctl_progress_state *state);
-/* Removes the bar, so that other things can be printed. */
+/* Removes the bar, so that other things can be printed: a complaint, for example. */
 void kenctl_progress_clear(struct kenctl_progress *progress);
+/* The same at the end; a pipe gets a last line of the result and the time since the beginning, if it got any line. */
+void kenctl_progress_end(struct kenctl_progress *progress, const char *result);
 
 #endif

@@ -106,7 +106,10 @@ int kenctl_job_follow(const struct kenctl *kenctl, struct kenctl_http *http, con
                 break;
             }
             result = exit_of(status);
-            if (proto_status_is_terminal(status)) break;
+            if (proto_status_is_terminal(status)) {
+                kenctl_progress_end(&progress, proto_status_name(status));
+                break;
+            }
             show_progress(&progress, *job);
         }
         nanosleep(&pause, NULL);

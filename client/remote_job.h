@@ -21,6 +21,10 @@ int kenctl_job_follow(const struct kenctl *kenctl, struct kenctl_http *http, con
 int kenctl_job_show(const json_t *job);
 /* Prints an object for people: one line for each plain value, nested ones as "a.b". */
 int kenctl_print_fields(const json_t *object);
+/* Prints what a plan says in numbers, which are its own or its totals'. */
+int kenctl_print_plan(const json_t *plan);
+/* Prints a warning of a plan to standard error. */
+void kenctl_print_warning(const char *text);
 /* Prints the table of artifacts: name, size, SHA-256. */
 int kenctl_print_artifacts(const json_t *artifacts);
 /* Prints a report's totals, of several variants side by side. */

@@ -60,18 +60,10 @@ void kenctl_table_add_size(struct kenctl_table *table, FILE *out, uint64_t bytes
     kenctl_table_add(table, kenctl_size(text, sizeof text, out, bytes));
 }
 
-/* Characters of UTF-8, which are columns of a terminal for nearly all names. */
-static size_t width(const char *text)
-{
-    size_t count = 0;
-    for (; *text; text++) count += ((unsigned char)*text & 0xc0) != 0x80;
-    return count;
-}
-
 static void print_row(const struct kenctl_table *table, FILE *out, const char *const *cells, const size_t *widths)
 {
     for (size_t i = 0; i < table->columns; i++) {
-        int padding = (int)(widths[i] - width(cells[i]));
+        int padding = (int)(widths[i] - kenctl_print_text(NULL, cells[i]));
         bool last = i + 1 == table->columns;
         if (table->align[i] == 'r') fprintf(out, "%*s", padding, "");
         kenctl_print_text(out, cells[i]);
@@ -80,20 +72,22 @@ static void print_row(const struct kenctl_table *table, FILE *out, const char *c
     }
 }
 
-/* False if it could not. */
+/* False if out of memory. */
 static bool print_table(const struct kenctl_table *table, FILE *out)
 {
     if (!table || table->failed) return false;
     size_t *widths = calloc(table->columns, sizeof *widths);
     if (!widths) return false;
-    for (size_t i = 0; i < table->columns && table->heads; i++) widths[i] = width(table->heads[i]);
-    for (size_t i = 0; i < table->count; i++)
-        if (width(table->cells[i]) > widths[i % table->columns]) widths[i % table->columns] = width(table->cells[i]);
+    for (size_t i = 0; i < table->columns && table->heads; i++) widths[i] = kenctl_print_text(NULL, table->heads[i]);
+    for (size_t i = 0; i < table->count; i++) {
+        size_t width = kenctl_print_text(NULL, table->cells[i]), *widest = &widths[i % table->columns];
+        if (width > *widest) *widest = width;
+    }
     if (table->heads) print_row(table, out, table->heads, widths);
     for (size_t i = 0; i + table->columns <= table->count; i += table->columns)
         print_row(table, out, (const char *const *)table->cells + i, widths);
     free(widths);
-    return !ferror(out);
+    return true;
 }
 
 static void free_table(struct kenctl_table *table)
@@ -109,5 +103,5 @@ int kenctl_table_finish(struct kenctl_table **table)
     bool printed = print_table(*table, stdout);
     free_table(*table);
     *table = NULL;
-    return printed ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "cannot print a table");
+    return printed ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "out of memory");
 }

@@ -58,8 +58,7 @@ static size_t printable_sequence(const char *text, size_t length)
 {
     uint32_t code = 0;
     size_t sequence = ken_utf8_sequence(text, length, &code);
-    bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
-    return control || code == '"' || code == '\\' ? 0 : sequence;
+    return !ken_utf8_is_plain(code) || code == '"' || code == '\\' ? 0 : sequence;
 }
 
 const char *ken_printable(char *buffer, size_t size, const char *text, size_t length)

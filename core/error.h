@@ -52,8 +52,8 @@ int ken_fail(struct ken_error *error, int code, const char *format, ...) __attri
 int ken_fail_errno(struct ken_error *error, int errnum, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /*
- * Makes text from outside printable in a message: control characters, quotes and bytes that are not UTF-8 as \xNN, cut with "..."
- * where it does not fit. Writes to buffer[size] and returns it. `length` bytes are read, NUL bytes among them.
+ * Makes text from outside printable in a message: control characters (of the direction of text, too), quotes and bytes that are not UTF-8
+ * as \xNN, cut with "..." where it does not fit. Writes to buffer[size] and returns it. `length` bytes are read, NUL bytes among them.
  */
 const char *ken_printable(char *buffer, size_t size, const char *text, size_t length);
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "utf8.h"
 
-#include <stdbool.h>
-
 size_t ken_utf8_sequence(const char *text, size_t length, uint32_t *code)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* by length of the sequence */
@@ -40,4 +38,14 @@ size_t ken_utf8_encode(char *text, uint32_t code)
     for (size_t i = length - 1; i > 0; i--, code >>= 6) text[i] = (char)(0x80 | (code & 0x3f));
     text[0] = (char)(length == 1 ? code : lead[length] | code);
     return length;
+}
+
+bool ken_utf8_is_plain(uint32_t code)
+{
+    static const struct {
+        uint32_t first, last;
+    } odd[] = {{0, 0x1f}, {0x7f, 0x9f}, {0x61c, 0x61c}, {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+        if (code >= odd[i].first && code <= odd[i].last) return false;
+    return true;
 }

@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -116,6 +117,12 @@ def test_the_whole_way(kend: Kend, kenctl: Run, tmp_path: Path) -> None:
     plan = kenctl(*options, "submit", "--model", model, "--base", base, "--k", 7, "--dry-run", "-o", "json")
     assert plan.returncode == 0, plan.stderr
     assert json.loads(plan.stdout)
+    plan = kenctl(*options, "submit", "--model", model, "--base", base, "--k", 7, "--dry-run")
+    same = kenctl("prune", "--model", model, "--base", base, "--k", 7, "--dry-run")
+    numbers = [line.split() for line in plan.stdout.splitlines()]
+    assert ["pruned_tensors", "2"] in numbers and [n for n in numbers if n[0] != "fetch_bytes"] == [
+        line.split() for line in same.stdout.splitlines()
+    ]
     assert json.loads(kenctl(*options, "list", "-o", "json").stdout)["data"] == []
 
     done = kenctl(
@@ -286,7 +293,7 @@ def test_problems_say_what_to_do(kenctl: Run, fake: Fake, status: int, code: str
     fake.answer = lambda handler, count: handler.problem(status, code, detail="Because\x1b[31m.")
     result = kenctl("--server", fake.url, "delete", ID)
     assert result.returncode == 1
-    assert f"kenctl: Title of {code}: Because?[31m. ({status} {code})\n" in result.stderr
+    assert f"kenctl: Title of {code}: Because\\x1b[31m. ({status} {code})\n" in result.stderr
     assert advice in result.stderr
     assert len(fake.asked) == 1, "only reading is tried again"
     assert json.loads(kenctl("--server", fake.url, "delete", ID, "-o", "json").stdout)["code"] == code
@@ -376,9 +383,9 @@ def test_waiting_is_by_long_polls(kenctl: Run, fake: Fake, status: str, exit_sta
     assert ("error          fetch_failed: gone (while fetching)" in result.stdout) == (status == "failed")
     assert [asked[1].partition("?")[2] for asked in fake.asked] == ["", "wait=20", "wait=20", "wait=20", "wait=20"]
     assert [asked[2].get("if-none-match") for asked in fake.asked] == [None, '"1"', '"2"', '"2"', '"4"']
-    assert result.stderr.splitlines()[0] == "queued"
-    assert "fetching  10 %  10 B of 100 B" in result.stderr
-    assert "pruning  60 %  3 of 5 rows" in result.stderr
+    lines = result.stderr.splitlines()
+    assert lines[:-1] == ["queued", "fetching, 100 B", "pruning, 5 rows"]
+    assert re.fullmatch(rf"{status} after \d\.\d s", lines[-1])
 
 
 def test_an_interrupted_wait_leaves_the_job_alone(fake: Fake) -> None:
@@ -563,6 +570,29 @@ def test_a_list_is_a_table(kenctl: Run, fake: Fake) -> None:
         "pruning",
         "42%",
         "2026-01-02T03:04:05.678Z",
-        "a?[1mb é",
+        r"a\x1b[1mb é",
     ]
     assert fake.asked[0][1] == "/v1/jobs?status=running&limit=7&metadata.team=a%26b"
+
+
+def test_a_job_is_shown_line_by_line_and_number_by_number(kenctl: Run, fake: Fake) -> None:
+    shown = job(keep=0.3, metadata={"a": "x\ny\u202e"}, rules=[{"match": "emb\n*", "action": "prune", "keep": 0.1}])
+    fake.answer = lambda handler, count: handler.json(200, shown)
+    lines = kenctl("--server", fake.url, "show", ID).stdout.split("\n")
+    assert r"metadata       a=x\x0ay\xe2\x80\xae" in lines
+    assert r"rules          emb\x0a*: prune 0.1" in lines
+    text = kenctl("--server", fake.url, "show", ID, "-o", "json").stdout
+    assert '"keep": 0.3,' in text and '"keep": 0.1\n' in text
+    assert json.loads(text) == shown
+
+
+def test_a_full_disk_is_told(kenctl: Run, fake: Fake) -> None:
+    fake.answer = lambda handler, count: handler.json(
+        200, {"object": "list", "data": [job()] * 200, "has_more": False, "next": None}
+    )
+    for arguments in (("list",), ("list", "-o", "json")):
+        with open("/dev/full", "w") as full:
+            result = kenctl(
+                "--server", fake.url, *arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE
+            )
+        assert (result.returncode, result.stderr) == (1, "kenctl: cannot write: No space left on device\n")

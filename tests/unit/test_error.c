@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "error.h"
 #include "unit.h"
+#include "utf8.h"
 
 #include <errno.h>
 #include <string.h>
@@ -30,8 +31,22 @@ START_TEST(text_from_outside_is_made_printable)
     char buffer[32];
     ck_assert_str_eq(ken_printable(buffer, sizeof buffer, "a\nb\"\0c", 6), "a\\x0ab\\x22\\x00c");
     ck_assert_str_eq(ken_printable(buffer, sizeof buffer, "\xc3\xa9\xff", 3), "\xc3\xa9\\xff");
+    ck_assert_str_eq(ken_printable(buffer, sizeof buffer,
+                                   "a\xe2\x80\xae"
+                                   "b\xc2\x85",
+                                   7),
+                     "a\\xe2\\x80\\xaeb\\xc2\\x85");
     ck_assert_str_eq(ken_printable(buffer, 12, "0123456789abcdef", 16), "01234567...");
     ck_assert_str_eq(ken_printable(buffer, 12, "01234567", 8), "01234567");
+}
+END_TEST
+
+START_TEST(what_turns_or_breaks_a_line_is_not_plain)
+{
+    static const uint32_t plain[] = {0x20, 0x7e, 0xa0, 0xe9, 0x61b, 0x61d, 0x200d, 0x2010, 0x2027, 0x202f, 0x2065, 0x206a, 0x1f600};
+    static const uint32_t odd[] = {0, 0x1b, 0x7f, 0x80, 0x9f, 0x61c, 0x200e, 0x200f, 0x2028, 0x2029, 0x202a, 0x202e, 0x2066, 0x2069};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) ck_assert(ken_utf8_is_plain(plain[i]));
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) ck_assert(!ken_utf8_is_plain(odd[i]));
 }
 END_TEST
 
@@ -44,4 +59,5 @@ START_TEST(every_code_has_a_text)
 }
 END_TEST
 
-UNIT_MAIN("error", a_failure_carries_code_and_message, errno_maps_to_codes, text_from_outside_is_made_printable, every_code_has_a_text)
+UNIT_MAIN("error", a_failure_carries_code_and_message, errno_maps_to_codes, text_from_outside_is_made_printable,
+          what_turns_or_breaks_a_line_is_not_plain, every_code_has_a_text)
