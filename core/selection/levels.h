@@ -8,12 +8,14 @@
 
 #include <stdint.h>
 
-/* Bytes of scratch for rows of n values; a multiple of 8. */
+/* Bytes of scratch for rows of n values; a multiple of 64. */
 size_t ken_levels_scratch(size_t n);
+/* levels [k] receive the levels of the grid points. scratch: ken_levels_scratch(n) bytes, aligned to 64. O(n + k) whatever the values are. */
+void ken_levels_find(const struct ken_density *density, const struct ken_grid *grid, uint32_t *levels, void *scratch);
 /*
- * entries [k] receive the grid points (in their low 32 bits) by level, highest first, and within a level ascending. temporary
- * [ken_sort_temporary(k)] and scratch [ken_levels_scratch(n)] bytes, aligned to 8, are overwritten. O(n + k) whatever the values are.
+ * order [k] receives the grid points by level, highest first, and within a level ascending. levels [k], entries [k] and temporary
+ * [ken_sort_temporary(k)] are overwritten. O(k).
  */
-void ken_levels_sort(const struct ken_density *density, const struct ken_grid *grid, uint64_t *entries, uint64_t *temporary, void *scratch);
+void ken_levels_order(uint32_t *levels, size_t k, uint32_t *order, uint64_t *entries, uint64_t *temporary);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Method `density`: the columns at the densest places of the row. */
 #include "selection/density.h"
+#include "selection/kernel.h"
 #include "selection/mask.h"
 #include "selection/methods.h"
 #include "selection/spread.h"
@@ -49,7 +50,7 @@ static bool sum_in_full(struct sums *sums, float x, double *f)
     if (i == FEW) return false;
     if (i == sums->count) {
         sums->value[i] = x;
-        sums->f[i] = ken_density_exact(sums->density, (double)x);
+        sums->f[i] = ken_kernel()->density(sums->density, (double)x);
         sums->count++;
     }
     *f = sums->f[i];
@@ -76,7 +77,7 @@ static void find_densities(const struct ken_density *density, uint64_t *keys, si
 {
     struct ken_spread spread;
     if (density->n <= DIRECT) {
-        for (size_t i = 0; i < density->n; i++) keys[i] = key_of_density(ken_density_exact(density, (double)density->x[i]));
+        for (size_t i = 0; i < density->n; i++) keys[i] = key_of_density(ken_kernel()->density(density, (double)density->x[i]));
         return;
     }
     ken_spread_init(&spread, density, scratch);
@@ -88,7 +89,7 @@ static void select_density(const struct ken_row *row, size_t k, uint64_t seed, u
 {
     (void)seed;
     uint64_t *keys = scratch;
-    struct ken_moments moments = ken_moments_of(row->x, row->n);
+    struct ken_moments moments = ken_kernel()->moments(row->x, row->n);
     if (moments.min == moments.max) {
         ken_mask_set_first(mask, k);
         return;

@@ -80,7 +80,7 @@ static void make_lowest(struct ken_untaken *untaken)
     untaken->has_lowest = true;
 }
 
-static void update_lowest(struct ken_untaken *untaken, size_t position)
+void ken_untaken_lower(struct ken_untaken *untaken, size_t position)
 {
     uint32_t *lowest = untaken->lowest;
     size_t node = untaken->leaves + position / LEAF;
@@ -207,7 +207,5 @@ uint32_t ken_untaken_take(struct ken_untaken *untaken, float g, size_t start)
         size_t other = lowest_of_run(untaken, run_begin(untaken, left, g, left_distance), left);
         if (best == KEN_FREESET_NONE || column_at(untaken, other) < column_at(untaken, best)) best = other;
     }
-    ken_freeset_remove(&untaken->free, best);
-    if (untaken->has_lowest) update_lowest(untaken, best);
-    return column_at(untaken, best);
+    return ken_untaken_take_at(untaken, best);
 }

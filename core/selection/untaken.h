@@ -5,6 +5,7 @@
 
 #include "selection/freeset.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +19,15 @@ struct ken_untaken {
     bool has_lowest;
 };
 
+/*
+ * Whether no value farther from a number than this one can be at the same distance in float32: the distance is so small beside the value
+ * that even the next value differs from it by two units in the last place of the distance, or more.
+ */
+static inline bool ken_is_telling(float distance, float value)
+{
+    return 4 * distance <= fabsf(value);
+}
+
 /* Bytes of scratch for n values; a multiple of 8. */
 size_t ken_untaken_scratch(size_t n);
 /* Nothing is taken yet. entries and scratch (aligned to 8) are borrowed. */
@@ -27,5 +37,19 @@ void ken_untaken_init(struct ken_untaken *untaken, const uint64_t *entries, size
  * a free value. `start` is the position of the first value >= g, or n. O(log n).
  */
 uint32_t ken_untaken_take(struct ken_untaken *untaken, float g, size_t start);
+
+/* Whether the value at a position is not yet taken. */
+static inline bool ken_untaken_has(const struct ken_untaken *untaken, size_t position)
+{
+    return untaken->free.level[0][position / 64] >> (position % 64) & 1;
+}
+void ken_untaken_lower(struct ken_untaken *untaken, size_t position);
+/* Takes the free value at a position; returns its column. */
+static inline uint32_t ken_untaken_take_at(struct ken_untaken *untaken, size_t position)
+{
+    ken_freeset_remove(&untaken->free, position);
+    if (untaken->has_lowest) ken_untaken_lower(untaken, position);
+    return (uint32_t)untaken->entries[position];
+}
 
 #endif

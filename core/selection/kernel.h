@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What selection spends its time in, once for each instruction set. The scalar functions are the specification of all others. */
+#ifndef KEN_KERNEL_H
+#define KEN_KERNEL_H
+
+#include "error.h"
+#include "selection/bins.h"
+#include "selection/density.h"
+#include "selection/moments.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Set in `nearest` where a grid point has several values at the same least distance: the rest is the position of the first value that is
+ * not below it.
+ */
+#define KEN_TIED (UINT32_C(1) << 31)
+
+enum {
+    KEN_ARRANGE_MOST = 65536, /* values of a row that is arranged */
+    KEN_CONVOLVE_PADDING = 8  /* zeros on either side of a profile, and values that may be touched behind the last */
+};
+
+struct ken_kernel {
+    const char *name;
+    bool (*is_usable)(void); /* by this machine and its operating system */
+
+    /* in [n] of 16 bits -> out [n], as ken_widen; any alignment. */
+    void (*widen_f16)(const void *in, float *out, size_t n);
+    void (*widen_bf16)(const void *in, float *out, size_t n);
+
+    /* ken_moments_of() and ken_density_exact(), bit for bit. */
+    struct ken_moments (*moments)(const float *x, size_t n);
+    double (*density)(const struct ken_density *density, double g);
+
+    /* The three below only have to keep the bound of ken_bins. */
+
+    /* powers [nodes, 8] += v^0 to v^7 for each x [n], v its place off the middle of the nodes at its left and right. */
+    void (*sum_powers)(double *powers, const float *x, size_t n, double min, double nodes_per_unit);
+    /* values [count + width - 1 + 8] += weights [count] * profile [width], with 8 zeros before the profile and 8 behind it. */
+    void (*convolve)(double *values, const double *weights, size_t count, const double *profile, size_t width);
+    /* levels [k] receive the densities rounded, with KEN_UNCERTAIN where a half-integer is within the bound. False: all are certain. */
+    bool (*levels)(const struct ken_bins *bins, uint32_t *levels, size_t k);
+
+    /*
+     * Sorts x [n], n <= 65536, into entries [n], and finds for every grid point the position of the value nearest to it, the lowest column
+     * if several have that value: nearest [k]. work: ken_arrange_scratch(n) bytes, aligned to 64.
+     */
+    void (*arrange)(const float *x, size_t n, const struct ken_grid *grid, uint64_t *entries, uint32_t *nearest, void *work);
+};
+
+static inline size_t ken_arrange_scratch(size_t n)
+{
+    return n * 26 + 4096;
+}
+
+/* The kernel in use: the fastest that this machine can run, until another is chosen. */
+const struct ken_kernel *ken_kernel(void);
+/* Chooses by name, for the whole process: "auto" or a kernel's name. KEN_EINVAL for a kernel that this build or machine does not have; the
+ * kernel in use then stays. Selections that are under way end with the one they began with or with this one: masks are the same. */
+int ken_kernel_choose(const char *name, struct ken_error *error);
+/* Kernel number i of this build, fastest last, or NULL behind the last. */
+const struct ken_kernel *ken_kernel_at(size_t i);
+
+#endif
