@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "selection/bins.h"
-#include "selection/exponential.h"
 #include "selection/kernel.h"
+#include "selection/lagrange.h"
 
 #include <math.h>
 #include <string.h>
@@ -24,34 +24,7 @@ static const struct precision precisions[] = {
     {6, 5.6, 1.56e-7, 7.1e-7}, {8, 6.1, 8.4e-9, 5.5e-8}, {12, 6.8, 9.1e-11, 1.7e-9}, {20, 7.5, 6.2e-13, 2.6e-11}};
 enum { PRECISIONS = sizeof precisions / sizeof *precisions };
 /* How many grid points may be expected to stay uncertain before it pays to place the nodes closer: each costs a sum in full. */
-#define EXPECTED 0.3
-
-/* ---- interpolation */
-
-/*
- * Lagrange's polynomials for nodes -3 to 4, 645120 times the coefficients of v^0 to v^7; v in [-1/2, 1/2] is the place off the middle of
- * nodes 0 and 1.
- */
-static const double lagrange[NODES][NODES] = {
-    {-1575, 15435, -77175, 385875, 385875, -77175, 15435, -1575},
-    {450, -6174, 51450, -771750, 771750, -51450, 6174, -450},
-    {7252, -69860, 327348, -264740, -264740, 327348, -69860, 7252},
-    {-2072, 27944, -218232, 529480, -529480, 218232, -27944, 2072},
-    {-3920, 33040, -75600, 46480, 46480, -75600, 33040, -3920},
-    {1120, -13216, 50400, -92960, 92960, -50400, 13216, -1120},
-    {448, -2240, 4032, -2240, -2240, 4032, -2240, 448},
-    {-128, 896, -2688, 4480, -4480, 2688, -896, 128},
-};
-#define LAGRANGE_DIVISOR 645120.0
-
-/* weights [8] += scale times the nodes' weights for values whose sums of v^0 to v^7 are given. */
-static inline void add_weights(double *weights, const double powers[NODES], double scale)
-{
-    double sums[NODES] = {0};
-    for (int p = 0; p < NODES; p++)
-        for (int node = 0; node < NODES; node++) sums[node] += powers[p] * lagrange[p][node];
-    for (int node = 0; node < NODES; node++) weights[node] += sums[node] * scale;
-}
+#define EXPECTED 0.05
 
 /* ---- the parts of the scratch */
 
@@ -96,34 +69,26 @@ static bool lay_out(struct layout *layout, size_t nodes, size_t taps, size_t per
 
 /* ---- values to nodes, nodes to nodes, nodes to grid points */
 
-static void weigh_nodes(const struct layout *layout, double scale)
-{
-    memset(layout->weights, 0, (layout->nodes + NODES - 1 + MARGIN) * sizeof *layout->weights);
-    for (size_t node = 0; node < layout->nodes; node++) {
-        const double *powers = layout->powers + node * NODES;
-        if (powers[0] > 0) add_weights(layout->weights + node, powers, scale);
-    }
-}
-
-static void convolve(const struct layout *layout, double spacing)
+static void convolve(const struct layout *layout, double spacing, double scale)
 {
     size_t taps = layout->taps, width = 2 * taps + 1;
-    memset(layout->profile - KEN_CONVOLVE_PADDING, 0, (width + 2 * KEN_CONVOLVE_PADDING) * sizeof *layout->profile);
-    for (size_t t = 0; t <= taps; t++) {
-        double distance = (double)t * spacing;
-        layout->profile[taps + t] = layout->profile[taps - t] = ken_exp(-0.5 * distance * distance);
-    }
+    const struct ken_kernel *kernel = ken_kernel();
+    memset(layout->weights + layout->nodes + NODES - 1, 0, MARGIN * sizeof *layout->weights);
+    kernel->weigh(layout->weights, layout->powers, layout->nodes, scale);
+    kernel->gaussian(layout->profile + taps, taps, spacing);
+    for (size_t t = 1; t <= taps; t++) layout->profile[taps - t] = layout->profile[taps + t];
+    memset(layout->profile - KEN_CONVOLVE_PADDING, 0, KEN_CONVOLVE_PADDING * sizeof *layout->profile);
+    memset(layout->profile + width, 0, KEN_CONVOLVE_PADDING * sizeof *layout->profile);
     memset(layout->values, 0, (layout->nodes + NODES - 1 + 2 * taps + MARGIN) * sizeof *layout->values);
-    ken_kernel()->convolve(layout->values, layout->weights, layout->nodes + NODES - 1, layout->profile, width);
+    kernel->convolve(layout->values, layout->weights, layout->nodes + NODES - 1, layout->profile, width);
 }
 
 static void weigh_between(const struct layout *layout, size_t per_node)
 {
-    memset(layout->between, 0, per_node * NODES * sizeof *layout->between);
     for (size_t i = 0; i < per_node; i++) {
         double powers[NODES] = {1}, v = (double)i / (double)per_node - 0.5;
         for (int p = 1; p < NODES; p++) powers[p] = powers[p - 1] * v;
-        add_weights(layout->between + i * NODES, powers, 1 / LAGRANGE_DIVISOR);
+        ken_lagrange_weights(layout->between + i * NODES, powers, 1);
     }
 }
 
@@ -141,8 +106,7 @@ static bool init_with(struct ken_bins *bins, const struct ken_density *density, 
     if (!lay_out(&layout, nodes, taps, bins->per_node, ken_bins_scratch(density->n), scratch)) return false;
     memset(layout.powers, 0, nodes * NODES * sizeof *layout.powers);
     ken_kernel()->sum_powers(layout.powers, density->x, density->n, density->min, 1 / distance);
-    weigh_nodes(&layout, density->weight / LAGRANGE_DIVISOR);
-    convolve(&layout, spacing);
+    convolve(&layout, spacing, density->weight);
     if (bins->per_node > 1) weigh_between(&layout, bins->per_node);
     bins->between = layout.between;
     bins->at_node = layout.values + taps + BEFORE;

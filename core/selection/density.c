@@ -3,6 +3,8 @@
 #include "selection/exponential.h"
 
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 
 #define ROOT_OF_TWO_PI 0x1.40d931ff62706p+1
 
@@ -32,9 +34,12 @@ static double residual(double n, double y)
 
 double ken_inverse_fifth_root(size_t n)
 {
-    double number = (double)n, y = 1;
-    for (size_t rest = n; rest > 1; rest >>= 5) y *= 0.5; /* between half the root and the root: Newton's steps climb from there */
-    for (int step = 0; step < 8; step++) {
+    double number = (double)n, y;
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    bits = (UINT64_C(1023) << 52) / 5 * 6 - bits / 5; /* the exponent divided by five: within some 5 %, Newton's steps do the rest */
+    memcpy(&y, &bits, sizeof y);
+    for (int step = 0; step < 5; step++) {
         double square = y * y;
         y = y + y * (1 - number * (square * square) * y) * 0.2;
     }

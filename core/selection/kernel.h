@@ -20,7 +20,7 @@
 
 enum {
     KEN_ARRANGE_MOST = 65536, /* values of a row that is arranged */
-    KEN_CONVOLVE_PADDING = 8  /* zeros on either side of a profile, and values that may be touched behind the last */
+    KEN_CONVOLVE_PADDING = 16 /* zeros on either side of a profile, and values that may be touched behind the last */
 };
 
 struct ken_kernel {
@@ -35,11 +35,15 @@ struct ken_kernel {
     struct ken_moments (*moments)(const float *x, size_t n);
     double (*density)(const struct ken_density *density, double g);
 
-    /* The three below only have to keep the bound of ken_bins. */
+    /* Those of this group only have to keep the bound of ken_bins. */
 
     /* powers [nodes, 8] += v^0 to v^7 for each x [n], v its place off the middle of the nodes at its left and right. */
     void (*sum_powers)(double *powers, const float *x, size_t n, double min, double nodes_per_unit);
-    /* values [count + width - 1 + 8] += weights [count] * profile [width], with 8 zeros before the profile and 8 behind it. */
+    /* weights [nodes + 7] receive the weights of nodes -3 to nodes + 3 for such powers [nodes, 8], times `scale`. */
+    void (*weigh)(double *weights, const double *powers, size_t nodes, double scale);
+    /* profile [taps + 1] receives exp(-(t spacing)^2 / 2) for t = 0 to taps; 7 more may be written. */
+    void (*gaussian)(double *profile, size_t taps, double spacing);
+    /* values [count + width - 1] += weights [count] * profile [width], with KEN_CONVOLVE_PADDING. */
     void (*convolve)(double *values, const double *weights, size_t count, const double *profile, size_t width);
     /* levels [k] receive the densities rounded, with KEN_UNCERTAIN where a half-integer is within the bound. False: all are certain. */
     bool (*levels)(const struct ken_bins *bins, uint32_t *levels, size_t k);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The specification of all other kernels. */
 #include "dtype.h"
+#include "selection/exponential.h"
 #include "selection/kernel.h"
 #include "selection/kernels.h"
+#include "selection/lagrange.h"
 #include "selection/pair.h"
 #include "selection/sort.h"
 #include "selection/untaken.h"
 
 #include <math.h>
+#include <string.h>
 
 static bool always_usable(void)
 {
@@ -37,6 +40,25 @@ static void sum_powers(double *powers, const float *x, size_t n, double min, dou
             ken_pair_store(sums + p, ken_pair_load(sums + p) + power);
             power *= square;
         }
+    }
+}
+
+static void weigh(double *weights, const double *powers, size_t nodes, double scale)
+{
+    memset(weights, 0, (nodes + KEN_BINS_NODES - 1) * sizeof *weights);
+    for (size_t node = 0; node < nodes; node++, powers += KEN_BINS_NODES) {
+        double own[KEN_BINS_NODES];
+        if (powers[0] == 0) continue;
+        ken_lagrange_weights(own, powers, scale);
+        for (size_t i = 0; i < KEN_BINS_NODES; i++) weights[node + i] += own[i];
+    }
+}
+
+static void gaussian(double *profile, size_t taps, double spacing)
+{
+    for (size_t t = 0; t <= taps; t++) {
+        double distance = (double)t * spacing;
+        profile[t] = ken_exp(-0.5 * distance * distance);
     }
 }
 
@@ -122,6 +144,8 @@ const struct ken_kernel ken_kernel_scalar = {
     .moments = ken_moments_of,
     .density = ken_density_exact,
     .sum_powers = sum_powers,
+    .weigh = weigh,
+    .gaussian = gaussian,
     .convolve = convolve,
     .levels = levels,
     .arrange = arrange,

@@ -4,7 +4,7 @@
 #define KEN_KERNELS_H
 
 #if defined(__x86_64__)
-#define KEN_KERNEL_MAP(X) X(scalar)
+#define KEN_KERNEL_MAP(X) X(scalar) X(avx2) X(avx512)
 #elif defined(__aarch64__)
 #define KEN_KERNEL_MAP(X) X(scalar) X(neon)
 #else

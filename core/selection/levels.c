@@ -104,7 +104,8 @@ void ken_levels_find(const struct ken_density *density, const struct ken_grid *g
     settle(&levels, uncertain);
 }
 
-/* entries [runs] receive, for every run of equal levels, the level inverted above its first grid point. Densities are smooth: runs are few. */
+/* entries [runs] receive, for every run of equal levels, the level inverted above its first grid point. Densities are smooth: runs are few.
+ */
 static size_t find_runs(const uint32_t *levels, size_t k, uint64_t *entries)
 {
     size_t runs = 1;

@@ -10,7 +10,8 @@
 
 /* Bytes of scratch for rows of n values; a multiple of 64. */
 size_t ken_levels_scratch(size_t n);
-/* levels [k] receive the levels of the grid points. scratch: ken_levels_scratch(n) bytes, aligned to 64. O(n + k) whatever the values are. */
+/* levels [k] receive the levels of the grid points. scratch: ken_levels_scratch(n) bytes, aligned to 64. O(n + k) whatever the values are.
+ */
 void ken_levels_find(const struct ken_density *density, const struct ken_grid *grid, uint32_t *levels, void *scratch);
 /*
  * order [k] receives the grid points by level, highest first, and within a level ascending. levels [k], entries [k] and temporary

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the vector kernels share, in the compiler's vector types: a file that includes it is compiled for one instruction set, and defines
+ * before:
+ *   MOST_IN_BUCKET, BUCKETS_PER_VALUE          see sort_buckets() and arrange_by_buckets()
+ *   sort_buckets(uint64_t *entries, size_t n)  sorts entries that are out of order only within buckets of at most MOST_IN_BUCKET
+ *   powers_of(double v, double v2, double v4)  v^0 to v^7
+ *   load16f(const float *), least(v16f, v16f), most(v16f, v16f)
+ */
+#ifndef KEN_KERNEL_VECTOR_H
+#define KEN_KERNEL_VECTOR_H
+
+#include "selection/exponential.h"
+#include "selection/kernel.h"
+#include "selection/kernels.h"
+#include "selection/lagrange.h"
+#include "selection/sort.h"
+#include "selection/untaken.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- moments: value i into lane i % 8, as the specification says */
+
+static inline v8d load_widened(const float *x)
+{
+    v8f narrow;
+    memcpy(&narrow, x, sizeof narrow);
+    return __builtin_convertvector(narrow, v8d);
+}
+
+static void find_range(struct ken_moments *moments, const float *x, size_t n)
+{
+    float min = x[0], max = x[0];
+    size_t i = 0;
+    if (n >= 16) {
+        v16f low = load16f(x), high = low;
+        for (; i + 16 <= n; i += 16) {
+            low = least(low, load16f(x + i));
+            high = most(high, load16f(x + i));
+        }
+        for (int lane = 0; lane < 16; lane++) {
+            min = low[lane] < min ? low[lane] : min;
+            max = high[lane] > max ? high[lane] : max;
+        }
+    }
+    for (; i < n; i++) {
+        min = x[i] < min ? x[i] : min;
+        max = x[i] > max ? x[i] : max;
+    }
+    moments->min = min + 0.0F; /* -0 becomes 0 */
+    moments->max = max + 0.0F;
+}
+
+static double lanes_of(v8d sums, const float *x, size_t first, size_t n, double mean, bool squared)
+{
+    double lanes[KEN_LANES];
+    memcpy(lanes, &sums, sizeof lanes);
+    for (size_t lane = 0; first + lane < n; lane++) {
+        double distance = (double)x[first + lane] - mean;
+        lanes[lane] += squared ? distance * distance : (double)x[first + lane];
+    }
+    return ken_lanes_sum(lanes) / (double)n;
+}
+
+static struct ken_moments moments_of(const float *x, size_t n)
+{
+    struct ken_moments moments;
+    v8d sums = {0}, squares = {0};
+    size_t i = 0;
+    find_range(&moments, x, n);
+    for (; i + KEN_LANES <= n; i += KEN_LANES) sums += load_widened(x + i);
+    moments.mean = lanes_of(sums, x, i, n, 0, false);
+    for (i = 0; i + KEN_LANES <= n; i += KEN_LANES) {
+        v8d distance = load_widened(x + i) - moments.mean;
+        squares += distance * distance;
+    }
+    moments.s = sqrt(lanes_of(squares, x, i, n, moments.mean, true));
+    return moments;
+}
+
+/* ---- density */
+
+/* ken_exp() of x <= 0 in eight lanes. */
+static inline v8d exp_lanes(v8d x)
+{
+    const v8d shifter = (v8d){0} + 0x1.8p52;
+    v8l is_low = x < -700;
+    v8d clipped = (v8d)(((v8l)((v8d){0} - 700) & is_low) | ((v8l)x & ~is_low));
+    v8d shifted = clipped * 0x1.71547652b82fep0 + shifter, k = shifted - shifter;
+    v8d r = (clipped - k * 0x1.62e42feep-1) - k * 0x1.a39ef35793c76p-33;
+    v8d r2 = r * r, r4 = r2 * r2;
+    v8d low = (1.0 / 2 + r * (1.0 / 6)) + r2 * (1.0 / 24 + r * (1.0 / 120));
+    v8d middle = (1.0 / 720 + r * (1.0 / 5040)) + r2 * (1.0 / 40320 + r * (1.0 / 362880));
+    v8d high = (1.0 / 3628800 + r * (1.0 / 39916800)) + r2 * (1.0 / 479001600 + r * (1.0 / 6227020800.0));
+    v8d minus_one = (low + r4 * (middle + r4 * high)) * r2 + r;
+    v8d scale = (v8d)(((v8l)shifted + 1023) << 52);
+    return (v8d)((v8l)(scale + scale * minus_one) & ~is_low);
+}
+
+static double density_at(const struct ken_density *density, double g)
+{
+    const float *x = density->x;
+    size_t n = density->n, i = 0;
+    double exponent = density->exponent, lanes[KEN_LANES];
+    v8d sums = {0};
+    for (; i + KEN_LANES <= n; i += KEN_LANES) {
+        v8d distance = g - load_widened(x + i);
+        sums += exp_lanes(distance * distance * exponent);
+    }
+    memcpy(lanes, &sums, sizeof lanes);
+    for (size_t lane = 0; i < n; i++, lane++) {
+        double distance = g - (double)x[i];
+        lanes[lane] += ken_exp(distance * distance * exponent);
+    }
+    return ken_lanes_sum(lanes) * density->weight;
+}
+
+static inline v8d load8d(const double *at)
+{
+    v8d vector;
+    memcpy(&vector, at, sizeof vector);
+    return vector;
+}
+
+static void sum_powers(double *powers, const float *x, size_t n, double min, double nodes_per_unit)
+{
+    for (size_t i = 0; i < n; i += 8) {
+        size_t count = n - i < 8 ? n - i : 8;
+        float padded[8] = {0};
+        int left[8];
+        double v[3][8];
+        if (count < 8) memcpy(padded, x + i, count * sizeof *x);
+        v8d position = (load_widened(count < 8 ? padded : x + i) - min) * nodes_per_unit;
+        v8i lefts = __builtin_convertvector(position, v8i);
+        v8d v1 = position - __builtin_convertvector(lefts, v8d) - 0.5, v2 = v1 * v1, v4 = v2 * v2;
+        memcpy(left, &lefts, sizeof left);
+        memcpy(v[0], &v1, sizeof v1);
+        memcpy(v[1], &v2, sizeof v2);
+        memcpy(v[2], &v4, sizeof v4);
+        for (size_t lane = 0; lane < count; lane++) {
+            double *sums = powers + (size_t)(unsigned)left[lane] * KEN_BINS_NODES;
+            v8d sum;
+            memcpy(&sum, sums, sizeof sum);
+            sum += powers_of(v[0][lane], v[1][lane], v[2][lane]);
+            memcpy(sums, &sum, sizeof sum);
+        }
+    }
+}
+
+/* The weights of a node and those behind it stay in lanes, and move on by one for the next node. */
+static void weigh(double *weights, const double *powers, size_t nodes, double scale)
+{
+    v8d column[KEN_BINS_NODES], sum = {0};
+    for (int p = 0; p < KEN_BINS_NODES; p++) column[p] = load8d(ken_lagrange[p]) * (scale / KEN_LAGRANGE_DIVISOR);
+    for (size_t node = 0; node < nodes; node++, powers += KEN_BINS_NODES) {
+        v8d low = (powers[0] * column[0] + powers[1] * column[1]) + (powers[2] * column[2] + powers[3] * column[3]);
+        sum += low + ((powers[4] * column[4] + powers[5] * column[5]) + (powers[6] * column[6] + powers[7] * column[7]));
+        weights[node] = sum[0];
+        sum = __builtin_shuffle(sum, (v8d){0}, (v8l){1, 2, 3, 4, 5, 6, 7, 8});
+    }
+    memcpy(weights + nodes, &sum, (KEN_BINS_NODES - 1) * sizeof *weights);
+}
+
+static void gaussian(double *profile, size_t taps, double spacing)
+{
+    const v8d iota = {0, 1, 2, 3, 4, 5, 6, 7};
+    for (size_t t = 0; t <= taps; t += 8) {
+        v8d distance = (iota + (double)t) * spacing, value = exp_lanes(-0.5 * distance * distance);
+        memcpy(profile + t, &value, sizeof value);
+    }
+}
+
+static void convolve(double *values, const double *weights, size_t count, const double *profile, size_t width)
+{
+    enum { TOGETHER = 4 };
+    for (size_t i = 0; i < count; i += TOGETHER) { /* behind the last weight are zeros */
+        const double *w = weights + i;
+        if (w[0] == 0 && w[1] == 0 && w[2] == 0 && w[3] == 0) continue;
+        for (size_t t = 0; t < width + TOGETHER - 1; t += 8) {
+            const double *p = profile + t;
+            v8d sum = load8d(values + i + t);
+            sum += (w[0] * load8d(p) + w[1] * load8d(p - 1)) + (w[2] * load8d(p - 2) + w[3] * load8d(p - 3));
+            memcpy(values + i + t, &sum, sizeof sum);
+        }
+    }
+}
+
+/* Eight densities to levels. */
+static inline v8u level_lanes(v8d f, double certain)
+{
+    const v8d shifter = (v8d){0} + 0x1.8p52;
+    v8d shifted = f + shifter, away = f - (shifted - shifter);
+    v8d distance = (v8d)((v8l)away & INT64_MAX);
+    v8l uncertain = (v8l)(distance > certain) & (int64_t)KEN_UNCERTAIN;
+    return __builtin_convertvector(((v8l)shifted & ~(int64_t)KEN_UNCERTAIN & UINT32_MAX) | uncertain, v8u);
+}
+
+static bool levels_at_nodes(const struct ken_bins *bins, uint32_t *level, size_t k, double certain)
+{
+    v8u any = {0};
+    for (size_t j = 0; j < k; j += 8) {
+        v8d f = {0};
+        if (bins->per_point == 1)
+            f = load8d(bins->at_node + j);
+        else
+            for (size_t lane = 0; lane < 8 && j + lane < k; lane++) f[lane] = bins->at_node[(j + lane) * bins->per_point];
+        v8u eight = level_lanes(f, certain);
+        if (k - j >= 8) any |= eight;
+        for (size_t lane = 0; k - j < 8 && lane < k - j; lane++) any[lane] |= eight[lane];
+        memcpy(level + j, &eight, (k - j < 8 ? k - j : 8) * sizeof *level);
+    }
+    uint32_t all = 0;
+    for (int lane = 0; lane < 8; lane++) all |= any[lane];
+    return all & KEN_UNCERTAIN;
+}
+
+/* Eight nodes at a time: between two neighbours, grid points have the same weights everywhere. */
+static bool levels_of(const struct ken_bins *bins, uint32_t *level, size_t k)
+{
+    enum { PART = 32 };
+    double certain = 0.5 - bins->bound;
+    size_t per_node = bins->per_node;
+    if (per_node == 1) return levels_at_nodes(bins, level, k, certain);
+    v8u any = {0};
+    for (size_t first = 0; first * per_node < k; first += 8) {
+        v8d value[KEN_BINS_NODES];
+        for (size_t i = 0; i < KEN_BINS_NODES; i++) value[i] = load8d(bins->at_node + first + i - (KEN_BINS_NODES / 2 - 1));
+        for (size_t part = 0; part < per_node; part += PART) {
+            uint32_t found[PART][8];
+            size_t places = per_node - part < PART ? per_node - part : PART;
+            for (size_t place = 0; place < places; place++) {
+                const double *w = bins->between + (part + place) * KEN_BINS_NODES;
+                v8d f = (w[0] * value[0] + w[1] * value[1]) + (w[2] * value[2] + w[3] * value[3]);
+                f += (w[4] * value[4] + w[5] * value[5]) + (w[6] * value[6] + w[7] * value[7]);
+                v8u eight = level_lanes(f, certain);
+                any |= eight; /* of points behind the last, too: then the caller counts in vain */
+                memcpy(found[place], &eight, sizeof eight);
+            }
+            for (size_t node = 0; node < 8; node++) {
+                size_t j = (first + node) * per_node + part;
+                for (size_t place = 0; place < places && j + place < k; place++) level[j + place] = found[place][node];
+            }
+        }
+    }
+    uint32_t all = 0;
+    for (int lane = 0; lane < 8; lane++) all |= any[lane];
+    return all & KEN_UNCERTAIN;
+}
+
+/* ---- sorting, and the nearest values: docs/design/selection.md, "Arranging" */
+
+enum { MOST_SUBS = 1 << 12 };
+
+struct arrangement {
+    const float *x;
+    const struct ken_grid *grid;
+    size_t n;
+    size_t subs, buckets; /* buckets from one grid point to the next, a power of two; in all */
+    uint32_t *bucket;     /* [n] of column i */
+    uint32_t *key;        /* [n] of column i */
+    uint16_t *ends;       /* [buckets], behind a zero: where a bucket begins, later ends, among the sorted */
+    uint32_t *large;      /* [buckets / 4] where four buckets are of which one is large */
+    size_t large_count;
+    uint64_t *entries; /* [n] */
+    float *value;      /* [n] in their order, with two infinities on either side */
+};
+
+/* The last grid points not above x are found, and the place between them and the next. A grid point begins a bucket. */
+static inline v8i bucket_lanes(const struct ken_grid *grid, v8f x, double per_unit, int subs)
+{
+    int last = (int)grid->k - 2;
+    v8d position = (__builtin_convertvector(x, v8d) - grid->min) * per_unit;
+    v8i j = __builtin_convertvector(position, v8i), over = j - last;
+    j = last + (over & over >> 31); /* at most the last but one */
+    v8d point = __builtin_convertvector(j, v8d);
+    v8f left = __builtin_convertvector(point * grid->step + grid->min, v8f);
+    v8f right = __builtin_convertvector((point + 1) * grid->step + grid->min, v8f);
+    v8i is_last = j == last;
+    right = (v8f)(((v8i)right & ~is_last) | ((v8i)((v8f){0} + (float)grid->max) & is_last));
+    v8i cell = j - 1 - (v8i)(left <= x) - (v8i)(right <= x);
+    v8i place = __builtin_convertvector((position - __builtin_convertvector(cell, v8d)) * (double)subs, v8i);
+    place &= ~(place >> 31);
+    over = place - (subs - 1);
+    place = subs - 1 + (over & over >> 31);
+    return cell * subs + place;
+}
+
+/* ken_float_key() in eight lanes. */
+static inline v8u key_lanes(v8f x)
+{
+    v8i bits = (v8i)(x + 0.0F);
+    return (v8u)(bits ^ ((bits >> 31) | INT32_MIN));
+}
+
+static void find_buckets(const struct arrangement *a)
+{
+    double per_unit = (double)(a->grid->k - 1) / (a->grid->max - a->grid->min);
+    for (size_t i = 0; i < a->n; i += 8) {
+        float padded[8];
+        size_t count = a->n - i < 8 ? a->n - i : 8;
+        for (size_t lane = 0; count < 8 && lane < 8; lane++) padded[lane] = a->x[lane < count ? i + lane : i];
+        v8f x;
+        memcpy(&x, count < 8 ? padded : a->x + i, sizeof x);
+        v8i bucket = bucket_lanes(a->grid, x, per_unit, (int)a->subs);
+        v8u key = key_lanes(x);
+        memcpy(a->bucket + i, &bucket, sizeof bucket);
+        memcpy(a->key + i, &key, sizeof key);
+    }
+}
+
+/* Counts to begins, four at a time: a product adds up the lower ones. */
+static void count_buckets(struct arrangement *a)
+{
+    const uint64_t ones = UINT64_C(0x0001000100010001), tops = ones << 15;
+    uint64_t before = 0;
+    memset(a->ends - 4, 0, (a->buckets + 8) * sizeof *a->ends);
+    for (size_t i = 0; i < a->n; i++) a->ends[a->bucket[i]]++;
+    for (size_t b = 0; b < a->buckets; b += 4) {
+        uint64_t counts;
+        memcpy(&counts, a->ends + b, sizeof counts);
+        uint64_t sums = counts * ones, begins = sums - counts + before * ones;
+        if ((counts | ((counts & ~tops) + ones * (0x7fff - MOST_IN_BUCKET))) & tops) a->large[a->large_count++] = (uint32_t)b;
+        before += sums >> 48;
+        memcpy(a->ends + b, &begins, sizeof begins);
+    }
+}
+
+static void fill_buckets(const struct arrangement *a)
+{
+    for (size_t i = 0; i < a->n; i++) a->entries[a->ends[a->bucket[i]]++] = ken_entry(a->key[i], (uint32_t)i);
+}
+
+/* By insertion; returns how many entries were moved, but stops soon after `budget`. */
+static size_t insert(uint64_t *entries, size_t n, size_t budget)
+{
+    size_t moved = 0;
+    for (size_t i = 1; i < n && moved <= budget; i++) {
+        uint64_t entry = entries[i];
+        size_t at = i;
+        for (; at > 0 && entries[at - 1] > entry; at--) entries[at] = entries[at - 1];
+        entries[at] = entry;
+        moved += i - at;
+    }
+    return moved;
+}
+
+/* False if that takes too long. */
+static bool sort_large_buckets(const struct arrangement *a)
+{
+    size_t budget = 4 * a->n;
+    for (size_t i = 0; i < a->large_count; i++) {
+        const uint16_t *ends = a->ends + a->large[i];
+        size_t begin = ends[-1], moved = 0;
+        for (size_t b = 0; b < 4 && a->large[i] + b < a->buckets; begin = ends[b++])
+            if (ends[b] - begin > MOST_IN_BUCKET) moved += insert(a->entries + begin, ends[b] - begin, budget - moved);
+        if (moved > budget) return false;
+        budget -= moved;
+    }
+    return true;
+}
+
+static void find_values(const struct arrangement *a)
+{
+    for (size_t p = 0; p < a->n; p++) a->value[p] = ken_key_float((uint32_t)(a->entries[p] >> 32));
+    a->value[-2] = a->value[-1] = -INFINITY;
+    a->value[a->n] = a->value[a->n + 1] = INFINITY;
+}
+
+/* The first position that has the value of `position`. */
+static size_t first_of_value(const float *values, size_t position)
+{
+    size_t stride = 1, known = position, outside; /* outside: before the values is an infinity */
+    while (known >= stride && values[known - stride] == values[position]) {
+        known -= stride;
+        stride *= 2;
+    }
+    outside = known >= stride ? known - stride + 1 : 0;
+    while (outside < known) {
+        size_t middle = outside + (known - outside) / 2;
+        if (values[middle] == values[position])
+            known = middle;
+        else
+            outside = middle + 1;
+    }
+    return known;
+}
+
+/* Four grid points at a time, from the two values at the left and the two at the right of each. */
+static void find_nearest(const struct arrangement *a, uint32_t *nearest)
+{
+    size_t k = a->grid->k;
+    for (size_t j = 0; j < k; j += 4) {
+        uint32_t starts[4] = {0};
+        v4f row[4];
+        for (size_t lane = 0; lane < 4; lane++) {
+            starts[lane] = j + lane < k ? a->ends[(ptrdiff_t)((j + lane) * a->subs) - 1] : 0;
+            memcpy(&row[lane], a->value + (ptrdiff_t)starts[lane] - 2, sizeof row[lane]);
+        }
+        v4f low01 = __builtin_shuffle(row[0], row[1], (v4i){0, 4, 1, 5}), high01 = __builtin_shuffle(row[0], row[1], (v4i){2, 6, 3, 7});
+        v4f low23 = __builtin_shuffle(row[2], row[3], (v4i){0, 4, 1, 5}), high23 = __builtin_shuffle(row[2], row[3], (v4i){2, 6, 3, 7});
+        v4f left2 = __builtin_shuffle(low01, low23, (v4i){0, 1, 4, 5}), left = __builtin_shuffle(low01, low23, (v4i){2, 3, 6, 7});
+        v4f right = __builtin_shuffle(high01, high23, (v4i){0, 1, 4, 5}), right2 = __builtin_shuffle(high01, high23, (v4i){2, 3, 6, 7});
+        v4d point = (double)j + (v4d){0, 1, 2, 3};
+        v4f g = __builtin_convertvector(point * a->grid->step + a->grid->min, v4f);
+        if (k - j <= 4) g[k - 1 - j] = (float)a->grid->max;
+        v4f to_left = g - left, to_right = right - g;
+        v4i is_left = to_left < to_right, is_right = to_right < to_left;
+        v4i telling_right = 4 * to_right <= (v4f)((v4i)right & INT32_MAX), telling_left = 4 * to_left <= (v4f)((v4i)left & INT32_MAX);
+        v4i one_right = (right2 - g != to_right) | telling_right, one_left = g - left2 != to_left;
+        v4u start;
+        memcpy(&start, starts, sizeof start);
+        v4u good = (v4u)((is_right & one_right) | (is_left & one_left));
+        v4u found = ((start + (v4u)is_left) & good) | ((start | KEN_TIED) & ~good);
+        v4i equals = is_left & ~one_left & telling_left;
+        memcpy(nearest + j, &found, (k - j < 4 ? k - j : 4) * sizeof *nearest);
+        if (!((equals[0] | equals[1]) | (equals[2] | equals[3]))) continue;
+        for (size_t lane = 0; lane < 4 && j + lane < k; lane++)
+            if (equals[lane]) nearest[j + lane] = (uint32_t)first_of_value(a->value, starts[lane] - 1);
+    }
+}
+
+/* Not where rounding makes grid points lie elsewhere than between their neighbours, nor where counts need more bits. */
+static bool has_buckets(size_t n, const struct ken_grid *grid)
+{
+    double largest = fmax(fabs(grid->min), fabs(grid->max));
+    return n < 65536 && grid->step >= largest * 0x1p-21 && grid->step >= 0x1p-146;
+}
+
+static bool arrange_by_buckets(const float *x, size_t n, const struct ken_grid *grid, uint64_t *entries, uint32_t *nearest, void *work)
+{
+    struct arrangement a = {.x = x, .grid = grid, .n = n, .subs = 1, .entries = entries};
+    if (!has_buckets(n, grid)) return false;
+    while (grid->k * a.subs < BUCKETS_PER_VALUE * n / 2 && a.subs < MOST_SUBS) a.subs *= 2;
+    a.buckets = grid->k * a.subs;
+    a.bucket = work;
+    a.key = a.bucket + (n + 15) / 16 * 16;
+    a.value = (float *)(a.key + (n + 15) / 16 * 16) + 16;
+    a.large = (uint32_t *)(a.value + (n + 2 + 15) / 16 * 16);
+    a.ends = (uint16_t *)(a.large + (n * BUCKETS_PER_VALUE / 4 + 16) / 16 * 16) + 32;
+    find_buckets(&a);
+    count_buckets(&a);
+    fill_buckets(&a);
+    if (!sort_large_buckets(&a)) return false;
+    sort_buckets(entries, n);
+    find_values(&a);
+    find_nearest(&a, nearest);
+    return true;
+}
+
+static void arrange(const float *x, size_t n, const struct ken_grid *grid, uint64_t *entries, uint32_t *nearest, void *work)
+{
+    if (!arrange_by_buckets(x, n, grid, entries, nearest, work)) ken_kernel_scalar.arrange(x, n, grid, entries, nearest, work);
+}
+
+#endif
