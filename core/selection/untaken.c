@@ -37,9 +37,14 @@ static inline uint32_t column_at(const struct ken_untaken *untaken, size_t posit
     return (uint32_t)untaken->entries[position];
 }
 
+static inline float value_at(const struct ken_untaken *untaken, size_t position)
+{
+    return ken_key_float(key_at(untaken, position));
+}
+
 static inline float distance_to(const struct ken_untaken *untaken, size_t position, float g)
 {
-    return fabsf(ken_key_float(key_at(untaken, position)) - g);
+    return fabsf(value_at(untaken, position) - g);
 }
 
 /* ---- the lowest free column of a range of positions: a tree of minima over the words of the set */
@@ -186,6 +191,18 @@ static size_t run_begin(const struct ken_untaken *untaken, size_t position, floa
     return position;
 }
 
+/* The first position that has the value of `position`. */
+static size_t first_of_value(const struct ken_untaken *untaken, size_t position)
+{
+    uint64_t least = untaken->entries[position] >> 32 << 32;
+    size_t stride = 1, last = position;
+    while (last >= stride && untaken->entries[last - stride] >= least) {
+        last -= stride;
+        stride *= 2;
+    }
+    return ken_entries_from(untaken->entries, last >= stride ? last - stride + 1 : 0, last, least);
+}
+
 /* The position of the lowest free column in the run first..last: where all have one value, the first free one, as columns ascend. */
 static size_t lowest_of_run(struct ken_untaken *untaken, size_t first, size_t last)
 {
@@ -193,19 +210,37 @@ static size_t lowest_of_run(struct ken_untaken *untaken, size_t first, size_t la
     return lowest_in_range(untaken, first, last);
 }
 
+/* The free position with the lowest column among those as far from g as `right`, the first free one on that side. */
+static inline size_t best_on_right(struct ken_untaken *untaken, size_t right, float g, float distance)
+{
+    if (ken_is_telling(distance, value_at(untaken, right))) return right;
+    return lowest_of_run(untaken, right, run_end(untaken, right, g, distance));
+}
+
+/* As best_on_right(), with `left` the last free position on the left. */
+static inline size_t best_on_left(struct ken_untaken *untaken, size_t left, float g, float distance)
+{
+    if (!ken_is_telling(distance, value_at(untaken, left)))
+        return lowest_of_run(untaken, run_begin(untaken, left, g, distance), left);
+    if (left == 0 || key_at(untaken, left - 1) != key_at(untaken, left)) return left;
+    return ken_freeset_from(&untaken->free, first_of_value(untaken, left));
+}
+
 uint32_t ken_untaken_take(struct ken_untaken *untaken, float g, size_t start)
 {
     size_t left = start > 0 ? ken_freeset_until(&untaken->free, start - 1) : KEN_FREESET_NONE;
-    size_t right = start < untaken->n ? ken_freeset_from(&untaken->free, start) : KEN_FREESET_NONE;
+    size_t right = start < untaken->n ? ken_freeset_from(&untaken->free, start) : KEN_FREESET_NONE, best;
     bool has_left = left != KEN_FREESET_NONE, has_right = right != KEN_FREESET_NONE;
     float left_distance = has_left ? distance_to(untaken, left, g) : INFINITY;
     float right_distance = has_right ? distance_to(untaken, right, g) : INFINITY; /* so may a real distance be */
-    size_t best = KEN_FREESET_NONE;
-    if (has_right && !(has_left && left_distance < right_distance))
-        best = lowest_of_run(untaken, right, run_end(untaken, right, g, right_distance));
-    if (has_left && !(has_right && right_distance < left_distance)) {
-        size_t other = lowest_of_run(untaken, run_begin(untaken, left, g, left_distance), left);
-        if (best == KEN_FREESET_NONE || column_at(untaken, other) < column_at(untaken, best)) best = other;
+    if (has_right && (!has_left || right_distance < left_distance)) {
+        best = best_on_right(untaken, right, g, right_distance);
+    } else if (!has_right || left_distance < right_distance) {
+        best = best_on_left(untaken, left, g, left_distance);
+    } else {
+        best = best_on_right(untaken, right, g, right_distance);
+        size_t other = best_on_left(untaken, left, g, left_distance);
+        if (column_at(untaken, other) < column_at(untaken, best)) best = other;
     }
     return ken_untaken_take_at(untaken, best);
 }
