@@ -12,54 +12,28 @@ static bool is_usable(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
 }
 
-static inline v16f load16f(const float *x)
+typedef v8f wide;
+enum { WIDE = 8 };
+
+static inline wide least(wide a, wide b)
 {
-    v16f vector;
-    memcpy(&vector, x, sizeof vector);
-    return vector;
+    return (wide)_mm256_min_ps((__m256)a, (__m256)b);
 }
 
-struct halves {
-    __m256 low, high;
-};
-
-static inline v16f least(v16f a, v16f b)
+static inline wide most(wide a, wide b)
 {
-    struct halves left, right;
-    memcpy(&left, &a, sizeof a);
-    memcpy(&right, &b, sizeof b);
-    left = (struct halves){_mm256_min_ps(left.low, right.low), _mm256_min_ps(left.high, right.high)};
-    memcpy(&a, &left, sizeof a);
-    return a;
+    return (wide)_mm256_max_ps((__m256)a, (__m256)b);
 }
 
-static inline v16f most(v16f a, v16f b)
+static inline void add_powers(double *sums, double v, double v2, double v4)
 {
-    struct halves left, right;
-    memcpy(&left, &a, sizeof a);
-    memcpy(&right, &b, sizeof b);
-    left = (struct halves){_mm256_max_ps(left.low, right.low), _mm256_max_ps(left.high, right.high)};
-    memcpy(&a, &left, sizeof a);
-    return a;
+    __m128d low = _mm_unpacklo_pd(_mm_set_sd(1), _mm_set_sd(v));
+    __m256d first = _mm256_set_m128d(_mm_mul_pd(low, _mm_set1_pd(v2)), low), second = _mm256_mul_pd(first, _mm256_set1_pd(v4));
+    _mm256_storeu_pd(sums, _mm256_add_pd(_mm256_loadu_pd(sums), first));
+    _mm256_storeu_pd(sums + 4, _mm256_add_pd(_mm256_loadu_pd(sums + 4), second));
 }
 
-static inline v8d powers_of(double v, double v2, double v4)
-{
-    v4d low = {1, v, v2, v * v2}, high = low * v4;
-    return (v8d){low[0], low[1], low[2], low[3], high[0], high[1], high[2], high[3]};
-}
-
-/* There is no minimum of 64 bits: few entries are out of order, and those by a place or two. */
-static void sort_buckets(uint64_t *entries, size_t n)
-{
-    for (size_t i = 1; i < n; i++) {
-        uint64_t entry = entries[i];
-        size_t at = i;
-        for (; at > 0 && entries[at - 1] > entry; at--) entries[at] = entries[at - 1];
-        entries[at] = entry;
-    }
-}
-
+#include "selection/kernel_four.h"
 #include "selection/kernel_vector.h"
 
 static void widen_f16(const void *in, float *out, size_t n)
@@ -75,8 +49,8 @@ static void widen_bf16(const void *in, float *out, size_t n)
     const unsigned char *bytes = in;
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        __m256i wide = _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(bytes + 2 * i))), 16);
-        _mm256_storeu_si256((__m256i *)(out + i), wide);
+        __m256i bits = _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(bytes + 2 * i))), 16);
+        _mm256_storeu_si256((__m256i *)(out + i), bits);
     }
     ken_kernel_scalar.widen_bf16(bytes + 2 * i, out + i, n - i);
 }

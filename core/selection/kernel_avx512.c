@@ -13,26 +13,25 @@ static bool is_usable(void)
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("f16c");
 }
 
-static inline v16f load16f(const float *x)
+typedef v16f wide;
+enum { WIDE = 16 };
+
+static inline wide least(wide a, wide b)
 {
-    return (v16f)_mm512_loadu_ps(x);
+    return (wide)_mm512_min_ps((__m512)a, (__m512)b);
 }
 
-static inline v16f least(v16f a, v16f b)
+static inline wide most(wide a, wide b)
 {
-    return (v16f)_mm512_min_ps((__m512)a, (__m512)b);
+    return (wide)_mm512_max_ps((__m512)a, (__m512)b);
 }
 
-static inline v16f most(v16f a, v16f b)
-{
-    return (v16f)_mm512_max_ps((__m512)a, (__m512)b);
-}
-
-static inline v8d powers_of(double v, double v2, double v4)
+static inline void add_powers(double *sums, double v, double v2, double v4)
 {
     __m512d one = _mm512_set1_pd(1);
     __m512d first = _mm512_mask_broadcastsd_pd(one, 0xaa, _mm_set_sd(v)), second = _mm512_mask_broadcastsd_pd(one, 0xcc, _mm_set_sd(v2));
-    return (v8d)_mm512_mul_pd(_mm512_mul_pd(first, second), _mm512_mask_broadcastsd_pd(one, 0xf0, _mm_set_sd(v4)));
+    __m512d third = _mm512_mask_broadcastsd_pd(one, 0xf0, _mm_set_sd(v4));
+    _mm512_storeu_pd(sums, _mm512_add_pd(_mm512_loadu_pd(sums), _mm512_mul_pd(_mm512_mul_pd(first, second), third)));
 }
 
 /* ---- bitonic sorting: lanes in `larger` take the larger one of themselves and their partner */
@@ -89,6 +88,55 @@ static void sort_buckets(uint64_t *entries, size_t n)
     _mm512_mask_storeu_epi64(entries + i, rest, merged_lanes(_mm512_mask_loadu_epi64(none, rest, entries + i)));
 }
 
+/* ---- the nearest values, sixteen grid points at a time */
+
+static inline __m512 four_rows(const float *value, const uint32_t *starts)
+{
+    __m512 rows = _mm512_castps128_ps512(_mm_loadu_ps(value + (ptrdiff_t)starts[0] - 2));
+    rows = _mm512_insertf32x4(rows, _mm_loadu_ps(value + (ptrdiff_t)starts[4] - 2), 1);
+    rows = _mm512_insertf32x4(rows, _mm_loadu_ps(value + (ptrdiff_t)starts[8] - 2), 2);
+    return _mm512_insertf32x4(rows, _mm_loadu_ps(value + (ptrdiff_t)starts[12] - 2), 3);
+}
+
+static inline __m512 grid_lanes(const struct ken_grid *grid, size_t j)
+{
+    __m512d step = _mm512_set1_pd(grid->step), min = _mm512_set1_pd(grid->min), iota = _mm512_set_pd(7, 6, 5, 4, 3, 2, 1, 0);
+    __m512d low = _mm512_add_pd(_mm512_mul_pd(_mm512_add_pd(iota, _mm512_set1_pd((double)j)), step), min);
+    __m512d high = _mm512_add_pd(_mm512_mul_pd(_mm512_add_pd(iota, _mm512_set1_pd((double)(j + 8))), step), min);
+    __m512 g = _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);
+    __mmask16 is_last = grid->k - j <= 16 ? (__mmask16)(1U << (grid->k - 1 - j)) : 0;
+    return _mm512_mask_mov_ps(g, is_last, _mm512_set1_ps((float)grid->max));
+}
+
+static void find_nearest(const struct arrangement *a, uint32_t *nearest)
+{
+    size_t k = a->grid->k;
+    for (size_t j = 0; j < k; j += 16) {
+        uint32_t starts[16] = {0};
+        const uint16_t *end = a->ends + (ptrdiff_t)(j * a->subs) - 1;
+        for (size_t lane = 0; lane < 16 && j + lane < k; lane++) starts[lane] = end[lane * a->subs];
+        __m512 row0 = four_rows(a->value, starts), row1 = four_rows(a->value, starts + 1);
+        __m512 row2 = four_rows(a->value, starts + 2), row3 = four_rows(a->value, starts + 3);
+        __m512 low01 = _mm512_unpacklo_ps(row0, row1), high01 = _mm512_unpackhi_ps(row0, row1);
+        __m512 low23 = _mm512_unpacklo_ps(row2, row3), high23 = _mm512_unpackhi_ps(row2, row3);
+        __m512 left2 = _mm512_shuffle_ps(low01, low23, 0x44), left = _mm512_shuffle_ps(low01, low23, 0xee);
+        __m512 right = _mm512_shuffle_ps(high01, high23, 0x44), right2 = _mm512_shuffle_ps(high01, high23, 0xee);
+        __m512 g = grid_lanes(a->grid, j), four = _mm512_set1_ps(4);
+        __m512 to_left = _mm512_sub_ps(g, left), to_right = _mm512_sub_ps(right, g);
+        __mmask16 is_left = _mm512_cmp_ps_mask(to_left, to_right, _CMP_LT_OQ);
+        __mmask16 is_right = _mm512_cmp_ps_mask(to_right, to_left, _CMP_LT_OQ);
+        __mmask16 one_left = _mm512_cmp_ps_mask(_mm512_sub_ps(g, left2), to_left, _CMP_NEQ_UQ) |
+                             _mm512_cmp_ps_mask(_mm512_mul_ps(four, to_left), _mm512_abs_ps(left), _CMP_LE_OQ);
+        __mmask16 one_right = _mm512_cmp_ps_mask(_mm512_sub_ps(right2, g), to_right, _CMP_NEQ_UQ) |
+                              _mm512_cmp_ps_mask(_mm512_mul_ps(four, to_right), _mm512_abs_ps(right), _CMP_LE_OQ);
+        __mmask16 good = (is_left & one_left) | (is_right & one_right);
+        __m512i start = _mm512_loadu_si512(starts);
+        __m512i found = _mm512_mask_or_epi32(start, (__mmask16)~good, start, _mm512_set1_epi32((int)KEN_TIED));
+        found = _mm512_mask_sub_epi32(found, good & is_left, start, _mm512_set1_epi32(1));
+        _mm512_mask_storeu_epi32(nearest + j, k - j < 16 ? (__mmask16)((1U << (k - j)) - 1) : 0xffff, found);
+    }
+}
+
 #include "selection/kernel_vector.h"
 
 static void widen_f16(const void *in, float *out, size_t n)
@@ -104,8 +152,8 @@ static void widen_bf16(const void *in, float *out, size_t n)
     const unsigned char *bytes = in;
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        __m512i wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(bytes + 2 * i))), 16);
-        _mm512_storeu_si512(out + i, wide);
+        __m512i bits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(bytes + 2 * i))), 16);
+        _mm512_storeu_si512(out + i, bits);
     }
     ken_kernel_scalar.widen_bf16(bytes + 2 * i, out + i, n - i);
 }

@@ -4,8 +4,9 @@
  * before:
  *   MOST_IN_BUCKET, BUCKETS_PER_VALUE          see sort_buckets() and arrange_by_buckets()
  *   sort_buckets(uint64_t *entries, size_t n)  sorts entries that are out of order only within buckets of at most MOST_IN_BUCKET
- *   powers_of(double v, double v2, double v4)  v^0 to v^7
- *   load16f(const float *), least(v16f, v16f), most(v16f, v16f)
+ *   add_powers(double *sums, double v, double v2, double v4)  sums [8] += v^0 to v^7
+ *   wide, WIDE, least(wide, wide), most(wide, wide)           a register of WIDE floats, and the smaller and larger ones of two
+ *   find_nearest(const struct arrangement *a, uint32_t *nearest), unless it leaves it to the one here
  */
 #ifndef KEN_KERNEL_VECTOR_H
 #define KEN_KERNEL_VECTOR_H
@@ -33,13 +34,16 @@ static void find_range(struct ken_moments *moments, const float *x, size_t n)
 {
     float min = x[0], max = x[0];
     size_t i = 0;
-    if (n >= 16) {
-        v16f low = load16f(x), high = low;
-        for (; i + 16 <= n; i += 16) {
-            low = least(low, load16f(x + i));
-            high = most(high, load16f(x + i));
+    if (n >= WIDE) {
+        wide low, high, next;
+        memcpy(&low, x, sizeof low);
+        high = low;
+        for (; i + WIDE <= n; i += WIDE) {
+            memcpy(&next, x + i, sizeof next);
+            low = least(low, next);
+            high = most(high, next);
         }
-        for (int lane = 0; lane < 16; lane++) {
+        for (int lane = 0; lane < WIDE; lane++) {
             min = low[lane] < min ? low[lane] : min;
             max = high[lane] > max ? high[lane] : max;
         }
@@ -138,13 +142,8 @@ static void sum_powers(double *powers, const float *x, size_t n, double min, dou
         memcpy(v[0], &v1, sizeof v1);
         memcpy(v[1], &v2, sizeof v2);
         memcpy(v[2], &v4, sizeof v4);
-        for (size_t lane = 0; lane < count; lane++) {
-            double *sums = powers + (size_t)(unsigned)left[lane] * KEN_BINS_NODES;
-            v8d sum;
-            memcpy(&sum, sums, sizeof sum);
-            sum += powers_of(v[0][lane], v[1][lane], v[2][lane]);
-            memcpy(sums, &sum, sizeof sum);
-        }
+        for (size_t lane = 0; lane < count; lane++)
+            add_powers(powers + (size_t)(unsigned)left[lane] * KEN_BINS_NODES, v[0][lane], v[1][lane], v[2][lane]);
     }
 }
 
@@ -252,20 +251,6 @@ static bool levels_of(const struct ken_bins *bins, uint32_t *level, size_t k)
 
 enum { MOST_SUBS = 1 << 12 };
 
-struct arrangement {
-    const float *x;
-    const struct ken_grid *grid;
-    size_t n;
-    size_t subs, buckets; /* buckets from one grid point to the next, a power of two; in all */
-    uint32_t *bucket;     /* [n] of column i */
-    uint32_t *key;        /* [n] of column i */
-    uint16_t *ends;       /* [buckets], behind a zero: where a bucket begins, later ends, among the sorted */
-    uint32_t *large;      /* [buckets / 4] where four buckets are of which one is large */
-    size_t large_count;
-    uint64_t *entries; /* [n] */
-    float *value;      /* [n] in their order, with two infinities on either side */
-};
-
 /* The last grid points not above x are found, and the place between them and the next. A grid point begins a bucket. */
 static inline v8i bucket_lanes(const struct ken_grid *grid, v8f x, double per_unit, int subs)
 {
@@ -360,64 +345,26 @@ static bool sort_large_buckets(const struct arrangement *a)
     return true;
 }
 
-static void find_values(const struct arrangement *a)
+/* Values, and whether some are equal. */
+static bool find_values(const struct arrangement *a)
 {
+    int32_t equal = 0;
     for (size_t p = 0; p < a->n; p++) a->value[p] = ken_key_float((uint32_t)(a->entries[p] >> 32));
+    for (size_t p = 1; p < a->n; p++) equal |= a->value[p] == a->value[p - 1];
     a->value[-2] = a->value[-1] = -INFINITY;
     a->value[a->n] = a->value[a->n + 1] = INFINITY;
+    return equal;
 }
 
-/* The first position that has the value of `position`. */
-static size_t first_of_value(const float *values, size_t position)
+/* Nearest positions to the first ones of their value. first [n] is overwritten. */
+static void move_to_first(const struct arrangement *a, uint32_t *first, uint32_t *nearest)
 {
-    size_t stride = 1, known = position, outside; /* outside: before the values is an infinity */
-    while (known >= stride && values[known - stride] == values[position]) {
-        known -= stride;
-        stride *= 2;
+    uint32_t at = 0;
+    for (uint32_t p = 0; p < a->n; p++) {
+        at = a->value[p] == a->value[(ptrdiff_t)p - 1] ? at : p;
+        first[p] = at;
     }
-    outside = known >= stride ? known - stride + 1 : 0;
-    while (outside < known) {
-        size_t middle = outside + (known - outside) / 2;
-        if (values[middle] == values[position])
-            known = middle;
-        else
-            outside = middle + 1;
-    }
-    return known;
-}
-
-/* Four grid points at a time, from the two values at the left and the two at the right of each. */
-static void find_nearest(const struct arrangement *a, uint32_t *nearest)
-{
-    size_t k = a->grid->k;
-    for (size_t j = 0; j < k; j += 4) {
-        uint32_t starts[4] = {0};
-        v4f row[4];
-        for (size_t lane = 0; lane < 4; lane++) {
-            starts[lane] = j + lane < k ? a->ends[(ptrdiff_t)((j + lane) * a->subs) - 1] : 0;
-            memcpy(&row[lane], a->value + (ptrdiff_t)starts[lane] - 2, sizeof row[lane]);
-        }
-        v4f low01 = __builtin_shuffle(row[0], row[1], (v4i){0, 4, 1, 5}), high01 = __builtin_shuffle(row[0], row[1], (v4i){2, 6, 3, 7});
-        v4f low23 = __builtin_shuffle(row[2], row[3], (v4i){0, 4, 1, 5}), high23 = __builtin_shuffle(row[2], row[3], (v4i){2, 6, 3, 7});
-        v4f left2 = __builtin_shuffle(low01, low23, (v4i){0, 1, 4, 5}), left = __builtin_shuffle(low01, low23, (v4i){2, 3, 6, 7});
-        v4f right = __builtin_shuffle(high01, high23, (v4i){0, 1, 4, 5}), right2 = __builtin_shuffle(high01, high23, (v4i){2, 3, 6, 7});
-        v4d point = (double)j + (v4d){0, 1, 2, 3};
-        v4f g = __builtin_convertvector(point * a->grid->step + a->grid->min, v4f);
-        if (k - j <= 4) g[k - 1 - j] = (float)a->grid->max;
-        v4f to_left = g - left, to_right = right - g;
-        v4i is_left = to_left < to_right, is_right = to_right < to_left;
-        v4i telling_right = 4 * to_right <= (v4f)((v4i)right & INT32_MAX), telling_left = 4 * to_left <= (v4f)((v4i)left & INT32_MAX);
-        v4i one_right = (right2 - g != to_right) | telling_right, one_left = g - left2 != to_left;
-        v4u start;
-        memcpy(&start, starts, sizeof start);
-        v4u good = (v4u)((is_right & one_right) | (is_left & one_left));
-        v4u found = ((start + (v4u)is_left) & good) | ((start | KEN_TIED) & ~good);
-        v4i equals = is_left & ~one_left & telling_left;
-        memcpy(nearest + j, &found, (k - j < 4 ? k - j : 4) * sizeof *nearest);
-        if (!((equals[0] | equals[1]) | (equals[2] | equals[3]))) continue;
-        for (size_t lane = 0; lane < 4 && j + lane < k; lane++)
-            if (equals[lane]) nearest[j + lane] = (uint32_t)first_of_value(a->value, starts[lane] - 1);
-    }
+    for (size_t j = 0; j < a->grid->k; j++) nearest[j] = nearest[j] & KEN_TIED ? nearest[j] : first[nearest[j]];
 }
 
 /* Not where rounding makes grid points lie elsewhere than between their neighbours, nor where counts need more bits. */
@@ -443,8 +390,9 @@ static bool arrange_by_buckets(const float *x, size_t n, const struct ken_grid *
     fill_buckets(&a);
     if (!sort_large_buckets(&a)) return false;
     sort_buckets(entries, n);
-    find_values(&a);
+    bool has_equals = find_values(&a);
     find_nearest(&a, nearest);
+    if (has_equals) move_to_first(&a, a.bucket, nearest);
     return true;
 }
 

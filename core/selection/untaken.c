@@ -220,8 +220,7 @@ static inline size_t best_on_right(struct ken_untaken *untaken, size_t right, fl
 /* As best_on_right(), with `left` the last free position on the left. */
 static inline size_t best_on_left(struct ken_untaken *untaken, size_t left, float g, float distance)
 {
-    if (!ken_is_telling(distance, value_at(untaken, left)))
-        return lowest_of_run(untaken, run_begin(untaken, left, g, distance), left);
+    if (!ken_is_telling(distance, value_at(untaken, left))) return lowest_of_run(untaken, run_begin(untaken, left, g, distance), left);
     if (left == 0 || key_at(untaken, left - 1) != key_at(untaken, left)) return left;
     return ken_freeset_from(&untaken->free, first_of_value(untaken, left));
 }

@@ -3,6 +3,9 @@
 #ifndef KEN_VECTORS_H
 #define KEN_VECTORS_H
 
+#include "selection/grid.h"
+
+#include <stddef.h>
 #include <stdint.h>
 
 typedef double v8d __attribute__((vector_size(64)));
@@ -15,5 +18,20 @@ typedef double v4d __attribute__((vector_size(32)));
 typedef float v4f __attribute__((vector_size(16)));
 typedef int32_t v4i __attribute__((vector_size(16)));
 typedef uint32_t v4u __attribute__((vector_size(16)));
+
+/* A row on its way to sorted entries and nearest values: docs/design/selection.md, "Arranging". */
+struct arrangement {
+    const float *x;
+    const struct ken_grid *grid;
+    size_t n;
+    size_t subs, buckets; /* buckets from one grid point to the next, a power of two; in all */
+    uint32_t *bucket;     /* [n] of column i */
+    uint32_t *key;        /* [n] of column i */
+    uint16_t *ends;       /* [buckets], behind a zero: where a bucket begins, later ends, among the sorted */
+    uint32_t *large;      /* [buckets / 4] where four buckets are of which one is large */
+    size_t large_count;
+    uint64_t *entries; /* [n] */
+    float *value;      /* [n] in their order, with two infinities on either side */
+};
 
 #endif

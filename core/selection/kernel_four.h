@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For the vector kernels of registers shorter than 64 bytes. */
+#ifndef KEN_KERNEL_FOUR_H
+#define KEN_KERNEL_FOUR_H
+
+#include "selection/kernel.h"
+#include "selection/vectors.h"
+
+#include <string.h>
+
+/* There is no minimum of 64 bits: few entries are out of order, and those by a place or two. */
+static void sort_buckets(uint64_t *entries, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        uint64_t entry = entries[i];
+        size_t at = i;
+        for (; at > 0 && entries[at - 1] > entry; at--) entries[at] = entries[at - 1];
+        entries[at] = entry;
+    }
+}
+
+/* Four grid points at a time, from the two values at the left and the two at the right of each. */
+static void find_nearest(const struct arrangement *a, uint32_t *nearest)
+{
+    size_t k = a->grid->k;
+    for (size_t j = 0; j < k; j += 4) {
+        uint32_t starts[4] = {0};
+        v4f row[4];
+        for (size_t lane = 0; lane < 4; lane++) {
+            starts[lane] = j + lane < k ? a->ends[(ptrdiff_t)((j + lane) * a->subs) - 1] : 0;
+            memcpy(&row[lane], a->value + (ptrdiff_t)starts[lane] - 2, sizeof row[lane]);
+        }
+        v4f low01 = __builtin_shuffle(row[0], row[1], (v4i){0, 4, 1, 5}), high01 = __builtin_shuffle(row[0], row[1], (v4i){2, 6, 3, 7});
+        v4f low23 = __builtin_shuffle(row[2], row[3], (v4i){0, 4, 1, 5}), high23 = __builtin_shuffle(row[2], row[3], (v4i){2, 6, 3, 7});
+        v4f left2 = __builtin_shuffle(low01, low23, (v4i){0, 1, 4, 5}), left = __builtin_shuffle(low01, low23, (v4i){2, 3, 6, 7});
+        v4f right = __builtin_shuffle(high01, high23, (v4i){0, 1, 4, 5}), right2 = __builtin_shuffle(high01, high23, (v4i){2, 3, 6, 7});
+        v4d point = (double)j + (v4d){0, 1, 2, 3};
+        v4f g = __builtin_convertvector(point * a->grid->step + a->grid->min, v4f);
+        if (k - j <= 4) g[k - 1 - j] = (float)a->grid->max;
+        v4f to_left = g - left, to_right = right - g;
+        v4i is_left = to_left < to_right, is_right = to_right < to_left;
+        v4i telling_right = 4 * to_right <= (v4f)((v4i)right & INT32_MAX), telling_left = 4 * to_left <= (v4f)((v4i)left & INT32_MAX);
+        v4i one_right = (right2 - g != to_right) | telling_right, one_left = (g - left2 != to_left) | telling_left;
+        v4u start;
+        memcpy(&start, starts, sizeof start);
+        v4u good = (v4u)((is_right & one_right) | (is_left & one_left));
+        v4u found = ((start + (v4u)is_left) & good) | ((start | KEN_TIED) & ~good);
+        memcpy(nearest + j, &found, (k - j < 4 ? k - j : 4) * sizeof *nearest);
+    }
+}
+
+#endif
