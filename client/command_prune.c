@@ -8,6 +8,7 @@
 #include "print.h"
 #include "pruning/prune.h"
 #include "remote_job.h"
+#include "selection/kernel.h"
 #include "staging.h"
 
 #include <errno.h>
@@ -79,6 +80,13 @@ static int read_limits(struct pruning *pruning)
         return kenctl_usage(pruning->kenctl, "--memory is a size as 96MiB, at least 1MiB, not '%s'", memory);
     pruning->limits.threads = (unsigned)(count > MOST_THREADS ? MOST_THREADS : count);
     return KENCTL_SUCCESS;
+}
+
+static int choose_kernel(struct pruning *pruning)
+{
+    const char *name = kenctl_option(pruning->kenctl, KENCTL_OPT_KERNEL);
+    if (!name || ken_kernel_choose(name, &pruning->error) == KEN_OK) return KENCTL_SUCCESS;
+    return kenctl_usage(pruning->kenctl, "--kernel: %s", pruning->error.message);
 }
 
 /* Opens one input, checking its digest where the document has one: after it was opened, since a change from then on is seen at the end. */
@@ -264,6 +272,7 @@ static int run(struct kenctl *kenctl)
     struct pruning pruning = {.kenctl = kenctl, .output = kenctl_option(kenctl, KENCTL_OPT_FOLDER)};
     bool dry_run = kenctl_option(kenctl, KENCTL_OPT_DRY_RUN) != NULL;
     int status = read_limits(&pruning);
+    if (status == KENCTL_SUCCESS) status = choose_kernel(&pruning);
     if (status == KENCTL_SUCCESS) status = read_job(&pruning);
     if (status == KENCTL_SUCCESS && !dry_run) status = check_output(&pruning);
     if (status == KENCTL_SUCCESS) status = make_plan(&pruning);
@@ -275,8 +284,8 @@ static int run(struct kenctl *kenctl)
     return status;
 }
 
-static const unsigned char options[] = {KENCTL_OPT_FOLDER,  KENCTL_OPT_FORCE,  KENCTL_DOCUMENT_OPTIONS,
-                                        KENCTL_OPT_THREADS, KENCTL_OPT_MEMORY, KENCTL_OPT_DRY_RUN};
+static const unsigned char options[] = {KENCTL_OPT_FOLDER, KENCTL_OPT_FORCE,  KENCTL_DOCUMENT_OPTIONS, KENCTL_OPT_THREADS,
+                                        KENCTL_OPT_MEMORY, KENCTL_OPT_KERNEL, KENCTL_OPT_DRY_RUN};
 
 const struct kenctl_command kenctl_command_prune = {
     .name = "prune",

@@ -45,6 +45,7 @@
     X(TIMEOUT, "timeout", 0, "SECONDS", "end the job as failed after that long")                                                     \
     X(THREADS, "threads", 0, "N", "threads that prune (default: one for each CPU)")                                                  \
     X(MEMORY, "memory", 0, "SIZE", "of buffers, as 96MiB (default)")                                                                 \
+    X(KERNEL, "kernel", 0, "NAME", "instruction set: auto (default), scalar, avx2, avx512 or neon; the bytes are the same")          \
     X(WAIT, "wait", 'w', NULL, "wait for the job's end; the exit status tells it")                                                   \
     X(DRY_RUN, "dry-run", 'n', NULL, "check only: what would be done, and what it needs")                                            \
     X(IDEMPOTENCY_KEY, "idempotency-key", 0, "KEY", "the same key and document give the same job")                                   \

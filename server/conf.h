@@ -25,7 +25,7 @@
     X(STORE, char *, "sqlite:PATH (other stores are not supported yet)")                               \
     X(ARTIFACTS, char *, "file:PATH (other stores are not supported yet)")                             \
     X(PROXY, char *, "empty, or http://HOST:PORT without a user name")                                 \
-    X(KERNEL, char *, "auto or scalar")                                                                \
+    X(KERNEL, char *, "auto, scalar, avx2, avx512 or neon")                                            \
     X(LEVEL, char *, "error, warn, info or debug")                                                     \
     X(FORMAT, char *, "logfmt or json")                                                                \
     X(NUMBER, uint64_t, "a whole number")                                                              \
@@ -72,7 +72,7 @@
     X(fetch, retries, NUMBER, "5", 0, 100, "How often a request that may pass is tried again, with growing pauses.")                      \
     X(prune, threads, NUMBER, "@CPUS", 1, 1024, "Threads that prune.")                                                                    \
     X(prune, memory, SIZE, "96MiB", 8388608, 0, "Buffers of all prunings together; the largest row that can be pruned follows from it.")  \
-    X(prune, kernel, KERNEL, "auto", 0, 0, "Instruction set of the selection kernels: auto or scalar.")                                   \
+    X(prune, kernel, KERNEL, "auto", 0, 0, "Instruction set of the selection; auto takes the fastest the machine has.")                   \
     X(jobs, max_queued, NUMBER, "100000", 1, 100000000, "Queued jobs; more are refused with 429.")                                        \
     X(jobs, max_running, NUMBER, "2", 1, 64, "Jobs that run at once.")                                                                    \
     X(jobs, keep_days, NUMBER, "30", 0, 36500, "Ended jobs and their artifacts are removed after this many days; 0: never.")              \

@@ -219,8 +219,8 @@ static bool tidy_list(char *list, const struct list_kind *kind)
 
 static bool is_valid(char *text, enum kend_conf_kind kind)
 {
-    static const char *const kernels[] = {"auto", "scalar", NULL}, *const levels[] = {"error", "warn", "info", "debug", NULL},
-                             *const formats[] = {"logfmt", "json", NULL};
+    static const char *const kernels[] = {"auto", "scalar", "avx2", "avx512", "neon", NULL},
+                             *const levels[] = {"error", "warn", "info", "debug", NULL}, *const formats[] = {"logfmt", "json", NULL};
     const struct list_kind *list = find_list_kind(kind);
     if (list) return tidy_list(text, list);
     switch (kind) {

@@ -10,6 +10,7 @@
 #include "jobs/store.h"
 #include "log.h"
 #include "prune/pool.h"
+#include "selection/kernel.h"
 #include "shutdown.h"
 
 #include <signal.h>
@@ -41,6 +42,7 @@ int kend_daemon_check(const struct kend_conf *conf, struct ken_error *error)
             "http.listen = %s can be reached from other machines, and without tokens anybody there could submit jobs: listen on "
             "127.0.0.1, or set auth.allow_anonymous = true where the network is trusted",
             conf->http_listen);
+    if (!ken_kernel_find(conf->prune_kernel, error)) return KEN_EINVALID;
     return KEN_OK;
 }
 
@@ -179,10 +181,13 @@ int kend_daemon_run(const struct kend_conf *conf)
     struct daemon daemon = {.conf = conf};
     struct ken_error error = {0};
     kend_log_setup(kend_log_level_of(conf->log_level), kend_log_format_of(conf->log_format));
-    kend_log(KEND_LOG_INFO, "kend starts", KEND_S("version", PACKAGE_VERSION), KEND_S("data", conf->data));
+    int rc = ken_kernel_choose(conf->prune_kernel, &error);
+    kend_log(KEND_LOG_INFO, "kend starts", KEND_S("version", PACKAGE_VERSION), KEND_S("data", conf->data),
+             KEND_S("kernel", ken_kernel()->name));
     signal(SIGPIPE, SIG_IGN);
     raise_descriptors();
-    if (daemon_live(&daemon, &error) == KEN_OK) {
+    if (rc == KEN_OK) rc = daemon_live(&daemon, &error);
+    if (rc == KEN_OK) {
         kend_log(KEND_LOG_INFO, "kend ends");
         return EXIT_SUCCESS;
     }

@@ -3,6 +3,7 @@
 
 #include "bits.h"
 #include "digest.h"
+#include "selection/kernel.h"
 #include "selection/mask.h"
 #include "selection/select.h"
 
@@ -379,7 +380,7 @@ static int run_roomy(struct ken_block *block)
     for (uint64_t r = 0; r < block->range.units; r++) {
         if (look_at_row(block, r)) return block->error.code;
         prepare_row(block, r, key, &row);
-        if (block->x && block->kinds[r] == ROW_SELECT) ken_widen(row.dtype, row.model, block->x, row.n);
+        if (block->x && block->kinds[r] == ROW_SELECT) ken_kernel_widen(row.dtype, row.model, block->x, row.n);
         for (size_t v = 0; v < block->part_count; v++) {
             if (is_cancelled(block)) return block->error.code;
             if (!is_whole(block, r, v)) select_row(block, &row, v, block->masks);
@@ -401,7 +402,7 @@ static int run_tight(struct ken_block *block)
     if (tensor_key(block, key) || look_at_row(block, 0)) return block->error.code;
     if (block->kinds[0] != ROW_SELECT) return KEN_OK;
     prepare_row(block, 0, key, &row);
-    if (block->x) ken_widen(row.dtype, row.model, block->x, row.n);
+    if (block->x) ken_kernel_widen(row.dtype, row.model, block->x, row.n);
     for (size_t v = 0; v < block->plan->options->variant_count; v++) {
         if (is_cancelled(block)) return block->error.code;
         if (!is_whole(block, 0, v)) select_row(block, &row, v, tight_mask(block, v));

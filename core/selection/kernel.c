@@ -35,14 +35,32 @@ const struct ken_kernel *ken_kernel_at(size_t i)
     return i < KERNELS ? kernels[i] : NULL;
 }
 
+const struct ken_kernel *ken_kernel_find(const char *name, struct ken_error *error)
+{
+    if (strcmp(name, "auto") == 0) return fastest();
+    for (size_t i = 0; i < KERNELS; i++) {
+        if (strcmp(kernels[i]->name, name) != 0) continue;
+        if (kernels[i]->is_usable()) return kernels[i];
+        ken_fail(error, KEN_EINVALID, "this machine has no %s, which the kernel of that name needs", name);
+        return NULL;
+    }
+    ken_fail(error, KEN_EINVALID, "there is no kernel %s for this architecture", name);
+    return NULL;
+}
+
 int ken_kernel_choose(const char *name, struct ken_error *error)
 {
-    const struct ken_kernel *kernel = NULL;
-    if (strcmp(name, "auto") == 0) kernel = fastest();
-    for (size_t i = 0; !kernel && i < KERNELS; i++)
-        if (strcmp(kernels[i]->name, name) == 0) kernel = kernels[i];
-    if (!kernel) return ken_fail(error, KEN_EINVALID, "this build has no kernel \"%s\"", name);
-    if (!kernel->is_usable()) return ken_fail(error, KEN_EINVALID, "this machine cannot run the kernel \"%s\"", name);
+    const struct ken_kernel *kernel = ken_kernel_find(name, error);
+    if (!kernel) return KEN_EINVALID;
     atomic_store_explicit(&kernel_in_use, kernel, memory_order_relaxed);
     return KEN_OK;
+}
+
+void ken_kernel_widen(enum ken_dtype dtype, const void *in, float *out, size_t n)
+{
+    switch (dtype) {
+    case KEN_F16: ken_kernel()->widen_f16(in, out, n); break;
+    case KEN_BF16: ken_kernel()->widen_bf16(in, out, n); break;
+    default: ken_widen(dtype, in, out, n);
+    }
 }

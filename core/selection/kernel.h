@@ -3,6 +3,7 @@
 #ifndef KEN_KERNEL_H
 #define KEN_KERNEL_H
 
+#include "dtype.h"
 #include "error.h"
 #include "selection/bins.h"
 #include "selection/density.h"
@@ -62,9 +63,15 @@ static inline size_t ken_arrange_scratch(size_t n)
 
 /* The kernel in use: the fastest that this machine can run, until another is chosen. */
 const struct ken_kernel *ken_kernel(void);
-/* Chooses by name, for the whole process: "auto" or a kernel's name. KEN_EINVAL for a kernel that this build or machine does not have; the
- * kernel in use then stays. Selections that are under way end with the one they began with or with this one: masks are the same. */
+/* The kernel of that name, or the one that "auto" stands for; NULL and an error for one that this build or machine does not have. */
+const struct ken_kernel *ken_kernel_find(const char *name, struct ken_error *error);
+/*
+ * Uses the kernel that ken_kernel_find() finds, in the whole process; returns an error code. Selections that are under way may end with
+ * another kernel than they began with: the masks are the same.
+ */
 int ken_kernel_choose(const char *name, struct ken_error *error);
+/* ken_widen() by the kernel in use. */
+void ken_kernel_widen(enum ken_dtype dtype, const void *in, float *out, size_t n);
 /* Kernel number i of this build, fastest last, or NULL behind the last. */
 const struct ken_kernel *ken_kernel_at(size_t i);
 

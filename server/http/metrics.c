@@ -2,6 +2,7 @@
 #include "http/metrics.h"
 
 #include "http/respond.h"
+#include "selection/kernel.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -169,7 +170,7 @@ enum MHD_Result kend_route_metrics(struct kend_request *request)
     print_fetcher(parts->fetcher, out);
     print_requests(&request->http->metrics, out);
     print_request_seconds(&request->http->metrics, out);
-    fprintf(out, "%s{version=\"%s\",kernel=\"%s\"} 1\n", metric(METRIC_BUILD_INFO, out), PACKAGE_VERSION, "scalar");
+    fprintf(out, "%s{version=\"%s\",kernel=\"%s\"} 1\n", metric(METRIC_BUILD_INFO, out), PACKAGE_VERSION, ken_kernel()->name);
     bool whole = fclose(out) == 0;
     struct MHD_Response *response = whole ? kend_response_text(text, length, "text/plain; version=0.0.4; charset=utf-8") : NULL;
     free(text);

@@ -2,6 +2,7 @@
 #include "http/disk.h"
 #include "http/respond.h"
 #include "openapi.h"
+#include "selection/kernel.h"
 
 /* Answers while everything else is busy: touches nothing that could block. */
 enum MHD_Result kend_route_livez(struct kend_request *request)
@@ -21,7 +22,7 @@ enum MHD_Result kend_route_readyz(struct kend_request *request)
 
 enum MHD_Result kend_route_version(struct kend_request *request)
 {
-    return kend_answer_json(request, 200, json_pack("{s:s, s:s, s:s}", "name", "kend", "version", PACKAGE_VERSION, "kernel", "scalar"));
+    return kend_answer_json(request, 200, json_pack("{s:s, s:s, s:s}", "name", "kend", "version", PACKAGE_VERSION, "kernel", ken_kernel()->name));
 }
 
 enum MHD_Result kend_route_openapi(struct kend_request *request)

@@ -135,7 +135,7 @@ static double time_rows(const struct rows *rows, size_t k, enum ken_method metho
         for (size_t r = 0; r < ROWS; r++) {
             const unsigned char *model = rows->model + r * row_bytes;
             double start = seconds();
-            ken_widen(rows->dtype, model, rows->x, rows->n);
+            ken_kernel_widen(rows->dtype, model, rows->x, rows->n);
             struct ken_row row = {rows->n, rows->x, rows->dtype, model, rows->base + r * row_bytes, tensor_key, r};
             ken_select(&row, k, method, KEN_DUPLICATES_EXACT, 0, rows->mask, scratch);
             least[r] = fmin(least[r], seconds() - start);

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 from pathlib import Path
 from typing import Mapping, Optional
@@ -100,6 +101,13 @@ def test_a_bad_variable_is_refused() -> None:
     assert done.returncode == 2
     assert done.stderr == 'kend: environment: unknown option "KEND_HTTP_LISTN"; did you mean "KEND_HTTP_LISTEN"?\n'
     assert kend("--check-config", env={"KEND_TEST_DATA": "x"}).returncode == 0
+
+
+def test_a_kernel_the_machine_does_not_have_is_refused() -> None:
+    foreign = "avx512" if platform.machine() == "aarch64" else "neon"
+    done = kend("--set", f"prune.kernel={foreign}", "--check-config")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"kend: there is no kernel {foreign} for this architecture\n"
 
 
 def test_version_and_help() -> None:

@@ -249,10 +249,10 @@ def test_the_real_pair_has_the_digests_of_the_table(tmp_path: Path, data: Path, 
     assert made["model.safetensors"] == (tmp_path / "out" / "model.safetensors").read_bytes()
 
 
-def test_threads_and_memory_do_not_change_a_byte(tmp_path: Path, kenctl: Run) -> None:
+def test_threads_memory_and_kernels_do_not_change_a_byte(tmp_path: Path, kenctl: Run) -> None:
     model, base = make_pair(tmp_path, True)
     digests = []
-    for i, arguments in enumerate(((), ("--threads", 1), ("--threads", 5, "--memory", "8MiB"), ("--memory", "1GiB"))):
+    for i, arguments in enumerate(((), ("--threads", 1), ("--threads", 5, "--memory", "8MiB"), ("--memory", "1GiB"), ("--kernel", "scalar"))):
         ok(kenctl("prune", "--model", model, "--base", base, "--keep", "0.3", *arguments, "-o", f"out{i}"))
         digests.append(tree(tmp_path / f"out{i}"))
     assert all(digest == digests[0] for digest in digests)
@@ -418,6 +418,7 @@ def test_an_interrupted_prune_leaves_nothing(tmp_path: Path) -> None:
         (("--k", "5", "--threads", "0"), "--threads is a number from 1 to 1024, not '0'"),
         (("--k", "5", "--threads", "-3"), "--threads is a number from 1 to 1024, not '-3'"),
         (("--k", "5", "--memory", "lots"), "--memory is a size as 96MiB, at least 1MiB, not 'lots'"),
+        (("--k", "5", "--kernel", "sse9"), "--kernel: there is no kernel sse9 for this architecture"),
         (("--k", "5", "--model", "https://models.example/a"), '/model: must be a path, not a URL of scheme "https"'),
         (("--k", "5", "--job", "x.json"), "a document and options that make one exclude each other"),
         (("--k", "5", "extra"), "unexpected argument 'extra'"),

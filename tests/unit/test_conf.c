@@ -388,7 +388,7 @@ START_TEST(bad_values_name_what_is_allowed)
         {"fetch.proxy=proxy:3128", "must be empty, or http://HOST:PORT without a user name"},
         {"fetch.proxy=http://u:p@proxy:3128", "must be empty, or http://HOST:PORT without a user name"},
         {"fetch.proxy=http://proxy", "must be empty, or http://HOST:PORT without a user name"},
-        {"prune.kernel=avx2", "must be auto or scalar"},
+        {"prune.kernel=sse", "must be auto, scalar, avx2, avx512 or neon"},
         {"prune.threads=0", "must be a whole number from 1 to 1024"},
         {"log.level=trace", "must be error, warn, info or debug"},
         {"log.format=text", "must be logfmt or json"},
