@@ -6,9 +6,17 @@
 #include "selection/spread.h"
 #include "unit.h"
 
+/* Whether long double is wider than double, as valgrind's is not: then it is a reference. */
+static bool have_long_double(void)
+{
+    volatile long double sum = 0x1p-60L;
+    sum += 1;
+    return sum != 1;
+}
+
 START_TEST(the_exponential_is_within_one_and_a_half_units_in_the_last_place)
 {
-    for (long double x = -700; x < 1; x += 0.01237L) {
+    for (long double x = -700; have_long_double() && x < 1; x += 0.01237L) {
         double rounded = (double)x;
         long double expected = expl((long double)rounded);
         ck_assert_msg(fabsl((long double)ken_exp(rounded) - expected) < expected * 0x1.8p-53L, "exp(%a)", rounded);
@@ -19,7 +27,7 @@ END_TEST
 
 START_TEST(the_inverse_fifth_root_is_the_nearest_double)
 {
-    for (size_t n = 1; n < (size_t)1 << 31; n += 1 + n / 300) {
+    for (size_t n = 1; have_long_double() && n < (size_t)1 << 31; n += 1 + n / 300) {
         long double exact = powl((long double)n, -0.2L);
         double root = ken_inverse_fifth_root(n);
         ck_assert_msg(fabsl(exact - (long double)root) <= fabsl(exact) * 0x1.002p-54L * 2, "n = %zu: %a", n, root);

@@ -75,13 +75,14 @@ static bool naive_levels(const float *x, size_t n, const double *g, size_t k, do
     mean /= (double)n;
     for (size_t i = 0; i < n; i++) variance += ((double)x[i] - mean) * ((double)x[i] - mean);
     double h = 1.06 * sqrt(variance / (double)n) * pow((double)n, -0.2), c = 1 / (h * sqrt(2 * M_PI));
+    bool certain = true;
     while (c * scale > 0x1p20) scale /= 2;
     for (size_t j = 0; j < k; j++) {
         double f = naive_density(x, n, h, scale, g[j]);
         level[j] = nearbyint(f);
-        if (fabs(f - floor(f) - 0.5) < 2e-9 * f + 1e-15) return false;
+        if (fabs(f - floor(f) - 0.5) < 2e-9 * f + 1e-15) certain = false;
     }
-    return true;
+    return certain;
 }
 
 static size_t naive_nearest(const float *x, size_t n, const unsigned char *taken, float g)
