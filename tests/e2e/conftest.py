@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import contract  # noqa: E402,F401  every answer of every test is checked
 from daemon import BUILD, Kend  # noqa: E402
 from origin import Origin  # noqa: E402
+from sanitizers import no_sanitizer_reports, sanitizer_reports  # noqa: E402,F401  whatever they say fails the test
 
 DATA = Path(os.environ.get("KEND_TEST_DATA", Path(__file__).parents[1] / "data"))
 

@@ -10,6 +10,7 @@ import pytest
 
 from checkpoints import write_safetensors, write_tiled
 from daemon import Kend
+from sanitizers import SANITIZED
 
 MIB = 1 << 20
 BOUND = 256 * MIB
@@ -35,7 +36,7 @@ def test_peak_does_not_grow_with_the_pair(tmp_path: Path, mib: int) -> None:
     job, peak = prune(tmp_path, tmp_path, {"keep": 0.5}, 600)
     print(f"pair of {mib} MiB: peak {peak / MIB:.0f} MiB, timings {job['timings']}")
     assert job["status"] == "succeeded", job["error"]
-    assert peak < BOUND
+    assert peak < BOUND or SANITIZED  # which keep freed memory, and shadows of it
 
 
 @pytest.mark.parametrize("method", ["ken", "density", "magnitude", "random"])
@@ -49,7 +50,7 @@ def test_a_row_of_4_mi_values_works_at_defaults(tmp_path: Path, method: str) -> 
     job, peak = prune(tmp_path, tmp_path, {"keep": 0.5, "method": method}, 120)
     assert job["status"] == "succeeded", job["error"]
     assert job["summary"]["selected"] == 2 * MIB
-    assert peak < BOUND
+    assert peak < BOUND or SANITIZED  # which keep freed memory, and shadows of it
 
 
 @pytest.mark.smoke
