@@ -590,7 +590,11 @@ def test_verify_takes_a_folder_of_variants(tmp_path: Path, kenctl: Run) -> None:
     (tmp_path / "out/one/model.safetensors").write_bytes(changed)
     result = kenctl("verify", "out", "--base", base)
     assert (result.returncode, result.stdout) == (1, f"two: {rest}")
-    assert re.findall(r"^kenctl: .*", result.stderr, re.M) == re.findall(r"^kenctl: one: tensor \".*", result.stderr, re.M) != []
+    assert (
+        re.findall(r"^kenctl: .*", result.stderr, re.M)
+        == re.findall(r"^kenctl: one: tensor \".*", result.stderr, re.M)
+        != []
+    )
     answers = json.loads(kenctl("verify", "out", "--base", base, "-o", "json").stdout)
     assert answers == {"valid": False, "variants": {"one": {"valid": False}, "two": answer}}
     (tmp_path / "empty").mkdir()
