@@ -58,7 +58,19 @@ static void append(struct line *line, const char *key, const char *value)
         line->used += (size_t)length;
 }
 
-/* The printable text holds no quotes, and backslashes only as \xNN: so quoting is all that is left to do. */
+/*
+ * One character of printable text, in quotes. Printable text holds no quotes, and backslashes only as the begin of \xNN: those that stand
+ * for a quote or a backslash are written as people (and JSON) know them.
+ */
+static char *quote(char *to, const char **from, bool json)
+{
+    const bool known = strncmp(*from, "\\x22", 4) == 0 || strncmp(*from, "\\x5c", 4) == 0;
+    if (known || (json && **from == '\\')) *to++ = '\\';
+    *to++ = known && (*from)[2] == '2' ? '"' : **from;
+    *from += known ? 4 : 1;
+    return to;
+}
+
 static void append_text(struct line *line, const char *key, const char *text)
 {
     char printable[VALUE_MAX_BYTES], quoted[2 * VALUE_MAX_BYTES + 3];
@@ -70,10 +82,7 @@ static void append_text(struct line *line, const char *key, const char *text)
     }
     char *to = quoted;
     *to++ = '"';
-    for (const char *from = printable; *from; from++) {
-        if (line->json && *from == '\\') *to++ = '\\';
-        *to++ = *from;
-    }
+    for (const char *from = printable; *from;) to = quote(to, &from, line->json);
     *to++ = '"';
     *to = '\0';
     append(line, key, quoted);
@@ -82,8 +91,11 @@ static void append_text(struct line *line, const char *key, const char *text)
 static void append_field(struct line *line, const struct kend_log_field *field)
 {
     char number[32];
-    if (field->is_number) {
+    if (field->kind == KEND_LOG_NUMBER) {
         snprintf(number, sizeof number, "%" PRId64, field->number);
+        append(line, field->key, number);
+    } else if (field->kind == KEND_LOG_SECONDS) {
+        snprintf(number, sizeof number, "%.6f", field->seconds);
         append(line, field->key, number);
     } else if (field->text) {
         append_text(line, field->key, field->text);

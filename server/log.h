@@ -13,15 +13,19 @@ enum kend_log_level kend_log_level_of(const char *name);
 enum kend_log_format kend_log_format_of(const char *name);
 void kend_log_setup(enum kend_log_level level, enum kend_log_format format);
 
-/* One key and value; make them with KEND_S and KEND_I. Values are escaped; NULL strings are left out. */
+enum kend_log_kind { KEND_LOG_TEXT, KEND_LOG_NUMBER, KEND_LOG_SECONDS };
+/* One key and value; make them with KEND_S, KEND_I and KEND_SECONDS. Values are escaped; NULL strings are left out. */
 struct kend_log_field {
     const char *key;
-    const char *text; /* NULL: number holds */
+    enum kend_log_kind kind; /* which of these holds */
+    const char *text;
     int64_t number;
-    int is_number;
+    double seconds;
 };
 #define KEND_S(k, v) ((struct kend_log_field){.key = (k), .text = (v)})
-#define KEND_I(k, v) ((struct kend_log_field){.key = (k), .number = (int64_t)(v), .is_number = 1})
+#define KEND_I(k, v) ((struct kend_log_field){.key = (k), .kind = KEND_LOG_NUMBER, .number = (int64_t)(v)})
+/* Every duration is in seconds, and called so. */
+#define KEND_SECONDS(k, v) ((struct kend_log_field){.key = (k), .kind = KEND_LOG_SECONDS, .seconds = (v)})
 /* kend_log(KEND_LOG_INFO, "job claimed", KEND_S("job", id), KEND_I("attempt", n)); */
 #define kend_log(level, message, ...) \
     kend_log_fields((level), (message), (const struct kend_log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = 0}})

@@ -301,7 +301,8 @@ static void request_log(const struct kend_request *request, int64_t microseconds
     kend_log(probe ? KEND_LOG_DEBUG : KEND_LOG_INFO, "request", KEND_S("request", request->id),
              KEND_S("method", kend_method_name(request->method)), KEND_S("route", route),
              KEND_S("job", kend_request_has_id(request) ? request->match.id : NULL), KEND_I("status", request->status),
-             KEND_I("microseconds", microseconds), KEND_I("waited_ms", request->wait.suspended_ms));
+             KEND_SECONDS("seconds", (double)microseconds / 1e6),
+             KEND_SECONDS("waited_seconds", (double)request->wait.suspended_ms / 1000));
 }
 
 void kend_request_closed(void *cls, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code)
