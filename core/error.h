@@ -24,7 +24,8 @@
     X(KEN_EADDRESS, -14, "address forbidden")                     \
     X(KEN_EBAD_DELTA, -15, "malformed delta")                     \
     X(KEN_ETIMED_OUT, -16, "timed out")                           \
-    X(KEN_EINTERNAL, -17, "internal error")
+    X(KEN_EINTERNAL, -17, "internal error")                       \
+    X(KEN_EBUSY, -18, "in use by others for now")
 
 enum ken_code {
     KEN_OK = 0,

@@ -50,6 +50,7 @@ const char *proto_job_error_code(enum proto_job_error error)
 enum proto_job_error proto_job_error_of(int ken_code)
 {
     switch (ken_code) {
+    case KEN_EBUSY:
     case KEN_ENO_SPACE: return PROTO_JOB_NO_SPACE;
     case KEN_EBAD_CHECKPOINT:
     case KEN_EBAD_DELTA: return PROTO_JOB_BAD_CHECKPOINT;

@@ -54,10 +54,25 @@ int kend_cache_open(struct kend_cache *cache, const char *key, struct kend_cache
 int kend_cached_fd(const struct kend_cached *cached);
 /*
  * Makes sure that the entry's data may grow to `most` bytes, or where that much cannot be had, to at least `least`; *granted says which.
- * Others are evicted for it. KEN_ETOO_LARGE: never, the limit is named. KEN_ENO_SPACE: not now; *wait tells whether entries in use by
- * others stand in the way.
+ * Errors as those of kend_cache_reserve.
  */
-int kend_cached_reserve(struct kend_cached *cached, uint64_t least, uint64_t most, uint64_t *granted, bool *wait, struct ken_error *error);
+int kend_cached_reserve(struct kend_cached *cached, uint64_t least, uint64_t most, uint64_t *granted, struct ken_error *error);
+
+/* An entry that is to have so many bytes. */
+struct kend_claim {
+    struct kend_cached *cached;
+    uint64_t bytes;
+};
+/*
+ * Makes sure that all of them may grow so far, or grants nothing; an entry may be named twice. What nobody uses is evicted for it.
+ * KEN_ETOO_LARGE: never, the limit is named. KEN_ENO_SPACE: the disk is too small, whatever others do. KEN_EBUSY: not before others let go
+ * of theirs. Any thread.
+ */
+int kend_cache_reserve(struct kend_cache *cache, const struct kend_claim *claims, size_t count, struct ken_error *error);
+/* Whether the limit lets the claims be granted at all: 0 or KEN_ETOO_LARGE. *bytes is what they take together. */
+int kend_cache_check(struct kend_cache *cache, const struct kend_claim *claims, size_t count, uint64_t *bytes, struct ken_error *error);
+/* Whether there is room for so many bytes beside what is in use. */
+bool kend_cache_has_room(struct kend_cache *cache, uint64_t bytes);
 /* Tells how many bytes the data now has. Any thread. */
 void kend_cached_wrote(struct kend_cached *cached, uint64_t bytes);
 /* Makes the data durable, then says in meta what it is; both survive a crash whole. `url` is for people who look into the folder. */

@@ -11,9 +11,8 @@ enum {
     SAVE_MS = 1000,       /* how much work a crash can cost */
     HASH_BYTES = 8 << 20, /* one turn in the pool: some 20 ms */
     HASH_BUFFER = 128 << 10,
-    ROOM_STEP = 16 << 20,
-    ROOM_RETRY_MS = 500,
-    ROOM_WAIT_MS = 600000 /* for others to let go of their entries */
+    HEADER_STEP = 1 << 20, /* of a file of known size, before all of it is wanted */
+    ROOM_STEP = 16 << 20
 };
 
 static void poke(struct kend_entry *entry)
@@ -175,7 +174,7 @@ bool kend_durable_has_room(struct kend_entry *entry, uint64_t bytes)
 {
     if (bytes <= entry->reserved) return true;
     if (bytes > entry->room_least) {
-        uint64_t step = bytes + ROOM_STEP;
+        uint64_t step = bytes + (entry->has_size ? HEADER_STEP : ROOM_STEP);
         entry->room_least = bytes;
         entry->room_most = entry->has_size && entry->size < step && entry->size >= bytes ? entry->size : step;
         poke(entry);
@@ -187,46 +186,36 @@ static void run_reserve(uv_work_t *work)
 {
     struct kend_entry *entry = work->data;
     entry->room_error.code = 0;
-    kend_cached_reserve(entry->cached, entry->asked_least, entry->asked_most, &entry->room_granted, &entry->room_wait, &entry->room_error);
+    kend_cached_reserve(entry->cached, entry->asked_least, entry->asked_most, &entry->room_granted, &entry->room_error);
 }
 
 static void after_reserve(uv_work_t *work, int status)
 {
     struct kend_entry *entry = work->data;
-    int64_t now = kend_monotonic_ms();
     KEN_ASSERT(status == 0);
     entry->reserving = false;
     if (!entry->room_error.code) {
         entry->reserved = entry->room_granted;
-        entry->room_until = 0;
         kend_pieces_resume(entry);
-    } else if (entry->room_error.code == KEN_ENO_SPACE && entry->room_wait && (!entry->room_until || now < entry->room_until)) {
-        if (!entry->room_until) {
-            entry->room_until = now + ROOM_WAIT_MS;
-            kend_entry_note(entry, "waiting for room in the cache: %.240s", entry->room_error.message);
-        }
-        entry->room_retry_at = now + ROOM_RETRY_MS;
     } else {
+        /* Nobody waits here: who holds some bytes and waits for more would keep others from theirs. */
         kend_entry_fail(entry, &entry->room_error);
     }
     poke(entry);
 }
 
-static int64_t schedule_room(struct kend_entry *entry)
+static void schedule_room(struct kend_entry *entry)
 {
-    if (entry->reserving || entry->room_least <= entry->reserved) return INT64_MAX;
-    if (kend_monotonic_ms() < entry->room_retry_at) return entry->room_retry_at;
+    if (entry->reserving || entry->room_least <= entry->reserved) return;
     entry->reserving = true;
     entry->asked_least = entry->room_least;
     entry->asked_most = entry->room_most;
     queue(entry, &entry->room_work, run_reserve, after_reserve);
-    return INT64_MAX;
 }
 
 int64_t kend_durable_schedule(struct kend_entry *entry, bool last)
 {
     if (!last) schedule_hash(entry);
-    int64_t save = schedule_save(entry, last);
-    int64_t room = last ? INT64_MAX : schedule_room(entry);
-    return save < room ? save : room;
+    if (!last) schedule_room(entry);
+    return schedule_save(entry, last);
 }

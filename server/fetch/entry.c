@@ -463,6 +463,11 @@ static int source_whole(struct kend_source *base, const unsigned char *wanted, s
                     ken_hex_encode(is, sha256, sizeof sha256), ken_hex_encode(should, wanted, sizeof sha256));
 }
 
+static struct kend_cached *source_cached(const struct kend_source *source)
+{
+    return ((const struct kend_entry_source *)source)->entry->cached;
+}
+
 static void source_stop(struct kend_source *base)
 {
     struct kend_entry_source *source = of(&base->base);
@@ -474,7 +479,7 @@ static void source_stop(struct kend_source *base)
 }
 
 static const struct ken_source_ops source_ops = {source_wait, source_read, source_digest, source_check, source_close};
-static const struct kend_source_ops more_ops = {source_fetch, source_state, source_whole, source_stop};
+static const struct kend_source_ops more_ops = {source_fetch, source_state, source_whole, source_cached, source_stop};
 
 int kend_entry_source_open(struct kend_location *location, const struct kend_url *url, struct ken_source **result, struct ken_error *error)
 {

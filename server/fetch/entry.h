@@ -74,8 +74,8 @@ struct kend_entry {
     struct kend_meta saving_meta;
     struct ken_digest digest;
     uint64_t hashed, hash_end, reserved, room_least, room_most, asked_least, asked_most, room_granted;
-    int64_t saved_at, room_until, room_retry_at;
-    bool saving, hashing, reserving, room_wait, dirty;
+    int64_t saved_at;
+    bool saving, hashing, reserving, dirty;
     uv_work_t save_work, hash_work, room_work;
     struct ken_error save_error, hash_error, room_error;
 };

@@ -79,4 +79,29 @@ int kend_location_wait(struct kend_location *location, struct ken_error *error);
  * NULL. */
 void kend_location_close(struct kend_location **location);
 
+/* ---- room in the cache for all of a job's files */
+
+/*
+ * A job's place in the line for room. Zeroed: it does not wait. Used by one thread. Whoever waits has closed its locations, so that those
+ * who wait keep nothing from each other.
+ */
+struct kend_turn {
+    struct kend_turn *next; /* the fetcher's line, under its mutex */
+    bool queued;
+    uint64_t bytes; /* that it asked for last */
+    unsigned tries;
+};
+/*
+ * Reserves room for all files opened so far by the locations, at once or not at all. KEN_EBUSY: running jobs hold too much, or another job
+ * waits already: close the locations, kend_turn_wait, and begin again. KEN_ETOO_LARGE, KEN_ENO_SPACE: it can never be had. Without a turn
+ * (NULL) nothing is reserved; what can never be had is told all the same.
+ */
+int kend_fetcher_reserve(struct kend_fetcher *fetcher, struct kend_turn *turn, struct kend_location *const *locations, size_t count,
+                         struct ken_error *error);
+/* Blocks until it is worthwhile to try again. `cancelled` as in kend_location_request: KEN_ECANCELLED. */
+int kend_turn_wait(struct kend_fetcher *fetcher, struct kend_turn *turn, bool (*cancelled)(void *opaque), void *opaque,
+                   struct ken_error *error);
+/* Gives the place up; nothing if it has none. */
+void kend_turn_leave(struct kend_fetcher *fetcher, struct kend_turn *turn);
+
 #endif

@@ -14,6 +14,8 @@ struct kend_source {
     const struct kend_source_ops *more;
 };
 
+struct kend_cached;
+
 struct kend_source_ops {
     /* From now on all of it is wanted. */
     void (*fetch)(struct kend_source *source);
@@ -21,6 +23,8 @@ struct kend_source_ops {
     void (*state)(struct kend_source *source, struct kend_location_state *state);
     /* Blocks until it is whole; `sha256` [32] may be NULL. KEN_EDIGEST: it is another. */
     int (*whole)(struct kend_source *source, const unsigned char *sha256, struct ken_error *error);
+    /* The entry of the cache that it is read from; NULL: none. */
+    struct kend_cached *(*cached)(const struct kend_source *source);
     /* The location is over: nothing more is fetched for this source. */
     void (*stop)(struct kend_source *source);
 };

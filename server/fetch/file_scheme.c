@@ -200,13 +200,19 @@ static int file_whole(struct kend_source *base, const unsigned char *wanted, str
                     ken_hex_encode(is, source->sha256, KEN_SHA256_SIZE), ken_hex_encode(should, wanted, KEN_SHA256_SIZE));
 }
 
+static struct kend_cached *file_cached(const struct kend_source *source)
+{
+    (void)source;
+    return NULL;
+}
+
 static void file_stop(struct kend_source *source)
 {
     (void)source;
 }
 
 static const struct ken_source_ops source_ops = {NULL, file_read, file_digest, file_check, file_close};
-static const struct kend_source_ops more_ops = {file_fetch, file_state, file_whole, file_stop};
+static const struct kend_source_ops more_ops = {file_fetch, file_state, file_whole, file_cached, file_stop};
 
 /* O_NONBLOCK: a FIFO must not hold it up. */
 static int open_checked(struct file_source *source, const struct kend_url *url, uint64_t max_bytes, struct ken_error *error)

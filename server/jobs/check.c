@@ -91,6 +91,15 @@ static int check_disk(const struct kend_check *check, const struct kend_parts *p
     return code;
 }
 
+/* Last: who has room for all that it fetches never waits for more. */
+static int reserve(const struct kend_check *check, const struct kend_parts *parts, struct kend_turn *turn, struct ken_error *error)
+{
+    struct kend_location *const locations[] = {check->model_location, check->base_location};
+    struct ken_error reason;
+    int code = kend_fetcher_reserve(parts->fetcher, turn, locations, 2, &reason);
+    return code ? ken_fail(error, code, "model and base together: %s", reason.message) : 0;
+}
+
 int kend_check_open(struct kend_check *check, const struct kend_parts *parts, const struct kend_check_request *request,
                     struct ken_error *error)
 {
@@ -104,6 +113,7 @@ int kend_check_open(struct kend_check *check, const struct kend_parts *parts, co
     if (!code) code = open_side(&check->base_location, &check->base, parts, request, "base", &job->base, error);
     if (!code) code = ken_plan_make(&check->plan, check->model, check->base, &job->options, &limits, error);
     if (!code) code = check_disk(check, parts, request->id, error);
+    if (!code) code = reserve(check, parts, request->turn, error);
     if (code) kend_check_close(check);
     return code;
 }

@@ -22,10 +22,12 @@ struct kend_check_request {
     bool (*cancelled)(void *opaque);
     void (*note)(void *opaque, const char *text);
     void *opaque;
-    const char *id; /* of the job, whose earlier attempts may have left outputs; NULL for a dry run, which changes nothing */
+    struct kend_turn *turn; /* reserves room in the cache for the job's files; NULL for a dry run */
+    const char *id;         /* of the job, whose earlier attempts may have left outputs; NULL for a dry run, which changes nothing */
 };
 
-/* Whatever fails: an enum ken_code, and the check is closed again. KEN_ENO_SPACE and KEN_ETOO_LARGE say what is needed and what there is.
+/* Whatever fails: an enum ken_code, and the check is closed again. KEN_ENO_SPACE and KEN_ETOO_LARGE say what is needed and what there is;
+ * KEN_EBUSY: running jobs hold the room in the cache, see kend_turn_wait.
  */
 int kend_check_open(struct kend_check *check, const struct kend_parts *parts, const struct kend_check_request *request,
                     struct ken_error *error);

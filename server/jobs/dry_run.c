@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { BUSY_RETRY_MS = 500 };
 
 struct dry_run {
     struct kend_engine *engine;
@@ -29,11 +32,15 @@ static void look(struct dry_run *run)
     struct kend_check check;
     json_t *plan = NULL;
     int code = kend_check_open(&check, &run->engine->parts, &request, &error);
+    while (code == KEN_EBUSY && !cancelled(run)) {
+        usleep(BUSY_RETRY_MS * 1000);
+        code = kend_check_open(&check, &run->engine->parts, &request, &error);
+    }
     if (!code) {
         plan = kend_check_to_json(&check, &run->job->options);
         if (!plan) code = ken_fail(&error, KEN_ENOMEM, "out of memory");
         kend_check_close(&check);
-    } else if (atomic_load(&run->timed_out)) {
+    } else if (atomic_load(&run->timed_out) && code != KEN_EBUSY) {
         code = ken_fail(&error, KEN_ETIMED_OUT, "the check did not end within %d s", KEND_DRY_RUN_SECONDS);
     }
     run->done(run->opaque, code, error.message, plan);

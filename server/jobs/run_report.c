@@ -31,6 +31,7 @@ static void enter(struct kend_run *run, enum proto_stage stage)
     clock_in(run);
     if (stage == run->state.stage) return;
     kend_metrics_stage(run->engine, run->state.stage, run->state.timings[run->state.stage] - run->stage_before);
+    if (stage != PROTO_NO_STAGE) kend_log(KEND_LOG_INFO, "stage", KEND_S("job", run->job->id), KEND_S("stage", proto_stage_name(stage)));
     run->state.stage = stage;
     run->stage_before = run->state.timings[stage];
 }
@@ -75,7 +76,6 @@ void kend_run_enter(struct kend_run *run, enum proto_stage stage)
     enter(run, stage);
     write_state(run);
     pthread_mutex_unlock(&run->mutex);
-    kend_log(KEND_LOG_INFO, "stage", KEND_S("job", run->job->id), KEND_S("stage", proto_stage_name(stage)));
 }
 
 void kend_run_report(struct kend_run *run)

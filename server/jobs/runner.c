@@ -76,7 +76,7 @@ static int parse_job(const struct kend_run *run, struct proto_job **job, struct 
     return failed ? KEN_EINTERNAL : 0;
 }
 
-static int check(struct kend_run *run, struct work *work, struct ken_error *error)
+static int check(struct kend_run *run, struct work *work, struct kend_turn *turn, struct ken_error *error)
 {
     const struct kend_check_request request = {
         .job = work->job,
@@ -84,10 +84,47 @@ static int check(struct kend_run *run, struct work *work, struct ken_error *erro
         .cancelled = kend_run_cancelled,
         .note = on_note,
         .opaque = run,
+        .turn = turn,
         .id = run->job->id,
     };
-    kend_run_enter(run, PROTO_CHECKING);
     return kend_check_open(&work->check, &run->engine->parts, &request, error);
+}
+
+/* Who waits for room has done nothing yet that a drain should let end. */
+static bool need_not_wait(void *opaque)
+{
+    struct kend_run *run = opaque;
+    pthread_mutex_lock(&run->engine->mutex);
+    const bool draining = run->engine->draining;
+    pthread_mutex_unlock(&run->engine->mutex);
+    if (draining) kend_run_stop(run, KEND_STOP_HAND_BACK);
+    return kend_run_cancelled(run);
+}
+
+/* Checks until there is room in the cache for all that the job fetches. While it waits it holds nothing of the cache. */
+static int check_in_turn(struct kend_run *run, struct work *work, struct ken_error *error)
+{
+    struct kend_fetcher *fetcher = run->engine->parts.fetcher;
+    struct kend_turn turn = {0};
+    char text[KEN_MESSAGE_MAX];
+    const int64_t begun = kend_monotonic_ms();
+    kend_run_enter(run, PROTO_CHECKING);
+    int code = check(run, work, &turn, error);
+    const bool waits = code == KEN_EBUSY;
+    if (waits) {
+        snprintf(text, sizeof text, "waiting for room in the cache: %.400s", error->message);
+        kend_run_note(run, "info", text);
+    }
+    while (code == KEN_EBUSY) {
+        code = kend_turn_wait(fetcher, &turn, need_not_wait, run, error);
+        if (!code) code = check(run, work, &turn, error);
+    }
+    kend_turn_leave(fetcher, &turn);
+    if (waits && !code) {
+        snprintf(text, sizeof text, "there is room in the cache now, after %.1f s", (double)(kend_monotonic_ms() - begun) / 1000);
+        kend_run_note(run, "info", text);
+    }
+    return code;
 }
 
 static void note_resumed(struct kend_run *run, const struct kend_check *pair, uint64_t rows)
@@ -177,7 +214,7 @@ static int work_through(struct kend_run *run, struct work *work, struct ken_erro
 {
     int code = parse_job(run, &work->job, error);
     if (code || published_before(run, work, &code, error)) return code;
-    code = check(run, work, error);
+    code = check_in_turn(run, work, error);
     if (!code) code = fetch_and_prune(run, work, error);
     if (!code) code = publish(run, work, error);
     if (!code) count_pruned(run, work);
@@ -247,6 +284,30 @@ static struct kend_outcome outcome_of(const struct kend_run *run, int code, enum
     return outcome;
 }
 
+static uint64_t total_size(const struct kend_artifact_list *artifacts)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; artifacts && i < artifacts->count; i++) bytes += artifacts->item[i].size;
+    return bytes;
+}
+
+/* One line that tells how it went, whatever came of it. */
+static void log_outcome(const struct kend_run *run, const struct kend_outcome *outcome, enum proto_status status)
+{
+    const double seconds = (double)(proto_now_ms() - run->job->started_at) / 1000;
+    const struct kend_log_field job = KEND_S("job", run->job->id), attempt = KEND_I("attempt", run->job->attempt);
+    if (outcome->event == PROTO_HAND_BACK)
+        kend_log(KEND_LOG_INFO, "job handed back", job, attempt, KEND_SECONDS("seconds", seconds));
+    else if (outcome->event == PROTO_FAIL)
+        kend_log(KEND_LOG_WARN, "job ended", job, KEND_S("status", proto_status_name(status)),
+                 KEND_S("error", proto_job_error_code(outcome->error)), KEND_S("reason", outcome->error_message), attempt,
+                 KEND_SECONDS("seconds", seconds));
+    else
+        kend_log(KEND_LOG_INFO, "job ended", job, KEND_S("status", proto_status_name(status)), attempt, KEND_SECONDS("seconds", seconds),
+                 KEND_I("bytes_fetched", run->state.progress.bytes_fetched), KEND_I("rows", run->state.progress.rows_done),
+                 KEND_I("artifact_bytes", total_size(outcome->artifacts)));
+}
+
 static void run_job(struct kend_run *run)
 {
     struct work work = {.directory = -1};
@@ -260,11 +321,9 @@ static void run_job(struct kend_run *run)
         outcome.artifacts = &work.result.artifacts;
         outcome.summary = work.result.summary;
     }
-    kend_log(code && outcome.event == PROTO_FAIL ? KEND_LOG_WARN : KEND_LOG_INFO, "job ended", KEND_S("job", run->job->id),
-             KEND_S("error", outcome.event == PROTO_FAIL ? proto_job_error_code(outcome.error) : NULL),
-             KEND_S("reason", outcome.event == PROTO_FAIL ? outcome.error_message : NULL));
     enum proto_status status;
     KEN_ASSERT(proto_transition(outcome.event, PROTO_RUNNING, &status));
+    log_outcome(run, &outcome, status);
     /* Before the row, for on a full disk this may be the room that the row needs. */
     if (proto_status_is_terminal(status)) kend_engine_clear(run->engine, run->job->id, status);
     tell(run, &outcome, status);
@@ -313,7 +372,9 @@ static void run_setup(struct kend_run *run, int64_t claimed_at)
 /* The job died too often: the store has failed it already. */
 static void note_exhausted(struct kend_engine *engine, struct kend_job **job)
 {
-    kend_log(KEND_LOG_WARN, "job ended", KEND_S("job", (*job)->id), KEND_S("error", proto_job_error_code((*job)->error)));
+    kend_log(KEND_LOG_WARN, "job ended", KEND_S("job", (*job)->id), KEND_S("status", proto_status_name(PROTO_FAILED)),
+             KEND_S("error", proto_job_error_code((*job)->error)), KEND_S("reason", (*job)->error_message),
+             KEND_I("attempt", (*job)->attempt), KEND_SECONDS("seconds", (double)((*job)->finished_at - (*job)->started_at) / 1000));
     kend_engine_clear(engine, (*job)->id, PROTO_FAILED);
     kend_metrics_job(engine, PROTO_FAILED);
     changed(engine, (*job)->id);

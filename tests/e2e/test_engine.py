@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import sqlite3
@@ -134,6 +135,30 @@ def test_cancel_while_the_origin_stalls(tmp_path: Path, large: Path, stage: str,
         assert metric(kend, 'kend_jobs_total{status="cancelled"}') == 1
 
 
+def ended_lines(kend: Kend, job: str) -> list[str]:
+    return [line for line in kend.log_text().splitlines() if 'message="job ended"' in line and f"job={job}" in line]
+
+
+def test_the_log_tells_how_a_job_went(tmp_path: Path, files: Path, stalled: str) -> None:
+    (files / "bad.safetensors").write_bytes(b'x"y')
+    with kend_of(tmp_path) as kend:
+        good = kend.wait(kend.submit(of_files(files)))
+        bad = kend.wait(kend.submit({**of_files(files), "model": f"file://{files}/bad.safetensors"}))
+        stopped = kend.submit({**of_files(files), "model": stalled})
+        until_stage(kend, stopped, "checking")
+        cancel(kend, stopped)
+        size = sum(artifact["size"] for artifact in good["artifacts"])
+        (line,) = ended_lines(kend, good["id"])
+        assert re.search(rf" status=succeeded attempt=1 seconds=\d+\.\d+ bytes_fetched=\d+ rows=64 artifact_bytes={size}$", line)
+        (line,) = ended_lines(kend, bad["id"])
+        assert " level=warn " in line and " status=failed error=bad_checkpoint reason=\"model: " in line
+        assert re.search(r" attempt=1 seconds=\d+\.\d+$", line)
+        (line,) = ended_lines(kend, stopped)
+        assert " status=cancelled attempt=1 seconds=" in line
+        for stage in ("checking", "fetching", "pruning", "publishing"):
+            assert f"message=stage job={good['id']} stage={stage}\n" in kend.log_text()
+
+
 @pytest.mark.parametrize("stage", ["pruning", "publishing"])
 def test_cancel_of_work(tmp_path: Path, large: Path, stage: str) -> None:
     """While it publishes, a job may be through before it hears of the cancel; then all of it is there."""
@@ -223,6 +248,8 @@ def test_a_hand_back_is_no_death(tmp_path: Path, stalled: str) -> None:
         assert (ended["error"]["code"], ended["error"]["stage"]) == ("attempts_exhausted", "checking")
         assert files_of(kend, job) == []
         assert metric(kend, 'kend_jobs_total{status="failed"}') == 1
+        (line,) = ended_lines(kend, job)
+        assert " status=failed error=attempts_exhausted reason=" in line and " attempt=7 seconds=" in line
 
 
 def test_work_goes_on_after_a_hand_back(tmp_path: Path, large: Path) -> None:
@@ -427,6 +454,83 @@ def test_the_cache_goes_first_when_the_disk_runs_full(tmp_path: Path, files: Pat
 
 
 # ---- the cache
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Two pairs of 4 MiB files."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for seed in (1, 2):
+        write_tiled(folder / f"base{seed}.safetensors", 4 << 20, seed)
+        write_tiled(folder / f"model{seed}.safetensors", 4 << 20, seed, 0.02)
+    return folder
+
+
+def of_pair(origin: Origin, number: int) -> dict[str, Any]:
+    sides = {side: f"{origin.url}/{side}{number}.safetensors" for side in ("model", "base")}
+    return {**sides, "keep": 0.5}
+
+
+def size_of(pairs: Path, number: int) -> int:
+    return sum((pairs / f"{side}{number}.safetensors").stat().st_size for side in ("model", "base"))
+
+
+def test_a_pair_larger_than_the_cache_fails_in_the_check(tmp_path: Path, pairs: Path) -> None:
+    size = size_of(pairs, 1)
+    with Origin(pairs) as origin, kend_of(tmp_path, cache__max_bytes=size - 1) as kend:
+        ended = kend.wait(kend.submit(of_pair(origin, 1)))
+        assert (ended["error"]["code"], ended["error"]["stage"]) == ("too_large", "checking")
+        reason = f"{size} bytes are more than cache.max_bytes ({size - 1})"
+        assert reason in ended["error"]["message"]
+        answer = kend.request("POST", "/v1/jobs?dry_run=true", of_pair(origin, 1))
+        assert answer.status == 422 and reason in answer.body.decode()
+        assert metric(kend, 'kend_fetch_bytes_total{source="http"}') < 1 << 20
+        # One file that is both takes its room once.
+        same = {**of_pair(origin, 1), "base": f"{origin.url}/model1.safetensors"}
+        assert kend.wait(kend.submit(same))["status"] == "succeeded"
+
+
+def test_two_pairs_that_do_not_fit_together_run_one_after_the_other(tmp_path: Path, pairs: Path) -> None:
+    """Whoever waits holds nothing of the cache, so neither can keep the other from its second half."""
+    room = size_of(pairs, 1) * 3 // 2
+    with Origin(pairs) as origin, kend_of(tmp_path, cache__max_bytes=room) as kend:
+        for side in ("model1", "base1", "model2", "base2"):
+            origin.behave(f"/{side}.safetensors", Behaviour(drip=4 << 20))
+        jobs = [kend.submit(of_pair(origin, number)) for number in (1, 2)]
+        ended = [kend.wait(job) for job in jobs]
+        assert [job["status"] for job in ended] == ["succeeded", "succeeded"]
+        waits = [sum("waiting for room in the cache" in text for text in messages(kend, job)) for job in jobs]
+        assert sum(waits) >= 1 and max(waits) == 1
+        later = jobs[waits.index(1)] if sum(waits) == 1 else max(ended, key=lambda job: job["finished_at"])["id"]
+        assert sum("there is room in the cache now" in text for text in messages(kend, later)) == 1
+        held = metric(kend, "kend_cache_bytes")
+        assert 0 < held <= room
+
+
+def test_a_drain_hands_back_at_once_who_waits_for_room(tmp_path: Path, pairs: Path) -> None:
+    def waits(job: str) -> bool:
+        return any("waiting for room in the cache" in text for text in messages(kend, job))
+
+    with Origin(pairs) as origin, kend_of(
+        tmp_path, cache__max_bytes=size_of(pairs, 1) * 3 // 2, jobs__drain_seconds=60
+    ) as kend:
+        origin.behave("/model1.safetensors", Behaviour(drip=300000))
+        first = kend.submit(of_pair(origin, 1))
+        until_stage(kend, first, "fetching")
+        cancelled = kend.submit(of_pair(origin, 2))
+        poll(lambda: waits(cancelled))
+        assert cancel(kend, cancelled)["status"] == "cancelled"
+        waiting = kend.submit(of_pair(origin, 2))
+        poll(lambda: waits(waiting))
+        assert kend.process
+        kend.process.send_signal(signal.SIGTERM)
+        poll(lambda: f'message="job handed back" job={waiting}' in kend.log_text(), STOP_SECONDS)
+        assert kend.process.poll() is None and first not in kend.log_text().partition("job handed back")[2]
+        assert kend.stop() == 0
+        origin.behave("/model1.safetensors", Behaviour())
+        kend.start()
+        assert kend.wait(first)["status"] == kend.wait(waiting)["status"] == "succeeded"
 
 
 def test_a_shared_base_is_fetched_once(tmp_path: Path, files: Path) -> None:

@@ -46,6 +46,7 @@ struct probe {
     pthread_mutex_t mutex; /* notes */
     json_t *notes, *reads, *result;
     int64_t started_ms, cancelled_ms;
+    struct kend_turn turn;
 };
 
 static const char *name_of(int code)
@@ -113,10 +114,11 @@ static int read_all(struct probe *probe, struct kend_location *location, struct 
                     struct ken_error *error)
 {
     unsigned char sha256[32];
-    (void)probe;
+    int code = kend_fetcher_reserve(probe->fetcher, &probe->turn, &location, 1, error);
+    if (code) return code;
     kend_location_fetch(location);
     FILE *out = options.out ? fopen(options.out, "wb") : NULL;
-    int code = hash_range(source, 0, source->size, seen, out, error);
+    code = hash_range(source, 0, source->size, seen, out, error);
     if (out) fclose(out);
     if (!code) code = kend_location_wait(location, error);
     if (!code) code = ken_source_check(source, error);
@@ -124,42 +126,63 @@ static int read_all(struct probe *probe, struct kend_location *location, struct 
     return code;
 }
 
-static void *run(void *opaque)
+/* What came of one URL. */
+struct fetched {
+    uint64_t size;
+    bool folder;
+    struct kend_location_state state;
+    char told[KEN_SHA256_HEX_SIZE], seen[KEN_SHA256_HEX_SIZE];
+    int64_t ended_ms;
+};
+
+static int fetch(struct probe *probe, struct fetched *fetched, struct ken_error *error)
 {
-    struct probe *probe = opaque;
     struct kend_location *location = NULL;
     struct ken_source *source = NULL;
-    struct ken_error error = {0};
-    struct kend_location_state state = {0};
-    char told[KEN_SHA256_HEX_SIZE] = "", seen[KEN_SHA256_HEX_SIZE] = "";
     const struct kend_location_request request = {.url = probe->url,
                                                   .owner = options.owner,
                                                   .sha256 = options.has_sha256 ? options.sha256 : NULL,
                                                   .cancelled = is_cancelled,
                                                   .note = take_note,
                                                   .opaque = probe};
-    probe->started_ms = kend_monotonic_ms();
-    bool folder = false;
-    int code = kend_location_open(&location, probe->fetcher, &request, &error);
+    int code = kend_location_open(&location, probe->fetcher, &request, error);
+    *fetched = (struct fetched){0};
     if (!code) {
         struct ken_opener *opener = kend_location_opener(location);
-        folder = opener->is_folder;
-        code = opener->open(opener, options.name, &source, &error);
+        fetched->folder = opener->is_folder;
+        code = opener->open(opener, options.name, &source, error);
     }
-    uint64_t size = source ? source->size : 0;
-    if (source) code = read_some(probe, source, &error);
-    if (source && !code && !options.headers_only) code = read_all(probe, location, source, told, seen, &error);
-    if (location) kend_location_state(location, &state);
-    int64_t failed_ms = kend_monotonic_ms();
+    fetched->size = source ? source->size : 0;
+    if (source) code = read_some(probe, source, error);
+    if (source && !code && !options.headers_only) code = read_all(probe, location, source, fetched->told, fetched->seen, error);
+    if (location) kend_location_state(location, &fetched->state);
+    fetched->ended_ms = kend_monotonic_ms();
     kend_location_close(&location);
     if (options.keep_open) usleep(300000);
     ken_source_close(&source);
+    return code;
+}
+
+static void *run(void *opaque)
+{
+    struct probe *probe = opaque;
+    struct ken_error error = {0};
+    struct fetched fetched;
+    probe->started_ms = kend_monotonic_ms();
+    int code = fetch(probe, &fetched, &error);
+    if (code == KEN_EBUSY) json_array_append_new(probe->notes, json_sprintf("waiting for room: %s", error.message));
+    while (code == KEN_EBUSY) {
+        code = kend_turn_wait(probe->fetcher, &probe->turn, is_cancelled, probe, &error);
+        if (!code) code = fetch(probe, &fetched, &error);
+    }
+    kend_turn_leave(probe->fetcher, &probe->turn);
+    const struct kend_location_state *state = &fetched.state;
     probe->result =
         json_pack("{s:s, s:s, s:s, s:I, s:b, s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:b, s:I}", "url", probe->url, "code", name_of(code),
-                  "message", code ? error.message : "", "size", (json_int_t)size, "folder", folder, "sha256", told, "seen", seen, "notes",
-                  probe->notes, "reads", probe->reads, "total", (json_int_t)state.bytes_total, "there", (json_int_t)state.bytes_there,
-                  "durable", (json_int_t)state.bytes_durable, "resumed", (json_int_t)state.bytes_resumed, "complete", state.complete, "ms",
-                  (json_int_t)(failed_ms - probe->started_ms));
+                  "message", code ? error.message : "", "size", (json_int_t)fetched.size, "folder", fetched.folder, "sha256", fetched.told,
+                  "seen", fetched.seen, "notes", probe->notes, "reads", probe->reads, "total", (json_int_t)state->bytes_total, "there",
+                  (json_int_t)state->bytes_there, "durable", (json_int_t)state->bytes_durable, "resumed", (json_int_t)state->bytes_resumed,
+                  "complete", state->complete, "ms", (json_int_t)(fetched.ended_ms - probe->started_ms));
     return NULL;
 }
 

@@ -47,20 +47,19 @@ static struct kend_cached *open_entry(struct kend_cache *cache, const char *url,
     return cached;
 }
 
-static int reserve(struct kend_cached *cached, uint64_t bytes, bool *wait, struct ken_error *error)
+static int reserve(struct kend_cached *cached, uint64_t bytes, struct ken_error *error)
 {
     uint64_t granted;
-    return kend_cached_reserve(cached, bytes, bytes, &granted, wait, error);
+    return kend_cached_reserve(cached, bytes, bytes, &granted, error);
 }
 
 /* A complete entry of so many bytes. */
 static void put(struct kend_cache *cache, const char *url, uint64_t bytes)
 {
     struct kend_meta meta;
-    bool wait;
     struct kend_cached *cached = open_entry(cache, url, &meta);
     ck_assert(!meta.has_size);
-    ck_assert_int_eq(reserve(cached, bytes, &wait, NULL), 0);
+    ck_assert_int_eq(reserve(cached, bytes, NULL), 0);
     ck_assert_int_eq(ftruncate(kend_cached_fd(cached), (off_t)bytes), 0);
     kend_cached_wrote(cached, bytes);
     meta = (struct kend_meta){.has_size = true, .complete = true, .size = bytes};
@@ -192,7 +191,6 @@ END_TEST
 START_TEST(least_recently_used_go_first_and_pinned_stay)
 {
     struct kend_meta meta;
-    bool wait;
     struct ken_error error = {0};
     struct kend_cache *cache = create(1000, 0);
     put(cache, "a", 300);
@@ -205,15 +203,14 @@ START_TEST(least_recently_used_go_first_and_pinned_stay)
     struct kend_cached *pinned = open_entry(cache, "a", &meta);
     kend_meta_clear(&meta);
     struct kend_cached *next = open_entry(cache, "e", &meta);
-    ck_assert_int_eq(reserve(next, 800, &wait, &error), KEN_ENO_SPACE);
-    ck_assert(wait);
+    ck_assert_int_eq(reserve(next, 800, &error), KEN_EBUSY);
     ck_assert_ptr_nonnull(strstr(error.message, "cache.max_bytes is 1000"));
     ck_assert(exists("a", "meta"));
-    ck_assert_int_eq(reserve(next, 700, &wait, &error), 0);
+    ck_assert_int_eq(reserve(next, 700, &error), 0);
     kend_cached_close(&pinned);
-    ck_assert_int_eq(reserve(next, 800, &wait, &error), 0);
+    ck_assert_int_eq(reserve(next, 800, &error), 0);
     ck_assert(!exists("a", ""));
-    ck_assert_int_eq(reserve(next, 1001, &wait, &error), KEN_ETOO_LARGE);
+    ck_assert_int_eq(reserve(next, 1001, &error), KEN_ETOO_LARGE);
     ck_assert_ptr_nonnull(strstr(error.message, "cache.max_bytes (1000)"));
     kend_cached_close(&next);
     kend_cache_destroy(&cache);
@@ -223,19 +220,50 @@ END_TEST
 START_TEST(reservations_of_others_count)
 {
     struct kend_meta meta;
-    bool wait;
     uint64_t granted;
     struct kend_cache *cache = create(1000, 0);
     struct kend_cached *a = open_entry(cache, "a", &meta);
     struct kend_cached *b = open_entry(cache, "b", &meta);
-    ck_assert_int_eq(reserve(a, 600, &wait, NULL), 0);
-    ck_assert_int_eq(reserve(b, 401, &wait, NULL), KEN_ENO_SPACE);
-    ck_assert_int_eq(kend_cached_reserve(b, 100, 900, &granted, &wait, NULL), 0);
+    ck_assert_int_eq(reserve(a, 600, NULL), 0);
+    ck_assert_int_eq(reserve(b, 401, NULL), KEN_EBUSY);
+    ck_assert_int_eq(kend_cached_reserve(b, 100, 900, &granted, NULL), 0);
     ck_assert_uint_eq(granted, 100);
-    ck_assert_int_eq(kend_cached_reserve(b, 100, 400, &granted, &wait, NULL), 0);
+    ck_assert_int_eq(kend_cached_reserve(b, 100, 400, &granted, NULL), 0);
     ck_assert_uint_eq(granted, 400);
     kend_cached_close(&a);
     kend_cached_close(&b);
+    kend_cache_destroy(&cache);
+}
+END_TEST
+
+START_TEST(room_is_granted_to_all_or_none)
+{
+    struct kend_meta meta;
+    uint64_t bytes;
+    struct ken_error error = {0};
+    struct kend_cache *cache = create(1000, 0);
+    put(cache, "idle", 100);
+    struct kend_cached *a = open_entry(cache, "a", &meta);
+    struct kend_cached *b = open_entry(cache, "b", &meta);
+    struct kend_cached *c = open_entry(cache, "c", &meta);
+    const struct kend_claim first[] = {{a, 500}, {b, 400}, {a, 500}}, second[] = {{c, 300}, {b, 400}}, never[] = {{a, 601}, {b, 400}};
+    ck_assert_int_eq(kend_cache_check(cache, first, 3, &bytes, NULL), 0);
+    ck_assert_uint_eq(bytes, 900);
+    ck_assert_int_eq(kend_cache_reserve(cache, first, 3, NULL), 0);
+    ck_assert(exists("idle", "meta"));
+    ck_assert(kend_cache_has_room(cache, 100));
+    ck_assert(!kend_cache_has_room(cache, 101));
+    ck_assert_int_eq(kend_cache_reserve(cache, second, 2, &error), KEN_EBUSY);
+    ck_assert_ptr_nonnull(strstr(error.message, "700 bytes do not fit"));
+    ck_assert_msg(exists("idle", "meta"), "evicted for nothing");
+    ck_assert_int_eq(reserve(c, 100, NULL), 0); /* nothing was left reserved for it */
+    ck_assert_int_eq(kend_cache_check(cache, never, 2, &bytes, &error), KEN_ETOO_LARGE);
+    ck_assert_int_eq(kend_cache_reserve(cache, never, 2, &error), KEN_ETOO_LARGE);
+    ck_assert_ptr_nonnull(strstr(error.message, "1001 bytes are more than cache.max_bytes (1000)"));
+    kend_cached_close(&a);
+    ck_assert_int_eq(kend_cache_reserve(cache, second, 2, NULL), 0);
+    kend_cached_close(&b);
+    kend_cached_close(&c);
     kend_cache_destroy(&cache);
 }
 END_TEST
@@ -244,16 +272,14 @@ START_TEST(the_disk_keeps_its_reserve)
 {
     struct kend_meta meta;
     struct statvfs status;
-    bool wait;
     struct ken_error error = {0};
     ck_assert_int_eq(statvfs(folder, &status), 0);
     uint64_t available = (uint64_t)status.f_bavail * status.f_frsize;
     struct kend_cache *cache = create(0, available / 2);
     struct kend_cached *cached = open_entry(cache, "a", &meta);
-    ck_assert_int_eq(reserve(cached, available, &wait, &error), KEN_ENO_SPACE);
-    ck_assert(!wait);
+    ck_assert_int_eq(reserve(cached, available, &error), KEN_ENO_SPACE);
     ck_assert_ptr_nonnull(strstr(error.message, "disk.reserve_bytes"));
-    ck_assert_int_eq(reserve(cached, 1 << 20, &wait, NULL), 0);
+    ck_assert_int_eq(reserve(cached, 1 << 20, NULL), 0);
     kend_cached_close(&cached);
     kend_cache_destroy(&cache);
 }
@@ -341,6 +367,7 @@ int main(void)
                                   data_that_was_changed_does_not_count,
                                   least_recently_used_go_first_and_pinned_stay,
                                   reservations_of_others_count,
+                                  room_is_granted_to_all_or_none,
                                   the_disk_keeps_its_reserve,
                                   a_detached_entry_is_read_on_and_its_key_is_free,
                                   folders_that_cannot_be_used_are_named,
