@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -191,7 +192,8 @@ def test_one_slow_name_holds_nobody_up(tmp_path: Path, files: Path) -> None:
     begin = time.monotonic()
     with Origin(files) as origin:
         kend = kend_of(tmp_path)
-        kend.env = {"LD_PRELOAD": str(tmp_path / "slow.so")}
+        address = os.environ["ASAN_OPTIONS"] + ":verify_asan_link_order=0"  # which wants to be the first library
+        kend.env = {"LD_PRELOAD": str(tmp_path / "slow.so"), "ASAN_OPTIONS": address}
         with kend:
             slow = kend.submit({"model": "http://slow.example/m", "base": "http://slow.example/b", "k": 1})
             until_stage(kend, slow, "checking")
