@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from checkpoints import write_safetensors, write_tiled
-from daemon import FINISHED, Kend
+from daemon import BUILD, FINISHED, Kend
 from origin import Behaviour, Origin
 
 ORPHAN = "job_01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -49,8 +49,8 @@ def files(tmp_path: Path) -> Path:
 @pytest.fixture
 def large(files: Path) -> Path:
     """A pair whose pruning takes seconds."""
-    write_tiled(files / "large-base.safetensors", 128 << 20, 1)
-    write_tiled(files / "large-model.safetensors", 128 << 20, 1, 0.02)
+    write_tiled(files / "large-base.safetensors", 64 << 20, 1)
+    write_tiled(files / "large-model.safetensors", 64 << 20, 1, 0.02)
     return files
 
 
@@ -176,8 +176,8 @@ def test_cancel_of_work(tmp_path: Path, large: Path, stage: str) -> None:
 
 def test_one_slow_name_holds_nobody_up(tmp_path: Path, files: Path) -> None:
     """A resolver that does not answer: its job is cancelled at once, others go on fetching, kend ends."""
-    if not shutil.which("cc"):
-        pytest.skip("no compiler")
+    if not shutil.which("cc") or b"__asan_init" in (BUILD / "kend").read_bytes():
+        pytest.skip("needs a compiler, and a kend that something can be loaded before")
     (tmp_path / "slow.c").write_text(
         "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <netdb.h>\n#include <string.h>\n#include <unistd.h>\n"
         "int getaddrinfo(const char *n, const char *s, const struct addrinfo *h, struct addrinfo **r)\n"
@@ -255,19 +255,22 @@ def test_a_hand_back_is_no_death(tmp_path: Path, stalled: str) -> None:
 
 
 def test_work_goes_on_after_a_hand_back(tmp_path: Path, large: Path) -> None:
-    with kend_of(tmp_path, prune__threads=1) as kend:
-        job = kend.submit(of_files(large, "large-"))
+    """Bytes come slowly enough for rows to be pruned and become durable, which happens about once a second."""
+    with Origin(large, rate=12 << 20) as origin, kend_of(tmp_path) as kend:
+        url = f"{origin.url}/large-model.safetensors"
+        job = kend.submit({**of_files(large, "large-"), "model": url})
         poll(lambda: kend.job(job)["progress"]["rows_done"] > 0)
-        time.sleep(1.3)  # rows become durable about once a second
-        assert kend.job(job)["status"] == "running", "too fast for this test"
+        time.sleep(2)
+        assert kend.job(job)["stage"] == "fetching"
         assert kend.stop() == 0
+        origin.rate = 0
         kend.start()
         ended = kend.wait(job, 120)
         assert (ended["status"], ended["attempt"]) == ("succeeded", 2)
         note = next(text for text in messages(kend, job) if text.startswith("attempt 2 goes on"))
-        assert ", 0 of " not in note
-        # A stage is counted with the seconds of this process's attempt alone.
-        assert metric(kend, 'kend_job_stage_seconds_sum{stage="pruning"}') < ended["timings"]["pruning"] - 0.5
+        assert ", 0 of " not in note and ": 0 of " not in note
+        # Timings are over all attempts, the histogram has those of this process.
+        assert metric(kend, 'kend_job_stage_seconds_sum{stage="fetching"}') < ended["timings"]["fetching"] - 1.5
 
 
 def test_a_drain_lets_what_runs_end(tmp_path: Path, large: Path) -> None:
