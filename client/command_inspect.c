@@ -53,6 +53,13 @@ static struct totals checkpoint_totals(const struct ken_checkpoint *checkpoint)
     return totals;
 }
 
+/* The name of a file on disk, which of a single one is not the canonical one. */
+static const char *file_name(const struct ken_checkpoint_file *file)
+{
+    const char *slash = strrchr(file->label, '/');
+    return slash ? slash + 1 : file->label;
+}
+
 static json_t *checkpoint_json(const struct ken_checkpoint *checkpoint)
 {
     struct totals totals = checkpoint_totals(checkpoint);
@@ -60,14 +67,14 @@ static json_t *checkpoint_json(const struct ken_checkpoint *checkpoint)
     for (size_t i = 0; i < checkpoint->file_count; i++) {
         const struct ken_checkpoint_file *file = &checkpoint->files[i];
         json_t *metadata = file->metadata_json ? json_loads(file->metadata_json, JSON_ALLOW_NUL, NULL) : json_null();
-        json_array_append_new(files, json_pack("{s:s, s:I, s:I, s:o}", "name", file->name, "size", (json_int_t)file->source->size,
+        json_array_append_new(files, json_pack("{s:s, s:I, s:I, s:o}", "name", file_name(file), "size", (json_int_t)file->source->size,
                                                "tensors", (json_int_t)file->count, "metadata", metadata));
     }
     for (size_t i = 0; i < checkpoint->tensor_count; i++) {
         const struct ken_tensor *tensor = &checkpoint->tensors[i];
         json_array_append_new(tensors, json_pack("{s:s, s:s, s:o, s:I, s:s}", "name", tensor->name, "dtype", ken_dtype_name(tensor->dtype),
                                                  "shape", shape_json(tensor->shape, tensor->rank), "bytes", (json_int_t)tensor->length,
-                                                 "file", checkpoint->files[tensor->file].name));
+                                                 "file", file_name(&checkpoint->files[tensor->file])));
     }
     return json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:o, s:o}", "kind", "checkpoint", "has_index", checkpoint->has_index, "totals",
                      "tensors", (json_int_t)checkpoint->tensor_count, "parameters", (json_int_t)totals.parameters, "tensor_bytes",
@@ -86,7 +93,7 @@ static int print_checkpoint(const struct ken_checkpoint *checkpoint)
     for (size_t i = 0; i < checkpoint->file_count; i++)
         if (checkpoint->files[i].metadata_json) {
             printf("metadata of ");
-            kenctl_print_text(stdout, checkpoint->files[i].name);
+            kenctl_print_text(stdout, checkpoint->files[i].label);
             printf(": ");
             kenctl_print_text(stdout, checkpoint->files[i].metadata_json);
             fputc('\n', stdout);
@@ -99,7 +106,7 @@ static int print_checkpoint(const struct ken_checkpoint *checkpoint)
         add_shape(table, tensor->shape, tensor->rank);
         kenctl_table_add_format(table, "%" PRIu64, ken_tensor_elements(tensor));
         kenctl_table_add_size(table, stdout, tensor->length);
-        kenctl_table_add(table, checkpoint->files[tensor->file].name);
+        kenctl_table_add(table, file_name(&checkpoint->files[tensor->file]));
     }
     return kenctl_table_finish(&table);
 }
@@ -267,5 +274,6 @@ const struct kenctl_command kenctl_command_inspect = {
     .option_count = sizeof options,
     .least = 1,
     .most = 1,
+    .local = true,
     .run = run,
 };

@@ -68,7 +68,8 @@ static int read_file(struct ken_checkpoint *checkpoint, size_t number, const cha
     struct ken_checkpoint_file *file = &checkpoint->files[number];
     file->source = source;
     file->name = ken_arena_copy(&internal->store.arena, name, strlen(name));
-    if (!file->name) return no_memory(error);
+    file->label = strcmp(name, label) == 0 ? file->name : ken_arena_copy(&internal->store.arena, label, strlen(label));
+    if (!file->name || !file->label) return no_memory(error);
     return ken_safetensors_read(&internal->store, file, (uint32_t)number, label, error);
 }
 
@@ -273,7 +274,7 @@ int ken_checkpoint_open_path(struct ken_checkpoint **checkpoint, const char *pat
     while (is_folder && length > 1 && path[length - 1] == '/') length--;
     if (!is_folder) length = slash ? (size_t)(slash - path) + 1 : 0;
     struct path_opener opener = {
-        .opener = {.open = open_beside, .is_folder = is_folder, .label = slash ? slash + 1 : path},
+        .opener = {.open = open_beside, .is_folder = is_folder, .label = path},
         .path = path,
         .folder_length = (int)length,
     };

@@ -23,6 +23,7 @@ struct ken_tensor {
 
 struct ken_checkpoint_file {
     const char *name;          /* relative to the checkpoint; "model.safetensors" for a single file, whatever it was called */
+    const char *label;         /* what people call it, printable: by the opener's label where it is a single file, else its name */
     struct ken_source *source; /* owned */
     uint64_t data_offset;      /* where the tensors' bytes begin */
     size_t metadata_length;    /* bytes of metadata_json */

@@ -69,6 +69,26 @@ static const struct probe {
     {"pytorch_model.bin.index.json", true},
 };
 
+/* A file's name behind that of the folder, where it has one, which is cut if there is no room for both. */
+static void label_in_folder(char label[KEN_LABEL_SIZE], const struct ken_opener *opener, const char *name)
+{
+    size_t length = opener->label ? strlen(opener->label) : 0, used = 0;
+    if (length) {
+        ken_printable(label, KEN_LABEL_SIZE - strlen(name) - 1, opener->label, length);
+        used = strlen(label);
+        if (label[used - 1] != '/') label[used++] = '/';
+    }
+    snprintf(label + used, KEN_LABEL_SIZE - used, "%s", name);
+}
+
+static int no_checkpoint(const struct ken_opener *opener, struct ken_error *error)
+{
+    char shown[KEN_LABEL_SIZE] = "here";
+    if (opener->label) ken_printable(shown, sizeof shown, opener->label, strlen(opener->label));
+    return ken_fail(error, KEN_ENOT_FOUND, "no checkpoint %s%s: neither %s nor %s, %s or %s", opener->label ? "in " : "", shown,
+                    probes[0].name, probes[1].name, probes[2].name, probes[3].name);
+}
+
 static int locate_in_folder(struct ken_opener *opener, struct ken_source **source, enum ken_content *content, char label[KEN_LABEL_SIZE],
                             struct ken_error *error)
 {
@@ -76,15 +96,14 @@ static int locate_in_folder(struct ken_opener *opener, struct ken_source **sourc
         int code = opener->open(opener, probes[i].name, source, error);
         if (code == KEN_ENOT_FOUND) continue;
         if (code) return code;
-        snprintf(label, KEN_LABEL_SIZE, "%s", probes[i].name);
+        label_in_folder(label, opener, probes[i].name);
         code = ken_content_detect(*source, label, content, error);
         if (!code && probes[i].torch && *content == KEN_CONTENT_JSON)
             code = ken_fail(error, KEN_EUNSUPPORTED, "%s: an index of torch files, not of safetensors files", label);
         if (code) ken_source_close(source);
         return code;
     }
-    return ken_fail(error, KEN_ENOT_FOUND, "no checkpoint here: neither %s nor %s, %s or %s", probes[0].name, probes[1].name,
-                    probes[2].name, probes[3].name);
+    return no_checkpoint(opener, error);
 }
 
 int ken_locate(struct ken_opener *opener, struct ken_source **source, enum ken_content *content, char label[KEN_LABEL_SIZE],

@@ -316,6 +316,14 @@ static int find_dropped(struct ken_plan *plan, struct ken_error *error)
     return KEN_OK;
 }
 
+/* Whether the rules leave anything to do. */
+static bool changes_anything(const struct ken_plan *plan)
+{
+    for (size_t t = 0; t < plan->model->tensor_count; t++)
+        if (plan->entries[t].pruned || (plan->entries[t].action == KEN_ACTION_RESET && plan->entries[t].elements)) return true;
+    return false;
+}
+
 static int plan_tensors(struct ken_plan *plan, const struct ken_plan_limits *limits, struct ken_error *error)
 {
     size_t matching = 0;
@@ -335,6 +343,8 @@ static int plan_tensors(struct ken_plan *plan, const struct ken_plan_limits *lim
         code = fit(plan, entry, limits, error);
         if (code) return code;
     }
+    if (!changes_anything(plan) && warn(plan, "no tensor is pruned or reset: the rules keep all of them"))
+        return ken_fail(error, KEN_ENOMEM, "out of memory for warnings");
     return KEN_OK;
 }
 

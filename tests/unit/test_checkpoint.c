@@ -281,11 +281,13 @@ START_TEST(a_single_file_has_one_name)
     write_safetensors(folder.path, "other.bin", NULL, first, 2);
     ck_assert_int_eq(ken_checkpoint_open_path(&checkpoint, unit_path(path, &folder, "other.bin"), NULL, NULL), KEN_OK);
     ck_assert_str_eq(checkpoint->files[0].name, "model.safetensors");
+    ck_assert_str_eq(checkpoint->files[0].label, path);
     ck_assert(!checkpoint->has_index);
     ken_checkpoint_close(&checkpoint);
     write_file(folder.path, "page", "<html>", 6);
     ck_assert_int_eq(ken_checkpoint_open_path(&checkpoint, unit_path(path, &folder, "page"), NULL, &error), KEN_EBAD_CHECKPOINT);
-    ck_assert_str_eq(error.message, "page: this is an HTML page, not a checkpoint");
+    const char *behind = strstr(error.message, ": this is an HTML page, not a checkpoint");
+    ck_assert(behind && (size_t)(behind - error.message) == strlen(path) && memcmp(error.message, path, strlen(path)) == 0);
     ck_assert_int_eq(ken_checkpoint_open_path(&checkpoint, unit_path(path, &folder, "none"), NULL, &error), KEN_ENOT_FOUND);
     ck_assert_ptr_nonnull(strstr(error.message, "/none\" does not exist"));
     ck_assert_int_eq(ken_checkpoint_open_path(&checkpoint, folder.path, NULL, &error), KEN_ENOT_FOUND);

@@ -3,6 +3,7 @@
 #include "make_checkpoint.h"
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define BYTES(text) text, sizeof(text) - 1
@@ -139,6 +140,35 @@ START_TEST(a_folder_is_probed_in_order)
 }
 END_TEST
 
+START_TEST(the_label_of_a_folder_is_in_messages)
+{
+    static const struct memory_file file = {"pytorch_model.bin", BYTES(ZIP)};
+    static const struct {
+        const char *label, *shown;
+    } labels[] = {{"tuned", "tuned/"}, {"a\n/", "a\\x0a/"}};
+    struct ken_source *source = NULL;
+    enum ken_content content;
+    char label[KEN_LABEL_SIZE], expected[KEN_MESSAGE_MAX], longest[2 * KEN_LABEL_SIZE] = "";
+    struct ken_error error = {0};
+    for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
+        struct memory_opener opener = make_opener(&file, 1, true);
+        opener.opener.label = labels[i].label;
+        ck_assert_int_eq(ken_locate(&opener.opener, &source, &content, label, &error), KEN_EUNSUPPORTED);
+        snprintf(expected, sizeof expected, "%spytorch_model.bin: a torch file (zip), not a safetensors file", labels[i].shown);
+        ck_assert_str_eq(error.message, expected);
+    }
+    memset(longest, 'x', sizeof longest - 1);
+    struct memory_opener opener = make_opener(&file, 1, true);
+    opener.opener.label = longest;
+    ck_assert_int_eq(ken_locate(&opener.opener, &source, &content, label, &error), KEN_EUNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(error.message, "xxx.../pytorch_model.bin: a torch file"));
+    opener = make_opener(NULL, 0, true);
+    opener.opener.label = "tuned";
+    ck_assert_int_eq(ken_locate(&opener.opener, &source, &content, label, &error), KEN_ENOT_FOUND);
+    ck_assert_ptr_nonnull(strstr(error.message, "no checkpoint in tuned: neither model.safetensors nor"));
+}
+END_TEST
+
 START_TEST(other_failures_end_the_probing)
 {
     struct memory_opener opener = make_opener(NULL, 0, true);
@@ -154,4 +184,4 @@ START_TEST(other_failures_end_the_probing)
 END_TEST
 
 UNIT_MAIN("locate", content_is_told_from_first_bytes, a_file_is_what_its_content_says, the_label_of_the_location_is_in_messages,
-          a_folder_is_probed_in_order, other_failures_end_the_probing)
+          a_folder_is_probed_in_order, the_label_of_a_folder_is_in_messages, other_failures_end_the_probing)
