@@ -93,8 +93,8 @@ static int print_help(void)
 #undef X
     printf("\nExamples:\n"
            "  kenctl prune --model tuned/ --base bert/ --keep 0.25 --rescale l1 -o pruned/\n"
-           "  kenctl submit --wait --model https://models.example/tuned/ --base hf://google-bert/bert-base-uncased --k 384\n"
-           "  kenctl COMMAND --help tells more of each command.\n");
+           "  kenctl submit --wait --model https://models.example/tuned/ --base https://models.example/bert/ --k 384\n"
+           "\n`kenctl help COMMAND` or `kenctl COMMAND --help` tells more of each command.\n");
     return KENCTL_SUCCESS;
 }
 
@@ -118,6 +118,14 @@ static const struct kenctl_command *find_command(const char *name)
     if (nearest) fprintf(stderr, "Did you mean '%s'? ", nearest);
     fprintf(stderr, "See: kenctl --help\n");
     return NULL;
+}
+
+/* "help" and what stands behind it. */
+static int run_help(const char *name)
+{
+    const struct kenctl_command *command = name ? find_command(name) : NULL;
+    if (name && !command) return KENCTL_USAGE;
+    return command ? print_command_help(command) : print_help();
 }
 
 /* The first line of the token file; NULL (and told) if there is none that can be a token. */
@@ -180,6 +188,19 @@ static int settle_server(struct kenctl *kenctl)
     return KENCTL_SUCCESS;
 }
 
+/* Options in front of a command that it has no use for. */
+static int check_local(const struct kenctl *kenctl)
+{
+    static const struct {
+        enum kenctl_option option;
+        const char *name;
+    } remote[] = {{KENCTL_OPT_SERVER, "--server"}, {KENCTL_OPT_TOKEN_FILE, "--token-file"}, {KENCTL_OPT_CA_FILE, "--ca-file"}};
+    for (size_t i = 0; kenctl->command->local && i < sizeof remote / sizeof *remote; i++)
+        if (kenctl_option(kenctl, remote[i].option))
+            return kenctl_usage(kenctl, "'%s' works on this machine: it takes no %s", kenctl->command->name, remote[i].name);
+    return KENCTL_SUCCESS;
+}
+
 static int run_command(struct kenctl *kenctl)
 {
     const struct kenctl_command *command = kenctl->command;
@@ -187,8 +208,9 @@ static int run_command(struct kenctl *kenctl)
     if (kenctl->arguments.operand_count > command->most)
         return kenctl_usage(kenctl, "unexpected argument '%s'", kenctl->arguments.operands[command->most]);
     if (kenctl->arguments.operand_count < command->least) return kenctl_usage(kenctl, "'%s' needs %s", command->name, command->operands);
-    int status = settle_format(kenctl);
-    if (status == KENCTL_SUCCESS) status = settle_server(kenctl);
+    int status = check_local(kenctl);
+    if (status == KENCTL_SUCCESS) status = settle_format(kenctl);
+    if (status == KENCTL_SUCCESS && !command->local) status = settle_server(kenctl);
     if (status == KENCTL_SUCCESS) status = command->run(kenctl);
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == KENCTL_SUCCESS)
         status = kenctl_fail(KENCTL_FAILURE, "cannot write: %s", strerror(errno));
@@ -214,6 +236,10 @@ int kenctl_run(int argc, char *const *argv)
         else
             fprintf(stderr, "kenctl: which command? See: kenctl --help\n");
         status = asked ? KENCTL_SUCCESS : KENCTL_USAGE;
+        goto out;
+    }
+    if (strcmp(argv[1 + used], "help") == 0) {
+        status = run_help(used + 1 < count ? argv[2 + used] : NULL);
         goto out;
     }
     kenctl.command = find_command(argv[1 + used]);

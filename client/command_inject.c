@@ -3,6 +3,7 @@
 #include "local.h"
 #include "print.h"
 
+#include <string.h>
 #include <sys/stat.h>
 
 static int print_injected(const struct kenctl *kenctl, const struct ken_delta *delta, const char *output)
@@ -37,6 +38,7 @@ static int run(struct kenctl *kenctl)
     struct kenctl_work work;
     struct ken_inject_options options;
     if (!path || !output) return kenctl_usage(kenctl, "'inject' needs --base, --delta and -o");
+    if (strcmp(output, "-") == 0) return kenctl_usage(kenctl, "the model cannot go to standard output; -o is a file or a folder");
     if (is_taken(kenctl, output)) return kenctl_fail(KENCTL_FAILURE, "%s is there already; --force replaces it", output);
     int status = ken_delta_open_path(&delta, path, &error) ? kenctl_fail_error(&error) : KENCTL_SUCCESS;
     if (status == KENCTL_SUCCESS) status = kenctl_open_checkpoint(kenctl, KENCTL_OPT_BASE, "--base", &base);
@@ -67,5 +69,6 @@ const struct kenctl_command kenctl_command_inject = {
             "  kenctl inject --base bert/ --delta pruned/delta.safetensors -o model.safetensors\n",
     .options = options,
     .option_count = sizeof options,
+    .local = true,
     .run = run,
 };

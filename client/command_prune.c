@@ -39,10 +39,14 @@ struct pruning {
 
 /* ---- what to do */
 
-static int print_faults(const struct proto_faults *faults)
+static int print_faults(const struct kenctl *kenctl, const struct proto_faults *faults)
 {
-    kenctl_fail(KENCTL_USAGE, "%s", proto_problem_title(proto_faults_problem(faults)));
-    for (size_t i = 0; i < faults->count; i++) kenctl_print_fault(faults->fault[i].pointer, faults->fault[i].detail);
+    bool from_options = !kenctl_option(kenctl, KENCTL_OPT_JOB);
+    kenctl_fail(KENCTL_USAGE, "%s", from_options ? "the options make no valid job" : proto_problem_title(proto_faults_problem(faults)));
+    for (size_t i = 0; i < faults->count; i++) {
+        const char *pointer = faults->fault[i].pointer, *option = from_options ? kenctl_option_of(pointer) : NULL;
+        kenctl_print_fault(option ? option : pointer, faults->fault[i].detail);
+    }
     return KENCTL_USAGE;
 }
 
@@ -55,7 +59,7 @@ static int read_job(struct pruning *pruning)
     if (!document) return status;
     status = KENCTL_SUCCESS;
     if (proto_job_parse(&pruning->job, document, &policy, &faults))
-        status = faults.count ? print_faults(&faults) : kenctl_fail(KENCTL_FAILURE, "out of memory");
+        status = faults.count ? print_faults(pruning->kenctl, &faults) : kenctl_fail(KENCTL_FAILURE, "out of memory");
     else if (pruning->job->kind != PROTO_KIND_PRUNE)
         status = kenctl_fail(KENCTL_USAGE, "this is a job of another kind; `kenctl inject` injects a delta");
     proto_faults_clear(&faults);
@@ -89,28 +93,30 @@ static int choose_kernel(struct pruning *pruning)
     return kenctl_usage(pruning->kenctl, "--kernel: %s", pruning->error.message);
 }
 
-/* Opens one input, checking its digest where the document has one: after it was opened, since a change from then on is seen at the end. */
-static int open_input(struct pruning *pruning, const struct proto_input *input, struct ken_checkpoint **checkpoint)
+/* Opens one input (its side begins what errors say), checking its digest where the document has one: after it was opened, since a change
+ * from then on is seen at the end. */
+static int open_input(struct pruning *pruning, const char *side, const struct proto_input *input, struct ken_checkpoint **checkpoint)
 {
+    struct ken_error error = {0};
     unsigned char sha256[KEN_SHA256_SIZE];
     char found[KEN_SHA256_HEX_SIZE], wanted[KEN_SHA256_HEX_SIZE];
     char *path = kenctl_input_path(input->url);
-    int code = path ? KEN_OK : ken_fail(&pruning->error, KEN_ENOMEM, "out of memory");
-    if (!code) code = ken_checkpoint_open_path(checkpoint, path, NULL, &pruning->error);
+    int code = path ? KEN_OK : ken_fail(&error, KEN_ENOMEM, "out of memory");
+    if (!code) code = ken_checkpoint_open_path(checkpoint, path, NULL, &error);
     if (!code && input->has_sha256) {
-        code = kenctl_file_sha256(path, sha256, &pruning->error);
+        code = kenctl_file_sha256(path, sha256, &error);
         if (!code && memcmp(sha256, input->sha256, sizeof sha256) != 0)
-            code = ken_fail(&pruning->error, KEN_EDIGEST, "%s has SHA-256 %s, not %s", path, ken_hex_encode(found, sha256, sizeof sha256),
+            code = ken_fail(&error, KEN_EDIGEST, "%s has SHA-256 %s, not %s", path, ken_hex_encode(found, sha256, sizeof sha256),
                             ken_hex_encode(wanted, input->sha256, sizeof sha256));
     }
     free(path);
-    return code;
+    return code ? ken_fail(&pruning->error, code, "%s: %s", side, error.message) : KEN_OK;
 }
 
 static int make_plan(struct pruning *pruning)
 {
-    int code = open_input(pruning, &pruning->job->model, &pruning->model);
-    if (!code) code = open_input(pruning, &pruning->job->base, &pruning->base);
+    int code = open_input(pruning, "model", &pruning->job->model, &pruning->model);
+    if (!code) code = open_input(pruning, "base", &pruning->job->base, &pruning->base);
     if (!code)
         code = ken_plan_make(&pruning->plan, pruning->model, pruning->base, &pruning->job->options, &pruning->limits, &pruning->error);
     if (code) return kenctl_fail_error(&pruning->error);
@@ -261,6 +267,7 @@ static int check_output(const struct pruning *pruning)
 {
     struct stat state;
     if (!pruning->output) return kenctl_usage(pruning->kenctl, "'prune' needs -o DIR");
+    if (strcmp(pruning->output, "-") == 0) return kenctl_usage(pruning->kenctl, "-o is a folder; '-' is none (./- is)");
     if (lstat(pruning->output, &state) != 0 || kenctl_option(pruning->kenctl, KENCTL_OPT_FORCE)) return KENCTL_SUCCESS;
     if (!S_ISDIR(state.st_mode)) return kenctl_fail(KENCTL_FAILURE, "%s is there already and is no folder", pruning->output);
     if (!kenctl_folder_is_filled(pruning->output)) return KENCTL_SUCCESS;
@@ -302,5 +309,6 @@ const struct kenctl_command kenctl_command_prune = {
         "  kenctl prune --job job.json -o pruned\n",
     .options = options,
     .option_count = sizeof options,
+    .local = true,
     .run = run,
 };

@@ -91,8 +91,8 @@ static int run(struct kenctl *kenctl)
     return status;
 }
 
-static const unsigned char options[] = {KENCTL_OPT_FORMAT, KENCTL_OPT_WAIT, KENCTL_OPT_DRY_RUN, KENCTL_OPT_IDEMPOTENCY_KEY,
-                                        KENCTL_DOCUMENT_OPTIONS};
+static const unsigned char options[] = {KENCTL_OPT_FORMAT,          KENCTL_OPT_WAIT,         KENCTL_OPT_DRY_RUN,
+                                        KENCTL_OPT_IDEMPOTENCY_KEY, KENCTL_DOCUMENT_OPTIONS, KENCTL_JOB_OPTIONS};
 
 const struct kenctl_command kenctl_command_submit = {
     .name = "submit",
@@ -103,7 +103,7 @@ const struct kenctl_command kenctl_command_submit = {
         "has\n"
         "ended, and the exit status is 0 if it succeeded, 1 if it failed, 3 if it was cancelled. Inputs are URLs that the server fetches.\n"
         "\nExamples:\n"
-        "  kenctl submit --wait --model https://models.example/sst2/ --base hf://google-bert/bert-base-uncased@main --keep 0.25 --rescale "
+        "  kenctl submit --wait --model https://models.example/sst2/ --base https://models.example/bert/ --keep 0.25 --rescale "
         "l1\n"
         "  kenctl submit job.json --dry-run\n"
         "  echo '{\"model\": \"https://models.example/sst2/\", \"base\": \"https://models.example/bert/\", \"k\": 384}' | kenctl submit "

@@ -234,5 +234,6 @@ const struct kenctl_command kenctl_command_verify = {
     .options = options,
     .option_count = sizeof options,
     .most = 1,
+    .local = true,
     .run = run,
 };

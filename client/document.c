@@ -123,6 +123,10 @@ static int set_metadata(const struct kenctl *kenctl, json_t *document)
             json_object_set_new(document, "metadata", metadata);
         }
         char *key = strndup(text, (size_t)(equals - text));
+        if (key && json_object_get(metadata, key)) {
+            free(key);
+            return kenctl_usage(kenctl, "--metadata has '%.*s' twice", (int)(equals - text), text);
+        }
         int set = key ? json_object_set_new(metadata, key, json_string(equals + 1)) : -1;
         free(key);
         if (set != 0) return kenctl_usage(kenctl, "--metadata must be UTF-8");
@@ -177,7 +181,7 @@ static json_t *from_file(const char *path, int *status)
 
 json_t *kenctl_document(const struct kenctl *kenctl, const char *file, int *status)
 {
-    static const unsigned char makers[] = {KENCTL_DOCUMENT_OPTIONS};
+    static const unsigned char makers[] = {KENCTL_DOCUMENT_OPTIONS, KENCTL_JOB_OPTIONS};
     const char *job = kenctl_option(kenctl, KENCTL_OPT_JOB);
     size_t given = 0;
     for (size_t i = 0; i < sizeof makers; i++) given += makers[i] != KENCTL_OPT_JOB && kenctl_option(kenctl, (enum kenctl_option)makers[i]);
@@ -194,7 +198,26 @@ json_t *kenctl_document(const struct kenctl *kenctl, const char *file, int *stat
         *status = kenctl_usage(kenctl, "'%s' needs a job document, or --model, --base and --k or --keep", kenctl->command->name);
         return NULL;
     }
+    if (kenctl_option(kenctl, KENCTL_OPT_K) && kenctl_option(kenctl, KENCTL_OPT_KEEP)) {
+        *status = kenctl_usage(kenctl, "--k and --keep exclude each other");
+        return NULL;
+    }
     return file ? from_file(file, status) : from_options(kenctl, status);
+}
+
+const char *kenctl_option_of(const char *pointer)
+{
+    static const struct {
+        const char *field, *name;
+    } others[] = {{"model", "--model"}, {"base", "--base"}, {"rules", "--rule"}, {"outputs", "--outputs"}, {"metadata", "--metadata"}};
+    char field[64];
+    if (*pointer != '/') return NULL;
+    snprintf(field, sizeof field, "%.*s", (int)strcspn(pointer + 1, "/"), pointer + 1);
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (strcmp(fields[i].field, field) == 0) return fields[i].name;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(others[i].field, field) == 0) return others[i].name;
+    return NULL;
 }
 
 bool kenctl_parse_size(const char *text, uint64_t *bytes)

@@ -35,6 +35,7 @@ struct kenctl_command {
     const unsigned char *options; /* [option_count] of enum kenctl_option, beyond the global ones */
     size_t option_count;
     size_t least, most;                /* operands */
+    bool local;                        /* needs no server */
     int (*run)(struct kenctl *kenctl); /* returns the exit status */
 };
 

@@ -18,17 +18,19 @@ struct option_info {
 static const struct option_info infos[] = {KENCTL_OPTION_MAP(X)};
 #undef X
 
-/* The first only in front of a command: behind it -o may be where the command's output goes. */
-static const unsigned char global_options[] = {KENCTL_OPT_FORMAT, KENCTL_OPT_SERVER, KENCTL_OPT_TOKEN_FILE, KENCTL_OPT_CA_FILE,
-                                               KENCTL_OPT_JSON,   KENCTL_OPT_QUIET,  KENCTL_OPT_HELP,       KENCTL_OPT_VERSION};
-enum { GLOBAL_COUNT = sizeof global_options, NO_OPTION = -1 };
+/* The first only in front of a command: behind it -o may be where the command's output goes. The last ones are of no use without a server.
+ */
+static const unsigned char global_options[] = {KENCTL_OPT_FORMAT,  KENCTL_OPT_JSON,   KENCTL_OPT_QUIET,      KENCTL_OPT_HELP,
+                                               KENCTL_OPT_VERSION, KENCTL_OPT_SERVER, KENCTL_OPT_TOKEN_FILE, KENCTL_OPT_CA_FILE};
+enum { GLOBAL_COUNT = sizeof global_options, SERVER_COUNT = 3, NO_OPTION = -1 };
 
 /* The i-th option that a command accepts: its own, then the global ones; NO_OPTION behind the last. */
 static int accepted(const struct kenctl_command *command, size_t i)
 {
     size_t own = command ? command->option_count : 0, first = command ? 1 : 0;
+    size_t end = command && command->local ? GLOBAL_COUNT - SERVER_COUNT : GLOBAL_COUNT;
     if (i < own) return command->options[i];
-    return i - own + first < GLOBAL_COUNT ? global_options[i - own + first] : NO_OPTION;
+    return i - own + first < end ? global_options[i - own + first] : NO_OPTION;
 }
 
 static int find_name(const struct kenctl_command *command, const char *name, size_t length)

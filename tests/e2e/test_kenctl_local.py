@@ -402,25 +402,28 @@ def test_an_interrupted_prune_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     (
-        (("--k", "0"), "/k: "),
-        (("--k", "5", "--keep", "0.5"), "/keep: k and keep exclude each other"),
-        ((), "/k: one of k and keep is required"),
-        (("--keep", "1.5"), "/keep: "),
-        (("--k", "5", "--method", "kne"), "/method: "),
-        (("--k", "5", "--outputs", "delta,modell"), "/outputs/1: "),
-        (("--k", "5", "--seed", "-1"), "/seed: "),
+        (("--k", "0"), "kenctl: the options make no valid job\n  --k: "),
+        (("--k", "5", "--keep", "0.5"), "--k and --keep exclude each other"),
+        ((), "  --k: one of k and keep is required"),
+        (("--keep", "1.5"), "  --keep: "),
+        (("--k", "5", "--method", "kne"), "  --method: "),
+        (("--k", "5", "--outputs", "delta,modell"), "  --outputs: "),
+        (("--k", "5", "--seed", "-1"), "  --seed: "),
         (("--k", "five"), "--k needs a whole number, not 'five'"),
         (("--keep", "half"), "--keep needs a number, not 'half'"),
         (("--k", "5", "--rule", "emb"), "--rule is GLOB=ACTION, not 'emb'"),
         (("--k", "5", "--rule", "emb=prune:x"), "what a --rule keeps is a number"),
         (("--k", "5", "--rule", "a=keep", "--rules-layers"), "--rules-layers and --rule exclude each other"),
-        (("--k", "5", "--metadata", "x"), "--metadata is KEY=VALUE, not 'x'"),
+        (("--k", "5", "--metadata", "x"), "unknown option '--metadata'"),
         (("--k", "5", "--threads", "0"), "--threads is a number from 1 to 1024, not '0'"),
         (("--k", "5", "--threads", "-3"), "--threads is a number from 1 to 1024, not '-3'"),
         (("--k", "5", "--memory", "lots"), "--memory is a size as 96MiB, at least 1MiB, not 'lots'"),
         (("--k", "5", "--kernel", "sse9"), "--kernel: there is no kernel sse9 for this architecture"),
-        (("--k", "5", "--model", "https://models.example/a"), '/model: must be a path, not a URL of scheme "https"'),
+        (("--k", "5", "--model", "https://models.example/a"), '  --model: must be a path, not a URL of scheme "https"'),
         (("--k", "5", "--job", "x.json"), "a document and options that make one exclude each other"),
+        (("--k", "5", "--timeout", "3"), "unknown option '--timeout'"),
+        (("--k", "5", "--name", "a"), "unknown option '--name'"),
+        (("--k", "5", "-o", "-"), "-o is a folder; '-' is none"),
         (("--k", "5", "extra"), "unexpected argument 'extra'"),
     ),
 )
@@ -448,7 +451,35 @@ def test_a_wrong_digest_of_an_input(tmp_path: Path, kenctl: Run) -> None:
     model, base = make_pair(tmp_path)
     result = kenctl("prune", "--model", model, "--model-sha256", "00" * 32, "--base", base, "--k", 5, "-o", "out")
     assert result.returncode == 1
-    assert f"has SHA-256 {hashlib.sha256(model.read_bytes()).hexdigest()}, not {'00' * 32}" in result.stderr
+    assert f"kenctl: model: {model} has SHA-256 {hashlib.sha256(model.read_bytes()).hexdigest()}, not {'00' * 32}" in result.stderr
+
+
+def test_errors_name_the_side_and_the_users_file(tmp_path: Path, kenctl: Run) -> None:
+    model, base = make_pair(tmp_path)
+    (tmp_path / "a" / "empty").mkdir(parents=True)
+    (tmp_path / "a" / "evaluate.py").write_text("import this\n")
+    (tmp_path / "a" / "pytorch_model.bin").write_bytes(b"PK\3\4" + bytes(60))
+    none = "no checkpoint in a/empty/: neither model.safetensors nor model.safetensors.index.json, "
+    for path, message in (
+        ("a/evaluate.py", "a/evaluate.py: neither a safetensors file nor an index"),
+        ("a/empty/", none),
+        ("a", "a/pytorch_model.bin: a torch file (zip), not a safetensors file"),
+        ("a/none", '"a/none" does not exist'),
+    ):
+        for side, paths in (("model", (path, base)), ("base", (model, path))):
+            result = kenctl("prune", "--model", paths[0], "--base", paths[1], "--k", 5, "-o", "out")
+            assert result.returncode == 1
+            assert result.stderr.startswith(f"kenctl: {side}: {message}"), result.stderr
+
+
+def test_a_job_that_keeps_everything_warns(tmp_path: Path, kenctl: Run) -> None:
+    model, base = make_pair(tmp_path)
+    warning = "no tensor is pruned or reset: the rules keep all of them"
+    for action, warned in (("keep", True), ("reset", False)):
+        rules = ("--rule", f"layer.*={action}", "--rule", "*=keep")
+        result = kenctl("prune", "--model", model, "--base", base, "--k", 5, *rules, "-o", action)
+        assert (result.returncode, f"warning: {warning}\n" in result.stderr) == (0, warned)
+        assert (warning in json.loads((tmp_path / action / "report.json").read_text())["warnings"]) == warned
 
 
 # ---- inject and verify
@@ -702,6 +733,19 @@ def test_json_keeps_the_numbers_of_the_report(tmp_path: Path, kenctl: Run) -> No
     assert '"warnings": [' in text and "[],\n" in text, "empty arrays stay on their line"
 
 
+def test_inspect_names_the_files_that_there_are(tmp_path: Path, kenctl: Run) -> None:
+    model, _ = make_pair(tmp_path)
+    (tmp_path / "era").mkdir()
+    for name in ("base.safetensors", "pytorch_model.bin"):
+        shutil.copy(model, tmp_path / "era" / name)
+    for path, name in (("era/base.safetensors", "base.safetensors"), ("era", "pytorch_model.bin")):
+        answer = json.loads(ok(kenctl("inspect", path, "-o", "json")))
+        assert {answer["files"][0]["name"], *(t["file"] for t in answer["tensors"])} == {name}
+        text = ok(kenctl("inspect", path))
+        assert f"metadata of era/{name}: " in text
+        assert "model.safetensors" not in text and f"  {name}\n" in text
+
+
 def test_inspect_sharded_checkpoints(tmp_path: Path, kenctl: Run) -> None:
     model, _ = make_pair(tmp_path, True)
     (index,) = model.glob("*.index.json")
@@ -747,6 +791,12 @@ def test_help_and_version(kenctl: Run) -> None:
         assert help_text.startswith(f"Usage: kenctl {command} ")
         assert "Example" in help_text and f"  kenctl {command}" in help_text and "--quiet" in help_text
         assert max(len(line) for line in help_text.splitlines()) < 150
+        assert ok(kenctl("help", command)) == help_text
+        assert ("--server" in help_text) == (command not in ("prune", "inject", "verify", "inspect"))
+        assert "hf://" not in help_text and "packed" not in help_text
+        assert ("--metadata" in help_text) == (command in ("submit", "list"))
+    assert re.search(r"--model MODEL +the pruned model$", ok(kenctl("verify", "--help")), re.M)
+    assert ok(kenctl("help")) == text and "hf://" not in text
     assert re.fullmatch(r"kenctl \d+\.\d+\.\d+\n", ok(kenctl("--version")))
 
 
@@ -757,6 +807,12 @@ def test_help_and_version(kenctl: Run) -> None:
         (("prnue",), "unknown command 'prnue'\nDid you mean 'prune'? See: kenctl --help"),
         (("frobnicate",), "unknown command 'frobnicate'\nSee: kenctl --help"),
         (("inspect", "x", "--jsn"), "unknown option '--jsn'\nDid you mean '--json'? See: kenctl inspect --help"),
+        (("help", "prnue"), "unknown command 'prnue'\nDid you mean 'prune'? See: kenctl --help"),
+        (("inspect", "x", "--server", "http://a"), "unknown option '--server'"),
+        (("--server", "http://a", "inspect", "x"), "'inspect' works on this machine: it takes no --server"),
+        (("submit", "--k", "3", "--keep", "0.5"), "--k and --keep exclude each other"),
+        (("submit", "--metadata", "a=b", "--metadata", "a=c"), "--metadata has 'a' twice"),
+        (("inject", "--base", "b", "--delta", "d", "-o", "-"), "the model cannot go to standard output"),
         (("inspect", "x", "-z"), "unknown option '-z'\nSee: kenctl inspect --help"),
         (("--sever", "x", "list"), "unknown option '--sever'\nDid you mean '--server'? See: kenctl --help"),
         (("inspect",), "'inspect' needs FILE\nSee: kenctl inspect --help"),
