@@ -132,7 +132,7 @@ static bool busy(const struct kend_engine *engine)
 {
     for (size_t i = 0; i < engine->runner_count; i++)
         if (engine->runners[i].run) return true;
-    return engine->dry_runs > 0;
+    return engine->dry_runs > 0 || engine->claiming > 0;
 }
 
 /* The engine's mutex is held. */
@@ -151,7 +151,9 @@ void kend_engine_drain(struct kend_engine *engine, unsigned seconds)
     pthread_cond_broadcast(&engine->wake);
     while (busy(engine) && !engine->hurry && kend_monotonic_ms() < end)
         ken_condition_wait_ms(&engine->settled, &engine->mutex, end - kend_monotonic_ms());
-    engine->hurry = true; /* whoever claimed a job just now sees it */
+    /* A claim that is under way must not take a job that is handed back here: it would count one more attempt for nothing. */
+    while (engine->claiming) pthread_cond_wait(&engine->settled, &engine->mutex);
+    engine->hurry = true;
     hand_all_back(engine);
     while (busy(engine)) pthread_cond_wait(&engine->settled, &engine->mutex);
     pthread_mutex_unlock(&engine->mutex);

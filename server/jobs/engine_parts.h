@@ -48,6 +48,7 @@ struct kend_engine {
     pthread_cond_t tick;         /* the keeper: end now */
     pthread_cond_t settled;      /* a run or a dry run has ended, or the keeper has looked at a run */
     uint64_t pokes;              /* counts kend_engine_poke, so that none is missed between claim and wait */
+    unsigned claiming;           /* runners that are asking the store for a job */
     bool draining;               /* nothing new is started */
     bool hurry;                  /* what runs is handed back now */
     bool ending;                 /* the keeper ends */

@@ -332,13 +332,16 @@ static void run_job(struct kend_run *run)
 
 /* ---- claiming */
 
-/* Makes the run visible to the keeper. */
-static void run_begin(struct kend_runner *runner, struct kend_run *run)
+/* Ends the claiming: makes the run (NULL: there was nothing to claim) visible to the keeper and to a drain in the same step. */
+static void claim_end(struct kend_runner *runner, struct kend_run *run)
 {
-    pthread_mutex_lock(&runner->engine->mutex);
-    if (runner->engine->hurry) kend_run_stop(run, KEND_STOP_HAND_BACK);
+    struct kend_engine *engine = runner->engine;
+    pthread_mutex_lock(&engine->mutex);
+    if (run && engine->hurry) kend_run_stop(run, KEND_STOP_HAND_BACK);
     runner->run = run;
-    pthread_mutex_unlock(&runner->engine->mutex);
+    engine->claiming--;
+    pthread_cond_broadcast(&engine->settled);
+    pthread_mutex_unlock(&engine->mutex);
 }
 
 static void run_end(struct kend_runner *runner, struct kend_run *run)
@@ -390,12 +393,15 @@ static bool take_one(struct kend_runner *runner)
     const int64_t lease = (int64_t)parts->conf->jobs_lease_seconds * 1000, before = kend_monotonic_ms();
     switch (parts->store->ops->claim(parts->store, parts->holder, proto_now_ms(), lease, &run.job, run.token)) {
     case KEND_STORE_OK: break;
-    case KEND_STORE_EXHAUSTED: note_exhausted(engine, &run.job); return true;
-    default: return false;
+    case KEND_STORE_EXHAUSTED:
+        claim_end(runner, NULL);
+        note_exhausted(engine, &run.job);
+        return true;
+    default: claim_end(runner, NULL); return false;
     }
     kend_log(KEND_LOG_INFO, "job claimed", KEND_S("job", run.job->id), KEND_I("attempt", run.job->attempt));
     run_setup(&run, before);
-    run_begin(runner, &run);
+    claim_end(runner, &run);
     run_job(&run);
     run_end(runner, &run);
     return true;
@@ -408,6 +414,7 @@ void *kend_runner_main(void *opaque)
     pthread_mutex_lock(&engine->mutex);
     while (!engine->draining) {
         const uint64_t pokes = engine->pokes;
+        engine->claiming++;
         pthread_mutex_unlock(&engine->mutex);
         bool worked = take_one(runner);
         pthread_mutex_lock(&engine->mutex);
