@@ -202,6 +202,10 @@ json_t *kenctl_document(const struct kenctl *kenctl, const char *file, int *stat
         *status = kenctl_usage(kenctl, "--k and --keep exclude each other");
         return NULL;
     }
+    if (!file && (!kenctl_option(kenctl, KENCTL_OPT_MODEL) || !kenctl_option(kenctl, KENCTL_OPT_BASE))) {
+        *status = kenctl_usage(kenctl, "'%s' needs --model and --base where there is no job document", kenctl->command->name);
+        return NULL;
+    }
     return file ? from_file(file, status) : from_options(kenctl, status);
 }
 

@@ -15,7 +15,7 @@ static const struct {
     {"not_found", "`kenctl list` shows the jobs that there are."},
     {"job_active", "Wait for its end (`kenctl watch ID`) or cancel it (`kenctl cancel ID`)."},
     {"job_finished", "`kenctl show ID` tells how it ended."},
-    {"invalid_job", "Correct the document; `kenctl submit --help` shows one."},
+    {"invalid_job", "Correct the document, or what it names; `kenctl submit --help` shows one."},
     {"not_supported", "Leave that out, or ask a newer server."},
     {"idempotency_mismatch", "Take another --idempotency-key for another document."},
     {"queue_full", "Try again when some jobs have ended."},
