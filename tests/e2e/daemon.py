@@ -159,7 +159,7 @@ class Kend:
         assert response.status == 200, response.body
         return dict(response.json)
 
-    def wait(self, job: str, seconds: float = 60) -> dict:
+    def wait(self, job: str, seconds: float = 180) -> dict:
         """The job once it has ended; fails after so many seconds."""
         end = time.monotonic() + seconds
         while True:
