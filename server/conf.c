@@ -188,6 +188,14 @@ static int fail_unknown_variable(struct ken_error *error, const char *variable)
     return fail_unknown(error, "environment", "option", variable, names, KEND_CONF_OPTIONS);
 }
 
+/* Without a section's name it may be somebody else's: Kubernetes sets KEND_PORT and others for a service that is called kend. */
+static void warn_unknown_variable(const char *variable)
+{
+    struct ken_error error;
+    fail_unknown_variable(&error, variable);
+    fprintf(stderr, "kend: warning: %s; ignored\n", error.message);
+}
+
 static int load_variable(struct kend_conf *conf, const char *variable, const char *value, struct ken_error *error)
 {
     char own[NAME_MAX_BYTES];
@@ -195,7 +203,9 @@ static int load_variable(struct kend_conf *conf, const char *variable, const cha
         variable_of(own, kend_conf_options[i].name);
         if (strcmp(own, variable) == 0) return set_option(conf, &kend_conf_options[i], value, variable, error);
     }
-    return begins_with_section(variable) ? fail_unknown_variable(error, variable) : 0;
+    if (begins_with_section(variable)) return fail_unknown_variable(error, variable);
+    if (strcmp(variable, "KEND_DATA") != 0) warn_unknown_variable(variable);
+    return 0;
 }
 
 static int load_environment(struct kend_conf *conf, struct ken_error *error)

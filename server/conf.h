@@ -107,7 +107,8 @@ struct kend_conf_flags {
 /*
  * Defaults, then the file, then the environment (KEND_SECTION_KEY), then flags. KEN_EINVALID: a bad value or unknown option, the message
  * has file and line (or the variable, or the flag), the value and what is allowed; a file that cannot be read; options that contradict each
- * other. An unknown variable is an error if it begins with KEND_ and a section's name. *conf is owned by the caller.
+ * other. An unknown variable is an error if it begins with KEND_ and a section's name, else a
+ * warning on standard error. *conf is owned by the caller.
  */
 int kend_conf_load(struct kend_conf **conf, const struct kend_conf_flags *flags, struct ken_error *error);
 void kend_conf_free(struct kend_conf **conf);

@@ -38,13 +38,31 @@ static const struct {
 } size_units[] = {{"TiB", (uint64_t)1 << 40}, {"TB", 1000000000000}, {"GiB", 1 << 30}, {"GB", 1000000000},
                   {"MiB", 1 << 20},           {"MB", 1000000},       {"KiB", 1 << 10}, {"kB", 1000}};
 
+/* A number of the option as text that is parsed as the same: sizes in the largest unit that divides them. */
+static const char *number_text(const struct kend_conf_option *option, uint64_t number, char buffer[KEND_CONF_SIZE_TEXT])
+{
+    const char *suffix = "";
+    if (option->kind == KEND_CONF_KIND_SIZE && number) {
+        for (size_t i = 0; !*suffix && i < sizeof size_units / sizeof *size_units; i++) {
+            if (number % size_units[i].bytes) continue;
+            suffix = size_units[i].suffix;
+            number /= size_units[i].bytes;
+        }
+    }
+    snprintf(buffer, KEND_CONF_SIZE_TEXT, "%" PRIu64 "%s", number, suffix);
+    return buffer;
+}
+
 void kend_conf_allowed(const struct kend_conf_option *option, char reason[KEND_CONF_REASON])
 {
     const char *text = allowed_texts[option->kind];
+    char least[KEND_CONF_SIZE_TEXT], most[KEND_CONF_SIZE_TEXT];
+    number_text(option, option->least, least);
+    number_text(option, option->most, most);
     if (option->most)
-        snprintf(reason, KEND_CONF_REASON, "must be %s from %" PRIu64 " to %" PRIu64, text, option->least, option->most);
+        snprintf(reason, KEND_CONF_REASON, "must be %s from %s to %s", text, least, most);
     else if (option->least)
-        snprintf(reason, KEND_CONF_REASON, "must be %s, at least %" PRIu64, text, option->least);
+        snprintf(reason, KEND_CONF_REASON, "must be %s, at least %s", text, least);
     else
         snprintf(reason, KEND_CONF_REASON, "must be %s", text);
 }
@@ -323,14 +341,5 @@ const char *kend_conf_get(const struct kend_conf *conf, const struct kend_conf_o
     case KEND_CONF_KIND_SIZE: break;
     default: return *(char *const *)field;
     }
-    uint64_t number = *(const uint64_t *)field;
-    if (option->kind == KEND_CONF_KIND_SIZE && number) {
-        for (size_t i = 0; i < sizeof size_units / sizeof *size_units; i++) {
-            if (number % size_units[i].bytes) continue;
-            snprintf(buffer, KEND_CONF_SIZE_TEXT, "%" PRIu64 "%s", number / size_units[i].bytes, size_units[i].suffix);
-            return buffer;
-        }
-    }
-    snprintf(buffer, KEND_CONF_SIZE_TEXT, "%" PRIu64, number);
-    return buffer;
+    return number_text(option, *(const uint64_t *)field, buffer);
 }

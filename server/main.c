@@ -73,6 +73,8 @@ int main(int argc, char **argv)
     struct kend_conf_flags flags = {.set = set};
     bool check = false;
     if (ken_standard_files() != 0) return EXIT_FAILURE;
+    static char name[] = "kend";
+    argv[0] = name; /* what getopt_long calls it in its messages */
     for (int flag; (flag = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (flag) {
         case FLAG_CONFIG: flags.config_file = optarg; break;
