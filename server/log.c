@@ -15,7 +15,7 @@
 enum { LINE_MAX_BYTES = 4096, VALUE_MAX_BYTES = 1024 };
 
 static const char *const level_names[] = {
-    [KEND_LOG_ERROR] = "error", [KEND_LOG_WARN] = "warn", [KEND_LOG_INFO] = "info", [KEND_LOG_DEBUG] = "debug"};
+    [KEND_LOG_ERROR] = "error", [KEND_LOG_WARN] = "warn", [KEND_LOG_INFO] = "info", [KEND_LOG_DEBUG] = "debug", [KEND_LOG_ALWAYS] = "info"};
 
 /* Set once at start, read by every thread. */
 static atomic_int log_level = KEND_LOG_INFO;
@@ -104,7 +104,7 @@ static void append_field(struct line *line, const struct kend_log_field *field)
 
 void kend_log_fields(enum kend_log_level level, const char *message, const struct kend_log_field *fields)
 {
-    if ((int)level > atomic_load(&log_level)) return;
+    if (level != KEND_LOG_ALWAYS && (int)level > atomic_load(&log_level)) return;
     struct line line;
     line.used = 0;
     line.cut = false;

@@ -5,7 +5,8 @@
 
 #include <stdint.h>
 
-enum kend_log_level { KEND_LOG_ERROR, KEND_LOG_WARN, KEND_LOG_INFO, KEND_LOG_DEBUG };
+/* ALWAYS: info that no level leaves out, for what other programs wait for. */
+enum kend_log_level { KEND_LOG_ERROR, KEND_LOG_WARN, KEND_LOG_INFO, KEND_LOG_DEBUG, KEND_LOG_ALWAYS };
 enum kend_log_format { KEND_LOG_LOGFMT, KEND_LOG_JSON };
 
 /* By the words of the configuration; unknown ones are info and logfmt. Before other threads are started. */

@@ -115,7 +115,7 @@ int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts,
     kend_address_text(&http->hosts.listening, text);
     char *line = NULL;
     if (asprintf(&line, "listening on http://%s", text) < 0) line = NULL;
-    kend_log(KEND_LOG_INFO, line ? line : "listening");
+    kend_log(KEND_LOG_ALWAYS, line ? line : "listening");
     free(line);
     if (kend_address_is_any(&http->hosts.listening) && !*conf->http_public_url)
         kend_log(KEND_LOG_WARN, "http.public_url is not set: URLs in answers carry the address listened on", KEND_S("url", http->base_url));

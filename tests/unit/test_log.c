@@ -92,6 +92,9 @@ START_TEST(lower_levels_are_left_out)
     ck_assert_str_eq(logged(file), "");
     kend_log(KEND_LOG_ERROR, "seen");
     ck_assert_ptr_nonnull(strstr(logged(file), "seen"));
+    kend_log(KEND_LOG_ALWAYS, "listening");
+    ck_assert_str_eq(behind_time(logged(file)), "level=info message=listening\n");
+    ck_assert_int_eq(kend_log_level_of("info"), KEND_LOG_INFO);
     fclose(file);
 }
 END_TEST
