@@ -19,7 +19,8 @@ struct file_source {
     struct kend_source source;
     int fd;
     struct stat opened;
-    char *path;  /* resolved */
+    char *path; /* resolved; people are shown the URL alone */
+    char *shown;
     bool hashed; /* by `whole`, on the location's own thread */
     unsigned char sha256[KEN_SHA256_SIZE];
 };
@@ -111,8 +112,8 @@ static int file_read(struct ken_source *base, uint64_t offset, void *buffer, siz
     struct file_source *source = of(base);
     atomic_fetch_add(&source->source.location->fetcher->file_bytes, length);
     ssize_t got = ken_pread(source->fd, buffer, length, offset);
-    if (got < 0) return ken_fail_errno(error, errno, "reading \"%.300s\"", source->path);
-    if ((size_t)got < length) return ken_fail(error, KEN_EFETCH, "\"%.300s\" became shorter while it was read", source->path);
+    if (got < 0) return ken_fail_errno(error, errno, "reading %.300s", source->shown);
+    if ((size_t)got < length) return ken_fail(error, KEN_EFETCH, "%.300s became shorter while it was read", source->shown);
     return 0;
 }
 
@@ -135,7 +136,7 @@ static int file_check(struct ken_source *base, struct ken_error *error)
     const struct file_source *source = of(base);
     struct stat now, there;
     if (fstat(source->fd, &now) || stat(source->path, &there) || !is_same(&now, &source->opened) || !is_same(&there, &source->opened))
-        return ken_fail(error, KEN_EFETCH, "\"%.300s\" changed while it was read", source->path);
+        return ken_fail(error, KEN_EFETCH, "%.300s changed while it was read", source->shown);
     return 0;
 }
 
@@ -143,6 +144,7 @@ static void free_source(struct file_source *source)
 {
     if (source->fd >= 0) close(source->fd);
     free(source->path);
+    free(source->shown);
     free(source);
 }
 
@@ -196,7 +198,7 @@ static int file_whole(struct kend_source *base, const unsigned char *wanted, str
     int code = buffer ? hash(source, buffer, error) : ken_fail(error, KEN_ENOMEM, "out of memory");
     free(buffer);
     if (code || memcmp(source->sha256, wanted, KEN_SHA256_SIZE) == 0) return code;
-    return ken_fail(error, KEN_EDIGEST, "\"%.200s\" has the SHA-256 %s, not %s", source->path,
+    return ken_fail(error, KEN_EDIGEST, "%.200s has the SHA-256 %s, not %s", source->shown,
                     ken_hex_encode(is, source->sha256, KEN_SHA256_SIZE), ken_hex_encode(should, wanted, KEN_SHA256_SIZE));
 }
 
@@ -237,7 +239,8 @@ int kend_file_scheme_open(struct kend_location *location, const struct kend_url 
     source->fd = -1;
     source->source.base.ops = &source_ops;
     source->source.more = &more_ops;
-    int code = resolve(location->fetcher, url, &source->path, error);
+    source->shown = strdup(url->shown);
+    int code = source->shown ? resolve(location->fetcher, url, &source->path, error) : ken_fail(error, KEN_ENOMEM, "out of memory");
     if (source->path) code = open_checked(source, url, location->fetcher->max_bytes, error);
     if (code) {
         free_source(source);

@@ -4,6 +4,8 @@
 #include "fetch/fetcher.h"
 #include "fetch/fetch_source.h"
 
+#include "checkpoint/locate.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +36,7 @@ void kend_location_release(struct kend_location *location)
     kend_url_clear(&location->url);
     pthread_mutex_destroy(&location->mutex);
     free(location->owner);
+    free(location->label);
     free(location);
 }
 
@@ -61,6 +64,20 @@ static int open_named(struct ken_opener *opener, const char *name, struct ken_so
     return code ? ken_fail(error, code, "%s", reason.message) : 0;
 }
 
+/* The last segment of its path, which never holds a secret; the whole of the URL where there is none. */
+static int set_label(struct kend_location *location, struct ken_error *error)
+{
+    const char *slash = strrchr(location->url.path, '/');
+    const char *name = slash && slash[1] ? slash + 1 : location->url.shown;
+    location->label = strndup(name, KEN_LABEL_SIZE - 1);
+    return location->label ? 0 : ken_fail(error, KEN_ENOMEM, "out of memory");
+}
+
+const char *kend_location_url(const struct kend_location *location)
+{
+    return location->url.shown;
+}
+
 int kend_location_open(struct kend_location **result, struct kend_fetcher *fetcher, const struct kend_location_request *request,
                        struct ken_error *error)
 {
@@ -79,11 +96,13 @@ int kend_location_open(struct kend_location **result, struct kend_fetcher *fetch
     int code = location->owner ? kend_url_parse(&location->url, request->url, NULL, &fetcher->settings.policy, error)
                                : ken_fail(error, KEN_ENOMEM, "out of memory");
     if (!code && kend_url_is_file(&location->url)) code = kend_file_scheme_mark_folder(fetcher, &location->url, error);
+    if (!code) code = set_label(location, error);
     if (code) {
         kend_location_release(location);
         return code;
     }
     location->opener.open = open_named;
+    location->opener.label = location->label;
     location->opener.is_folder = kend_url_is_folder(&location->url);
     *result = location;
     return 0;

@@ -99,8 +99,8 @@ static enum kend_verdict confirm(struct kend_piece *piece)
     pthread_cond_broadcast(&entry->changed);
     pthread_mutex_unlock(&entry->mutex);
     if (resumes)
-        kend_entry_note(entry, "resuming %.240s at %llu of %llu bytes", entry->url.shown, (unsigned long long)there,
-                        (unsigned long long)entry->size);
+        kend_entry_note(entry, "%llu of %llu bytes of %.240s are in the cache", (unsigned long long)there, (unsigned long long)entry->size,
+                        entry->url.shown);
     return enough(piece);
 }
 

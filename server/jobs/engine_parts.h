@@ -29,10 +29,11 @@ struct kend_run {
     pthread_mutex_t mutex;          /* for all below */
     const struct kend_check *check; /* set while its locations tell the progress */
     uint64_t rows_total;
-    int64_t stage_since;           /* monotonic ms */
-    double stage_before;           /* seconds in this stage when it was entered: of earlier attempts */
-    struct kend_run_state state;   /* as it is */
-    struct kend_run_state written; /* as the store has it */
+    int64_t stage_since;              /* monotonic ms */
+    uint64_t bytes_shown, rows_shown; /* by earlier attempts: what is shown does not run backwards where work goes on */
+    double stage_before;              /* seconds in this stage when it was entered: of earlier attempts */
+    struct kend_run_state state;      /* as it is */
+    struct kend_run_state written;    /* as the store has it */
 };
 
 struct kend_runner {
@@ -74,6 +75,8 @@ void kend_run_stop(struct kend_run *run, enum kend_stop reason);
 /* run_report.c: what others see of a run. Any thread. */
 /* From now on (NULL: no longer) the check's locations tell what has been fetched. */
 void kend_run_watch(struct kend_run *run, const struct kend_check *check);
+/* The pruning has taken up so many rows, or begins anew (0); then what was shown of earlier attempts no longer holds. */
+void kend_run_resumed(struct kend_run *run, uint64_t rows);
 void kend_run_enter(struct kend_run *run, enum proto_stage stage);
 /* Writes stage and progress to the store if they differ from what was written last. */
 void kend_run_report(struct kend_run *run);

@@ -36,6 +36,12 @@ static void enter(struct kend_run *run, enum proto_stage stage)
     run->stage_before = run->state.timings[stage];
 }
 
+static uint64_t not_back(uint64_t done, uint64_t shown, uint64_t total)
+{
+    if (shown > total) shown = total;
+    return done > shown ? done : shown;
+}
+
 /* The run's mutex is held. Fetching ends by itself: rows are pruned as their bytes come in, what is left after the last byte is pruning. */
 static void look(struct kend_run *run)
 {
@@ -44,13 +50,14 @@ static void look(struct kend_run *run)
         struct kend_location_state model, base;
         kend_location_state(run->check->model_location, &model);
         kend_location_state(run->check->base_location, &base);
-        run->state.progress.bytes_fetched = model.bytes_there + base.bytes_there;
         run->state.progress.bytes_total = model.bytes_total + base.bytes_total;
+        run->state.progress.bytes_fetched =
+            not_back(model.bytes_there + base.bytes_there, run->bytes_shown, run->state.progress.bytes_total);
+        run->state.progress.rows_total = run->rows_total;
+        run->state.progress.rows_done = not_back(atomic_load(&run->rows_done), run->rows_shown, run->rows_total);
         run->state.marker = model.bytes_durable + base.bytes_durable + ROW_WEIGHT * atomic_load(&run->rows_durable);
         if (run->state.stage == PROTO_FETCHING && model.complete && base.complete) enter(run, PROTO_PRUNING);
     }
-    run->state.progress.rows_total = run->rows_total;
-    run->state.progress.rows_done = atomic_load(&run->rows_done);
 }
 
 /* The run's mutex is held. */
@@ -94,6 +101,19 @@ void kend_run_watch(struct kend_run *run, const struct kend_check *check)
     if (!check) look(run);
     run->check = check;
     if (check) run->rows_total = ken_plan_totals(check->plan)->rows;
+    pthread_mutex_unlock(&run->mutex);
+}
+
+void kend_run_resumed(struct kend_run *run, uint64_t rows)
+{
+    struct kend_location_state model, base;
+    pthread_mutex_lock(&run->mutex);
+    atomic_store(&run->rows_durable, rows);
+    atomic_store(&run->rows_done, rows);
+    kend_location_state(run->check->model_location, &model);
+    kend_location_state(run->check->base_location, &base);
+    if (!rows) run->rows_shown = 0;
+    if (!model.bytes_resumed && !base.bytes_resumed) run->bytes_shown = 0;
     pthread_mutex_unlock(&run->mutex);
 }
 

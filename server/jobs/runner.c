@@ -141,6 +141,13 @@ static void note_resumed(struct kend_run *run, const struct kend_check *pair, ui
     }
 }
 
+static int wait_side(const char *side, struct kend_location *location, struct ken_error *error)
+{
+    struct ken_error reason;
+    int code = kend_location_wait(location, &reason);
+    return code ? ken_fail(error, code, "%s: %.480s", side, reason.message) : 0;
+}
+
 /* Fetching and pruning overlap: rows are pruned as their bytes come in. */
 static int fetch_and_prune(struct kend_run *run, struct work *work, struct ken_error *error)
 {
@@ -166,11 +173,11 @@ static int fetch_and_prune(struct kend_run *run, struct work *work, struct ken_e
     };
     code = ken_prune_open(&work->prune, work->check.plan, &env, &resumed, error);
     if (code) return code;
-    atomic_store(&run->rows_durable, resumed);
+    kend_run_resumed(run, resumed);
     note_resumed(run, &work->check, resumed);
     code = ken_prune_rows(work->prune, error);
-    if (!code) code = kend_location_wait(work->check.model_location, error);
-    if (!code) code = kend_location_wait(work->check.base_location, error);
+    if (!code) code = wait_side("model", work->check.model_location, error);
+    if (!code) code = wait_side("base", work->check.base_location, error);
     kend_run_report(run); /* the last byte ends fetching, whoever notices first */
     return code;
 }
@@ -368,6 +375,8 @@ static void run_setup(struct kend_run *run, int64_t claimed_at)
     if (timeout) run->deadline = claimed_at + timeout * 1000 - (proto_now_ms() - run->job->started_at);
     memcpy(run->state.timings, run->job->timings, sizeof run->state.timings);
     run->state.progress = run->job->progress;
+    run->bytes_shown = run->job->progress.bytes_fetched;
+    run->rows_shown = run->job->progress.rows_done;
     pthread_mutex_init(&run->mutex, NULL);
     if (run->job->cancel_requested_at) kend_run_stop(run, KEND_STOP_CANCEL);
 }

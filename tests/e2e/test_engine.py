@@ -273,6 +273,45 @@ def test_work_goes_on_after_a_hand_back(tmp_path: Path, large: Path) -> None:
         assert metric(kend, 'kend_job_stage_seconds_sum{stage="fetching"}') < ended["timings"]["fetching"] - 1.5
 
 
+def test_progress_does_not_run_backwards(tmp_path: Path, large: Path) -> None:
+    """Not even after a death, which loses what was shown and not yet durable."""
+    shown: list[tuple[float, int, int]] = []
+
+    def look() -> dict[str, Any]:
+        now = kend.job(job)
+        progress = now["progress"]
+        shown.append((progress["percent"], progress["bytes_fetched"], progress["rows_done"]))
+        return now
+
+    with kend_of(tmp_path, prune__threads=1) as kend:
+        job = kend.submit(of_files(large, "large-"))
+        poll(lambda: look()["progress"]["rows_done"] > 0)
+        end = time.monotonic() + 1.7
+        while time.monotonic() < end:
+            assert look()["status"] == "running", "too fast for this test"
+        kend.kill()
+        kend.start()
+        poll(lambda: look()["status"] in FINISHED, 120)
+        assert kend.job(job)["status"] == "succeeded"
+    for before, after in zip(shown, shown[1:]):
+        assert all(one <= other for one, other in zip(before, after)), (before, after)
+
+
+def test_messages_name_what_the_user_named(tmp_path: Path, files: Path) -> None:
+    (files / "notes.txt").write_bytes(b"no checkpoint")
+    (files / "empty").mkdir()
+    base = f"file://{files}/base.safetensors"
+
+    def message(**fields: Any) -> str:
+        return str(kend.wait(kend.submit({**of_files(files), **fields}))["error"]["message"])
+
+    with kend_of(tmp_path) as kend:
+        assert message(model=f"file://{files}/notes.txt").startswith("model: notes.txt: neither ")
+        assert message(base=f"file://{files}/empty").startswith(f"base: file://{files}/empty/: no checkpoint here: ")
+        wrong = message(base={"url": base, "sha256": "0" * 64})
+        assert wrong.startswith(f"base: {base} has the SHA-256 ")
+
+
 def test_a_drain_lets_what_runs_end(tmp_path: Path, large: Path) -> None:
     with kend_of(tmp_path, jobs__drain_seconds=60) as kend:
         job = kend.submit(of_files(large, "large-"))

@@ -143,7 +143,7 @@ def test_preflight_is_kept_for_the_fetch(origin: Origin, fetch: Prober) -> None:
     assert fetch(origin.url + PATH, headers_only=1, read=["0:65536"]).there == 65536
     got = fetch(origin.url + PATH)
     assert (got.seen, got.resumed, got.received) == (sha256(BODY), 65536, SIZE - 65536)
-    assert got.notes == [f"resuming {origin.url}{PATH} at 65536 of {SIZE} bytes"]
+    assert got.notes == [f"65536 of {SIZE} bytes of {origin.url}{PATH} are in the cache"]
 
 
 # ---------------------------------------------------------------- kill -9
@@ -174,7 +174,7 @@ def test_kill_and_resume(origin: Origin, fetch: Prober) -> None:
     assert (got.code, got.seen) == ("KEN_OK", sha256(content))
     assert got.resumed >= saved > 0
     assert got.received == len(content) - got.resumed
-    assert got.notes == [f"resuming {origin.url}/big at {got.resumed} of {len(content)} bytes"]
+    assert got.notes == [f"{got.resumed} of {len(content)} bytes of {origin.url}/big are in the cache"]
 
 
 @pytest.mark.parametrize("change", ["bytes", "gone-weak"])
