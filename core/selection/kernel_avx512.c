@@ -104,7 +104,7 @@ static inline __m512 grid_lanes(const struct ken_grid *grid, size_t j)
     __m512d low = _mm512_add_pd(_mm512_mul_pd(_mm512_add_pd(iota, _mm512_set1_pd((double)j)), step), min);
     __m512d high = _mm512_add_pd(_mm512_mul_pd(_mm512_add_pd(iota, _mm512_set1_pd((double)(j + 8))), step), min);
     __m512 g = _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1);
-    __mmask16 is_last = grid->k - j <= 16 ? (__mmask16)(1U << (grid->k - 1 - j)) : 0;
+    __mmask16 is_last = _cvtu32_mask16(grid->k - j <= 16 ? 1U << (grid->k - 1 - j) : 0U);
     return _mm512_mask_mov_ps(g, is_last, _mm512_set1_ps((float)grid->max));
 }
 
@@ -133,7 +133,7 @@ static void find_nearest(const struct arrangement *a, uint32_t *nearest)
         __m512i start = _mm512_loadu_si512(starts);
         __m512i found = _mm512_mask_or_epi32(start, (__mmask16)~good, start, _mm512_set1_epi32((int)KEN_TIED));
         found = _mm512_mask_sub_epi32(found, good & is_left, start, _mm512_set1_epi32(1));
-        _mm512_mask_storeu_epi32(nearest + j, k - j < 16 ? (__mmask16)((1U << (k - j)) - 1) : 0xffff, found);
+        _mm512_mask_storeu_epi32(nearest + j, _cvtu32_mask16(k - j < 16 ? (1U << (k - j)) - 1 : 0xffffU), found);
     }
 }
 

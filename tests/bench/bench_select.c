@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How fast rows are selected: prints a table, writes bench.json, fails when a hostile row or the row of 4096 is too slow. */
+#include "selection/kernel.h"
 #include "selection/select.h"
 
 #include <math.h>
