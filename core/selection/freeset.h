@@ -41,6 +41,13 @@ static inline size_t ken_freeset_from(const struct ken_freeset *set, size_t posi
     return ken_freeset_climb_up(set, position / 64);
 }
 
+/* The first position >= `position` in the set, if it is in the same word of 64; else KEN_FREESET_NONE. */
+static inline size_t ken_freeset_soon(const struct ken_freeset *set, size_t position)
+{
+    uint64_t bits = set->level[0][position / 64] >> (position % 64);
+    return bits ? position + (size_t)__builtin_ctzll(bits) : KEN_FREESET_NONE;
+}
+
 /* The last position <= `position` (at most n - 1) in the set, or KEN_FREESET_NONE. */
 static inline size_t ken_freeset_until(const struct ken_freeset *set, size_t position)
 {

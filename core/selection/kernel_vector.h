@@ -249,7 +249,7 @@ static bool levels_of(const struct ken_bins *bins, uint32_t *level, size_t k)
 
 /* ---- sorting, and the nearest values: docs/design/selection.md, "Arranging" */
 
-enum { MOST_SUBS = 1 << 12 };
+enum { MOST_SUBS = 1 << 12, MOST_INSERTED = 64 };
 
 /* The last grid points not above x are found, and the place between them and the next. A grid point begins a bucket. */
 static inline v8i bucket_lanes(const struct ken_grid *grid, v8f x, double per_unit, int subs)
@@ -316,33 +316,29 @@ static void fill_buckets(const struct arrangement *a)
     for (size_t i = 0; i < a->n; i++) a->entries[a->ends[a->bucket[i]]++] = ken_entry(a->key[i], (uint32_t)i);
 }
 
-/* By insertion; returns how many entries were moved, but stops soon after `budget`. */
-static size_t insert(uint64_t *entries, size_t n, size_t budget)
+static void insert(uint64_t *entries, size_t n)
 {
-    size_t moved = 0;
-    for (size_t i = 1; i < n && moved <= budget; i++) {
+    for (size_t i = 1; i < n; i++) {
         uint64_t entry = entries[i];
         size_t at = i;
         for (; at > 0 && entries[at - 1] > entry; at--) entries[at] = entries[at - 1];
         entries[at] = entry;
-        moved += i - at;
     }
-    return moved;
 }
 
-/* False if that takes too long. */
-static bool sort_large_buckets(const struct arrangement *a)
+/* Those that sort_buckets() would not. Buckets and keys of columns are overwritten. */
+static void sort_large_buckets(const struct arrangement *a)
 {
-    size_t budget = 4 * a->n;
     for (size_t i = 0; i < a->large_count; i++) {
         const uint16_t *ends = a->ends + a->large[i];
-        size_t begin = ends[-1], moved = 0;
-        for (size_t b = 0; b < 4 && a->large[i] + b < a->buckets; begin = ends[b++])
-            if (ends[b] - begin > MOST_IN_BUCKET) moved += insert(a->entries + begin, ends[b] - begin, budget - moved);
-        if (moved > budget) return false;
-        budget -= moved;
+        size_t begin = ends[-1];
+        for (size_t b = 0; b < 4 && a->large[i] + b < a->buckets; begin = ends[b++]) {
+            if (ends[b] - begin > MOST_INSERTED)
+                ken_sort(a->entries + begin, ends[b] - begin, (uint64_t *)a->bucket);
+            else if (ends[b] - begin > MOST_IN_BUCKET)
+                insert(a->entries + begin, ends[b] - begin);
+        }
     }
-    return true;
 }
 
 /* Values, and whether some are equal. */
@@ -361,7 +357,8 @@ static void move_to_first(const struct arrangement *a, uint32_t *first, uint32_t
 {
     uint32_t at = 0;
     for (uint32_t p = 0; p < a->n; p++) {
-        at = a->value[p] == a->value[(ptrdiff_t)p - 1] ? at : p;
+        uint32_t differs = p == 0 || a->entries[p] >> 32 != a->entries[p - 1] >> 32;
+        at += (p - at) & (0 - differs); /* a branch would be mispredicted at every other value */
         first[p] = at;
     }
     for (size_t j = 0; j < a->grid->k; j++) nearest[j] = nearest[j] & KEN_TIED ? nearest[j] : first[nearest[j]];
@@ -371,7 +368,7 @@ static void move_to_first(const struct arrangement *a, uint32_t *first, uint32_t
 static bool has_buckets(size_t n, const struct ken_grid *grid)
 {
     double largest = fmax(fabs(grid->min), fabs(grid->max));
-    return n < 65536 && grid->step >= largest * 0x1p-21 && grid->step >= 0x1p-146;
+    return n < 65536 && grid->step >= largest * 0x1p-23 && grid->step >= 0x1p-149;
 }
 
 static bool arrange_by_buckets(const float *x, size_t n, const struct ken_grid *grid, uint64_t *entries, uint32_t *nearest, void *work)
@@ -388,7 +385,7 @@ static bool arrange_by_buckets(const float *x, size_t n, const struct ken_grid *
     find_buckets(&a);
     count_buckets(&a);
     fill_buckets(&a);
-    if (!sort_large_buckets(&a)) return false;
+    sort_large_buckets(&a);
     sort_buckets(entries, n);
     bool has_equals = find_values(&a);
     find_nearest(&a, nearest);

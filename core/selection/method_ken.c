@@ -102,8 +102,9 @@ static void take_nearest(const struct ken_grid *grid, const struct layout *layou
     for (size_t visit = 0; visit < grid->k; visit++) {
         size_t j = layout->order[visit];
         uint32_t nearest = layout->nearest[j], column;
-        if (!(nearest & KEN_TIED) && ken_untaken_has(untaken, nearest)) {
-            column = ken_untaken_take_at(untaken, nearest);
+        size_t free = nearest & KEN_TIED ? KEN_FREESET_NONE : ken_freeset_soon(&untaken->free, nearest);
+        if (free != KEN_FREESET_NONE && layout->entries[free] >> 32 == layout->entries[nearest] >> 32) {
+            column = ken_untaken_take_at(untaken, free);
         } else {
             float g = (float)ken_grid_point(grid, j);
             size_t start = nearest & ~KEN_TIED;
@@ -143,7 +144,7 @@ static void select_ken(const struct ken_row *row, size_t k, uint64_t seed, uint6
     ken_density_init(&density, row->x, n, &moments);
     ken_levels_find(&density, &grid, layout.levels, layout.levels_scratch);
     ken_levels_order(layout.levels, k, layout.order, layout.entries, layout.temporary);
-    ken_untaken_init(&untaken, layout.entries, n, layout.untaken_scratch);
+    ken_untaken_init(&untaken, row->x, layout.entries, n, mask, layout.untaken_scratch);
     if (n <= KEN_ARRANGE_MOST) {
         ken_kernel()->arrange(row->x, n, &grid, layout.entries, layout.nearest, layout.work);
         take_nearest(&grid, &layout, &untaken, mask);

@@ -4,7 +4,10 @@
 
 #include <math.h>
 
-enum { LEAF = 16 }; /* positions; divides the 64 of a word of the set */
+enum {
+    LEAF = 16, /* positions; divides the 64 of a word of the set */
+    SOON = 24  /* columns, or words of the mask, that are looked at before the tree is asked */
+};
 #define NO_COLUMN UINT32_MAX
 
 static size_t leaves_for(size_t n)
@@ -19,10 +22,11 @@ size_t ken_untaken_scratch(size_t n)
     return ken_freeset_words(n) * sizeof(uint64_t) + 2 * leaves_for(n) * sizeof(uint32_t);
 }
 
-void ken_untaken_init(struct ken_untaken *untaken, const uint64_t *entries, size_t n, void *scratch)
+void ken_untaken_init(struct ken_untaken *untaken, const float *x, const uint64_t *entries, size_t n, const uint64_t *mask, void *scratch)
 {
     uint64_t *words = scratch;
-    *untaken = (struct ken_untaken){.entries = entries, .n = n, .leaves = leaves_for(n)};
+    *untaken = (struct ken_untaken){.x = x, .mask = mask, .entries = entries, .n = n, .leaves = leaves_for(n)};
+    untaken->left.low = untaken->right.low = INFINITY; /* no run yet */
     ken_freeset_fill(&untaken->free, words, n);
     untaken->lowest = (uint32_t *)(words + ken_freeset_words(n));
 }
@@ -203,24 +207,50 @@ static size_t first_of_value(const struct ken_untaken *untaken, size_t position)
     return ken_entries_from(untaken->entries, last >= stride ? last - stride + 1 : 0, last, least);
 }
 
+/*
+ * The position of the lowest free column in the run first..last, or KEN_FREESET_NONE if it is not found soon. One grid point after the other
+ * meets the same run, with ever fewer free values: the search goes on where it ended, through columns that are not taken.
+ */
+static size_t lowest_by_cursor(const struct ken_untaken *untaken, struct ken_untaken_cursor *cursor, size_t first, size_t last)
+{
+    float low = value_at(untaken, first), high = value_at(untaken, last);
+    if (!(low >= cursor->low && high <= cursor->high)) cursor->column = 0;
+    cursor->low = low;
+    cursor->high = high;
+    for (size_t looks = 0; looks < SOON; looks++) {
+        size_t column = cursor->column;
+        uint64_t free = ~untaken->mask[column / 64] >> (column % 64);
+        column = free ? column + (size_t)__builtin_ctzll(free) : column / 64 * 64 + 64;
+        if (column >= untaken->n) break; /* behind the last column the mask is clear */
+        cursor->column = column;
+        float value = untaken->x[column];
+        if (free && value >= low && value <= high)
+            return ken_entries_from(untaken->entries, first, last, ken_entry(ken_float_key(value), (uint32_t)column));
+        if (free) cursor->column++;
+        if (cursor->column >= untaken->n) break;
+    }
+    return KEN_FREESET_NONE;
+}
+
 /* The position of the lowest free column in the run first..last: where all have one value, the first free one, as columns ascend. */
-static size_t lowest_of_run(struct ken_untaken *untaken, size_t first, size_t last)
+static size_t lowest_of_run(struct ken_untaken *untaken, struct ken_untaken_cursor *cursor, size_t first, size_t last)
 {
     if (key_at(untaken, first) == key_at(untaken, last)) return ken_freeset_from(&untaken->free, first);
-    return lowest_in_range(untaken, first, last);
+    size_t position = lowest_by_cursor(untaken, cursor, first, last);
+    return position != KEN_FREESET_NONE ? position : lowest_in_range(untaken, first, last);
 }
 
 /* The free position with the lowest column among those as far from g as `right`, the first free one on that side. */
 static inline size_t best_on_right(struct ken_untaken *untaken, size_t right, float g, float distance)
 {
     if (ken_is_telling(distance, value_at(untaken, right))) return right;
-    return lowest_of_run(untaken, right, run_end(untaken, right, g, distance));
+    return lowest_of_run(untaken, &untaken->right, right, run_end(untaken, right, g, distance));
 }
 
 /* As best_on_right(), with `left` the last free position on the left. */
 static inline size_t best_on_left(struct ken_untaken *untaken, size_t left, float g, float distance)
 {
-    if (!ken_is_telling(distance, value_at(untaken, left))) return lowest_of_run(untaken, run_begin(untaken, left, g, distance), left);
+    if (!ken_is_telling(distance, value_at(untaken, left))) return lowest_of_run(untaken, &untaken->left, run_begin(untaken, left, g, distance), left);
     if (left == 0 || key_at(untaken, left - 1) != key_at(untaken, left)) return left;
     return ken_freeset_from(&untaken->free, first_of_value(untaken, left));
 }

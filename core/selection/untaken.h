@@ -10,13 +10,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Where to go on looking for the lowest free column of a run of values. */
+struct ken_untaken_cursor {
+    float low, high; /* the run has values from low to high */
+    size_t column;   /* no free column of the run is below */
+};
+
 struct ken_untaken {
+    const float *x;       /* [n] the row */
+    const uint64_t *mask; /* [n] the columns that are taken */
     const uint64_t *entries; /* [n] ken_entry(ken_float_key(x[i]), i), sorted */
     size_t n;
     struct ken_freeset free; /* positions in entries */
     uint32_t *lowest;        /* lowest free column of every 16 positions and of every two nodes below; made when first needed */
     size_t leaves;           /* a power of two; lowest[leaves + b] is that of positions 16 b to 16 b + 15 */
     bool has_lowest;
+    struct ken_untaken_cursor left, right; /* of the last runs on either side */
 };
 
 /*
@@ -30,19 +39,18 @@ static inline bool ken_is_telling(float distance, float value)
 
 /* Bytes of scratch for n values; a multiple of 8. */
 size_t ken_untaken_scratch(size_t n);
-/* Nothing is taken yet. entries and scratch (aligned to 8) are borrowed. */
-void ken_untaken_init(struct ken_untaken *untaken, const uint64_t *entries, size_t n, void *scratch);
+/*
+ * Nothing is taken yet. All are borrowed: x [n], its sorted entries [n], which need not be there before something is taken, the mask [n], all
+ * clear, into which the caller puts what was taken, and scratch (aligned to 8).
+ */
+void ken_untaken_init(struct ken_untaken *untaken, const float *x, const uint64_t *entries, size_t n, const uint64_t *mask, void *scratch);
 /*
  * Takes the nearest free value to g, by distance |x - g| in float32; a tie goes to the lowest column. Returns that column. There must be
  * a free value. `start` is the position of the first value >= g, or n. O(log n).
  */
 uint32_t ken_untaken_take(struct ken_untaken *untaken, float g, size_t start);
 
-/* Whether the value at a position is not yet taken. */
-static inline bool ken_untaken_has(const struct ken_untaken *untaken, size_t position)
-{
-    return untaken->free.level[0][position / 64] >> (position % 64) & 1;
-}
+/* After the value at a position was taken: keeps the lowest free columns right. */
 void ken_untaken_lower(struct ken_untaken *untaken, size_t position);
 /* Takes the free value at a position; returns its column. */
 static inline uint32_t ken_untaken_take_at(struct ken_untaken *untaken, size_t position)
