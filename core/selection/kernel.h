@@ -54,6 +54,12 @@ struct ken_kernel {
      * if several have that value: nearest [k]. work: ken_arrange_scratch(n) bytes, aligned to 64.
      */
     void (*arrange)(const float *x, size_t n, const struct ken_grid *grid, uint64_t *entries, uint32_t *nearest, void *work);
+
+    /*
+     * The lowest column from `column` on that is not in mask [n] and whose x [n] is from low to high; SIZE_MAX if there is none, or if it is
+     * too far away to be looked for.
+     */
+    size_t (*lowest_between)(const float *x, const uint64_t *mask, size_t n, size_t column, float low, float high);
 };
 
 static inline size_t ken_arrange_scratch(size_t n)

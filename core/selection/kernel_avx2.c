@@ -55,6 +55,11 @@ static void widen_bf16(const void *in, float *out, size_t n)
     ken_kernel_scalar.widen_bf16(bytes + 2 * i, out + i, n - i);
 }
 
+static size_t lowest_between(const float *x, const uint64_t *mask, size_t n, size_t column, float low, float high)
+{
+    return ken_kernel_scalar.lowest_between(x, mask, n, column, low, high);
+}
+
 const struct ken_kernel ken_kernel_avx2 = {
     .name = "avx2",
     .is_usable = is_usable,
@@ -68,4 +73,5 @@ const struct ken_kernel ken_kernel_avx2 = {
     .convolve = convolve,
     .levels = levels_of,
     .arrange = arrange,
+    .lowest_between = lowest_between,
 };

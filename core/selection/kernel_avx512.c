@@ -158,6 +158,32 @@ static void widen_bf16(const void *in, float *out, size_t n)
     ken_kernel_scalar.widen_bf16(bytes + 2 * i, out + i, n - i);
 }
 
+/* The lanes of x [n] from `column` on that lie between low and high; 16 of them at most. */
+static inline uint64_t between(const float *x, size_t n, size_t column, __m512 low, __m512 high)
+{
+    if (column >= n) return 0;
+    __m512 sixteen = _mm512_maskz_loadu_ps(n - column < 16 ? (__mmask16)((1U << (n - column)) - 1) : 0xffff, x + column);
+    __mmask16 inside = _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(low, sixteen, _CMP_LE_OQ), sixteen, high, _CMP_LE_OQ);
+    return n - column < 16 ? inside & ((1U << (n - column)) - 1) : inside;
+}
+
+static size_t lowest_between(const float *x, const uint64_t *mask, size_t n, size_t column, float low, float high)
+{
+    enum { WORDS = 32 };
+    __m512 lows = _mm512_set1_ps(low), highs = _mm512_set1_ps(high);
+    uint64_t from = UINT64_MAX << (column % 64);
+    size_t word = column / 64, last = (n + 63) / 64;
+    for (size_t end = last - word > WORDS ? word + WORDS : last; word < end; word++, from = UINT64_MAX) {
+        uint64_t free = ~mask[word] & from;
+        if (!free) continue;
+        size_t first = word * 64;
+        free &= (between(x, n, first, lows, highs) | between(x, n, first + 16, lows, highs) << 16) |
+                (between(x, n, first + 32, lows, highs) << 32 | between(x, n, first + 48, lows, highs) << 48);
+        if (free) return first + (size_t)__builtin_ctzll(free);
+    }
+    return SIZE_MAX;
+}
+
 const struct ken_kernel ken_kernel_avx512 = {
     .name = "avx512",
     .is_usable = is_usable,
@@ -171,4 +197,5 @@ const struct ken_kernel ken_kernel_avx512 = {
     .convolve = convolve,
     .levels = levels_of,
     .arrange = arrange,
+    .lowest_between = lowest_between,
 };

@@ -136,6 +136,22 @@ static void arrange(const float *x, size_t n, const struct ken_grid *grid, uint6
     }
 }
 
+static size_t lowest_between(const float *x, const uint64_t *mask, size_t n, size_t column, float low, float high)
+{
+    enum { LOOKS = 24 };
+    for (size_t looks = 0; looks < LOOKS && column < n; looks++) {
+        uint64_t free = ~mask[column / 64] >> (column % 64);
+        if (!free) {
+            column = column / 64 * 64 + 64;
+            continue;
+        }
+        column += (size_t)__builtin_ctzll(free);
+        if (column < n && x[column] >= low && x[column] <= high) return column;
+        column++;
+    }
+    return SIZE_MAX;
+}
+
 const struct ken_kernel ken_kernel_scalar = {
     .name = "scalar",
     .is_usable = always_usable,
@@ -149,4 +165,5 @@ const struct ken_kernel ken_kernel_scalar = {
     .convolve = convolve,
     .levels = levels,
     .arrange = arrange,
+    .lowest_between = lowest_between,
 };

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "selection/untaken.h"
+#include "selection/kernel.h"
 #include "selection/sort.h"
 
 #include <math.h>
 
-enum {
-    LEAF = 16, /* positions; divides the 64 of a word of the set */
-    SOON = 24  /* columns, or words of the mask, that are looked at before the tree is asked */
-};
+enum { LEAF = 16 }; /* positions; divides the 64 of a word of the set */
 #define NO_COLUMN UINT32_MAX
 
 static size_t leaves_for(size_t n)
@@ -217,19 +215,10 @@ static size_t lowest_by_cursor(const struct ken_untaken *untaken, struct ken_unt
     if (!(low >= cursor->low && high <= cursor->high)) cursor->column = 0;
     cursor->low = low;
     cursor->high = high;
-    for (size_t looks = 0; looks < SOON; looks++) {
-        size_t column = cursor->column;
-        uint64_t free = ~untaken->mask[column / 64] >> (column % 64);
-        column = free ? column + (size_t)__builtin_ctzll(free) : column / 64 * 64 + 64;
-        if (column >= untaken->n) break; /* behind the last column the mask is clear */
-        cursor->column = column;
-        float value = untaken->x[column];
-        if (free && value >= low && value <= high)
-            return ken_entries_from(untaken->entries, first, last, ken_entry(ken_float_key(value), (uint32_t)column));
-        if (free) cursor->column++;
-        if (cursor->column >= untaken->n) break;
-    }
-    return KEN_FREESET_NONE;
+    size_t column = ken_kernel()->lowest_between(untaken->x, untaken->mask, untaken->n, cursor->column, low, high);
+    if (column == SIZE_MAX) return KEN_FREESET_NONE;
+    cursor->column = column;
+    return ken_entries_from(untaken->entries, first, last, ken_entry(ken_float_key(untaken->x[column]), (uint32_t)column));
 }
 
 /* The position of the lowest free column in the run first..last: where all have one value, the first free one, as columns ascend. */
