@@ -60,6 +60,8 @@ struct ken_kernel {
      * too far away to be looked for.
      */
     size_t (*lowest_between)(const float *x, const uint64_t *mask, size_t n, size_t column, float low, float high);
+    /* The position of the lowest column in the sorted entries first to last, both inclusive, among those whose bit is set in free; one is. */
+    size_t (*lowest_free)(const uint64_t *entries, const uint64_t *free, size_t first, size_t last);
 };
 
 static inline size_t ken_arrange_scratch(size_t n)

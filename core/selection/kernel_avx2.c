@@ -60,6 +60,11 @@ static size_t lowest_between(const float *x, const uint64_t *mask, size_t n, siz
     return ken_kernel_scalar.lowest_between(x, mask, n, column, low, high);
 }
 
+static size_t lowest_free(const uint64_t *entries, const uint64_t *free, size_t first, size_t last)
+{
+    return ken_kernel_scalar.lowest_free(entries, free, first, last);
+}
+
 const struct ken_kernel ken_kernel_avx2 = {
     .name = "avx2",
     .is_usable = is_usable,
@@ -74,4 +79,5 @@ const struct ken_kernel ken_kernel_avx2 = {
     .levels = levels_of,
     .arrange = arrange,
     .lowest_between = lowest_between,
+    .lowest_free = lowest_free,
 };

@@ -184,6 +184,21 @@ static size_t lowest_between(const float *x, const uint64_t *mask, size_t n, siz
     return SIZE_MAX;
 }
 
+static size_t lowest_free(const uint64_t *entries, const uint64_t *free, size_t first, size_t last)
+{
+    const __m512i iota = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+    __m512i lowest = _mm512_set1_epi64(-1); /* columns above positions */
+    for (size_t at = first / 8 * 8; at <= last; at += 8) {
+        unsigned bits = (unsigned)(free[at / 64] >> (at % 64)) & 0xff;
+        if (at < first) bits &= 0xffU << (first - at);
+        if (last - at < 7) bits &= 0xffU >> (7 - (last - at));
+        __m512i columns = _mm512_slli_epi64(_mm512_maskz_loadu_epi64((__mmask8)bits, entries + at), 32);
+        __m512i both = _mm512_or_epi64(columns, _mm512_add_epi64(iota, _mm512_set1_epi64((int64_t)at)));
+        lowest = _mm512_mask_min_epu64(lowest, (__mmask8)bits, lowest, both);
+    }
+    return (uint32_t)_mm512_reduce_min_epu64(lowest);
+}
+
 const struct ken_kernel ken_kernel_avx512 = {
     .name = "avx512",
     .is_usable = is_usable,
@@ -198,4 +213,5 @@ const struct ken_kernel ken_kernel_avx512 = {
     .levels = levels_of,
     .arrange = arrange,
     .lowest_between = lowest_between,
+    .lowest_free = lowest_free,
 };

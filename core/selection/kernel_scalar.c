@@ -152,6 +152,26 @@ static size_t lowest_between(const float *x, const uint64_t *mask, size_t n, siz
     return SIZE_MAX;
 }
 
+static size_t lowest_free(const uint64_t *entries, const uint64_t *free, size_t first, size_t last)
+{
+    uint32_t lowest = UINT32_MAX;
+    size_t best = first;
+    for (size_t position = first; position <= last;) {
+        uint64_t bits = free[position / 64] >> (position % 64);
+        if (!bits) {
+            position = position / 64 * 64 + 64;
+            continue;
+        }
+        position += (size_t)__builtin_ctzll(bits);
+        if (position > last) break;
+        uint32_t column = (uint32_t)entries[position];
+        best = column < lowest ? position : best;
+        lowest = column < lowest ? column : lowest;
+        position++;
+    }
+    return best;
+}
+
 const struct ken_kernel ken_kernel_scalar = {
     .name = "scalar",
     .is_usable = always_usable,
@@ -166,4 +186,5 @@ const struct ken_kernel ken_kernel_scalar = {
     .levels = levels,
     .arrange = arrange,
     .lowest_between = lowest_between,
+    .lowest_free = lowest_free,
 };

@@ -5,7 +5,10 @@
 
 #include <math.h>
 
-enum { LEAF = 16 }; /* positions; divides the 64 of a word of the set */
+enum {
+    LEAF = 16,      /* positions; divides the 64 of a word of the set */
+    SHORT_RUN = 128 /* positions that are looked at one by one */
+};
 #define NO_COLUMN UINT32_MAX
 
 static size_t leaves_for(size_t n)
@@ -17,7 +20,7 @@ static size_t leaves_for(size_t n)
 
 size_t ken_untaken_scratch(size_t n)
 {
-    return ken_freeset_words(n) * sizeof(uint64_t) + 2 * leaves_for(n) * sizeof(uint32_t);
+    return ken_freeset_words(n) * sizeof(uint64_t) + (2 * leaves_for(n) + (n + 1) / 2 * 2) * sizeof(uint32_t);
 }
 
 void ken_untaken_init(struct ken_untaken *untaken, const float *x, const uint64_t *entries, size_t n, const uint64_t *mask, void *scratch)
@@ -27,6 +30,7 @@ void ken_untaken_init(struct ken_untaken *untaken, const float *x, const uint64_
     untaken->left.low = untaken->right.low = INFINITY; /* no run yet */
     ken_freeset_fill(&untaken->free, words, n);
     untaken->lowest = (uint32_t *)(words + ken_freeset_words(n));
+    untaken->position = untaken->lowest + 2 * untaken->leaves;
 }
 
 static inline uint32_t key_at(const struct ken_untaken *untaken, size_t position)
@@ -209,7 +213,7 @@ static size_t first_of_value(const struct ken_untaken *untaken, size_t position)
  * The position of the lowest free column in the run first..last, or KEN_FREESET_NONE if it is not found soon. One grid point after the other
  * meets the same run, with ever fewer free values: the search goes on where it ended, through columns that are not taken.
  */
-static size_t lowest_by_cursor(const struct ken_untaken *untaken, struct ken_untaken_cursor *cursor, size_t first, size_t last)
+static size_t lowest_by_cursor(struct ken_untaken *untaken, struct ken_untaken_cursor *cursor, size_t first, size_t last)
 {
     float low = value_at(untaken, first), high = value_at(untaken, last);
     if (!(low >= cursor->low && high <= cursor->high)) cursor->column = 0;
@@ -218,13 +222,18 @@ static size_t lowest_by_cursor(const struct ken_untaken *untaken, struct ken_unt
     size_t column = ken_kernel()->lowest_between(untaken->x, untaken->mask, untaken->n, cursor->column, low, high);
     if (column == SIZE_MAX) return KEN_FREESET_NONE;
     cursor->column = column;
-    return ken_entries_from(untaken->entries, first, last, ken_entry(ken_float_key(untaken->x[column]), (uint32_t)column));
+    if (!untaken->has_position) {
+        for (size_t position = 0; position < untaken->n; position++) untaken->position[column_at(untaken, position)] = (uint32_t)position;
+        untaken->has_position = true;
+    }
+    return untaken->position[column];
 }
 
 /* The position of the lowest free column in the run first..last: where all have one value, the first free one, as columns ascend. */
 static size_t lowest_of_run(struct ken_untaken *untaken, struct ken_untaken_cursor *cursor, size_t first, size_t last)
 {
     if (key_at(untaken, first) == key_at(untaken, last)) return ken_freeset_from(&untaken->free, first);
+    if (last - first < SHORT_RUN) return ken_kernel()->lowest_free(untaken->entries, untaken->free.level[0], first, last);
     size_t position = lowest_by_cursor(untaken, cursor, first, last);
     return position != KEN_FREESET_NONE ? position : lowest_in_range(untaken, first, last);
 }

@@ -24,7 +24,8 @@ struct ken_untaken {
     struct ken_freeset free; /* positions in entries */
     uint32_t *lowest;        /* lowest free column of every 16 positions and of every two nodes below; made when first needed */
     size_t leaves;           /* a power of two; lowest[leaves + b] is that of positions 16 b to 16 b + 15 */
-    bool has_lowest;
+    uint32_t *position;      /* [n] of every column in entries; made when first needed */
+    bool has_lowest, has_position;
     struct ken_untaken_cursor left, right; /* of the last runs on either side */
 };
 
