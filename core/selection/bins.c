@@ -19,12 +19,14 @@ struct precision {
     double reach;     /* bandwidths: where the Gaussian is cut */
     double remainder; /* what it has fallen to there */
     double bound;     /* of the error, as a part of c */
+    double uncertain; /* grid points that may be expected to stay so before it pays to place the nodes closer: each costs a sum in full */
 };
-static const struct precision precisions[] = {
-    {6, 5.6, 1.56e-7, 7.1e-7}, {8, 6.1, 8.4e-9, 5.5e-8}, {12, 6.8, 9.1e-11, 1.7e-9}, {20, 7.5, 6.2e-13, 2.6e-11}};
+static const struct precision precisions[] = {{6, 5.6, 1.56e-7, 7.1e-7, 0.05},
+                                              {8, 6.1, 8.4e-9, 5.5e-8, 0.05},
+                                              {12, 6.8, 9.1e-11, 1.7e-9, 0.05},
+                                              {15, 7.2, 5.6e-12, 2.5e-10, 0.5},
+                                              {20, 7.5, 6.2e-13, 2.6e-11, INFINITY}};
 enum { PRECISIONS = sizeof precisions / sizeof *precisions };
-/* How many grid points may be expected to stay uncertain before it pays to place the nodes closer: each costs a sum in full. */
-#define EXPECTED 0.05
 
 /* ---- the parts of the scratch */
 
@@ -125,7 +127,7 @@ bool ken_bins_init(struct ken_bins *bins, const struct ken_density *density, con
 {
     double c = density->weight * (double)density->n;
     int i = 0;
-    while (i + 1 < PRECISIONS && 2 * (double)grid->k * c * precisions[i].bound > EXPECTED) i++;
+    while (2 * (double)grid->k * c * precisions[i].bound > precisions[i].uncertain) i++;
     while (!init_with(bins, density, grid, &precisions[i], scratch))
         if (i-- == 0) return false;
     return true;

@@ -8,6 +8,7 @@
 #include "selection/bins.h"
 #include "selection/density.h"
 #include "selection/moments.h"
+#include "selection/spread.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +37,10 @@ struct ken_kernel {
     struct ken_moments (*moments)(const float *x, size_t n);
     double (*density)(const struct ken_density *density, double g);
 
+    /* Adds values x [n] to the nodes; f(g) for min <= g <= max. The same bits everywhere. */
+    void (*spread)(const struct ken_spread *spread, const float *x, size_t n);
+    double (*spread_at)(const struct ken_spread *spread, double g);
+
     /* Those of this group only have to keep the bound of ken_bins. */
 
     /* powers [nodes, 8] += v^0 to v^7 for each x [n], v its place off the middle of the nodes at its left and right. */
@@ -56,11 +61,12 @@ struct ken_kernel {
     void (*arrange)(const float *x, size_t n, const struct ken_grid *grid, uint64_t *entries, uint32_t *nearest, void *work);
 
     /*
-     * The lowest column from `column` on that is not in mask [n] and whose x [n] is from low to high; SIZE_MAX if there is none, or if it is
-     * too far away to be looked for.
+     * The lowest column from `column` on that is not in mask [n] and whose x [n] is from low to high; SIZE_MAX if there is none, or if it
+     * is too far away to be looked for.
      */
     size_t (*lowest_between)(const float *x, const uint64_t *mask, size_t n, size_t column, float low, float high);
-    /* The position of the lowest column in the sorted entries first to last, both inclusive, among those whose bit is set in free; one is. */
+    /* The position of the lowest column in the sorted entries first to last, both inclusive, among those whose bit is set in free; one is.
+     */
     size_t (*lowest_free)(const uint64_t *entries, const uint64_t *free, size_t first, size_t last);
 };
 

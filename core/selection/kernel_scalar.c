@@ -7,6 +7,7 @@
 #include "selection/lagrange.h"
 #include "selection/pair.h"
 #include "selection/sort.h"
+#include "selection/spread_lanes.h"
 #include "selection/untaken.h"
 
 #include <math.h>
@@ -179,6 +180,8 @@ const struct ken_kernel ken_kernel_scalar = {
     .widen_bf16 = widen_bf16,
     .moments = ken_moments_of,
     .density = ken_density_exact,
+    .spread = spread_values,
+    .spread_at = spread_at,
     .sum_powers = sum_powers,
     .weigh = weigh,
     .gaussian = gaussian,

@@ -16,6 +16,7 @@
 #include "selection/kernels.h"
 #include "selection/lagrange.h"
 #include "selection/sort.h"
+#include "selection/spread_lanes.h"
 #include "selection/untaken.h"
 
 #include <math.h>

@@ -59,7 +59,7 @@ static size_t level_by_spread(const struct levels *levels, void *scratch)
     ken_spread_init(&spread, levels->density, scratch);
     for (size_t j = 0; j < levels->grid->k; j++) {
         if (!(levels->level[j] & KEN_UNCERTAIN)) continue;
-        double f = ken_spread_at(&spread, ken_grid_point(levels->grid, j)), level = rounded(f);
+        double f = ken_kernel()->spread_at(&spread, ken_grid_point(levels->grid, j)), level = rounded(f);
         bool is_certain = fabs(f - level) <= 0.5 - spread.bound * f;
         levels->level[j] = (uint32_t)level | (is_certain ? 0 : KEN_UNCERTAIN);
         uncertain += !is_certain;

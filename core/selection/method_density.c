@@ -81,7 +81,7 @@ static void find_densities(const struct ken_density *density, uint64_t *keys, si
         return;
     }
     ken_spread_init(&spread, density, scratch);
-    for (size_t i = 0; i < density->n; i++) keys[i] = key_of_density(ken_spread_at(&spread, (double)density->x[i]));
+    for (size_t i = 0; i < density->n; i++) keys[i] = key_of_density(ken_kernel()->spread_at(&spread, (double)density->x[i]));
     settle_boundary(density, spread.bound, keys, k);
 }
 

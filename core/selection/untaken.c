@@ -210,8 +210,8 @@ static size_t first_of_value(const struct ken_untaken *untaken, size_t position)
 }
 
 /*
- * The position of the lowest free column in the run first..last, or KEN_FREESET_NONE if it is not found soon. One grid point after the other
- * meets the same run, with ever fewer free values: the search goes on where it ended, through columns that are not taken.
+ * The position of the lowest free column in the run first..last, or KEN_FREESET_NONE if it is not found soon. One grid point after the
+ * other meets the same run, with ever fewer free values: the search goes on where it ended, through columns that are not taken.
  */
 static size_t lowest_by_cursor(struct ken_untaken *untaken, struct ken_untaken_cursor *cursor, size_t first, size_t last)
 {
@@ -248,7 +248,8 @@ static inline size_t best_on_right(struct ken_untaken *untaken, size_t right, fl
 /* As best_on_right(), with `left` the last free position on the left. */
 static inline size_t best_on_left(struct ken_untaken *untaken, size_t left, float g, float distance)
 {
-    if (!ken_is_telling(distance, value_at(untaken, left))) return lowest_of_run(untaken, &untaken->left, run_begin(untaken, left, g, distance), left);
+    if (!ken_is_telling(distance, value_at(untaken, left)))
+        return lowest_of_run(untaken, &untaken->left, run_begin(untaken, left, g, distance), left);
     if (left == 0 || key_at(untaken, left - 1) != key_at(untaken, left)) return left;
     return ken_freeset_from(&untaken->free, first_of_value(untaken, left));
 }

@@ -17,8 +17,8 @@ struct ken_untaken_cursor {
 };
 
 struct ken_untaken {
-    const float *x;       /* [n] the row */
-    const uint64_t *mask; /* [n] the columns that are taken */
+    const float *x;          /* [n] the row */
+    const uint64_t *mask;    /* [n] the columns that are taken */
     const uint64_t *entries; /* [n] ken_entry(ken_float_key(x[i]), i), sorted */
     size_t n;
     struct ken_freeset free; /* positions in entries */
@@ -41,8 +41,8 @@ static inline bool ken_is_telling(float distance, float value)
 /* Bytes of scratch for n values; a multiple of 8. */
 size_t ken_untaken_scratch(size_t n);
 /*
- * Nothing is taken yet. All are borrowed: x [n], its sorted entries [n], which need not be there before something is taken, the mask [n], all
- * clear, into which the caller puts what was taken, and scratch (aligned to 8).
+ * Nothing is taken yet. All are borrowed: x [n], its sorted entries [n], which need not be there before something is taken, the mask [n],
+ * all clear, into which the caller puts what was taken, and scratch (aligned to 8).
  */
 void ken_untaken_init(struct ken_untaken *untaken, const float *x, const uint64_t *entries, size_t n, const uint64_t *mask, void *scratch);
 /*

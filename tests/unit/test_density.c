@@ -3,6 +3,7 @@
 #include "selection/density.h"
 #include "selection/exponential.h"
 #include "rows.h"
+#include "selection/kernel.h"
 #include "selection/spread.h"
 #include "unit.h"
 
@@ -79,7 +80,7 @@ static void compare_densities(const float *x, size_t n, size_t k, struct errors 
         double g = ken_grid_point(&grid, j), expected = reference(&density, g);
         double floor = fmin(0.25, density.weight); /* below it the relative bound is not claimed */
         worst->exact = fmax(worst->exact, fabs(ken_density_exact(&density, g) - expected) / (1e-12 * expected + 1e-300));
-        worst->spread = fmax(worst->spread, fabs(ken_spread_at(&spread, g) - expected) / (spread.bound * fmax(expected, floor)));
+        worst->spread = fmax(worst->spread, fabs(ken_kernel()->spread_at(&spread, g) - expected) / (spread.bound * fmax(expected, floor)));
         if (has_bins) worst->bins = fmax(worst->bins, fabs(f[j] - expected) / bins.bound);
     }
     free(bins_scratch);
