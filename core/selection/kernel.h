@@ -22,7 +22,7 @@
 
 enum {
     KEN_ARRANGE_MOST = 65536, /* values of a row that is arranged */
-    KEN_CONVOLVE_PADDING = 16 /* zeros on either side of a profile, and values that may be touched behind the last */
+    KEN_CONVOLVE_PADDING = 16 /* zeros on either side of a profile, and values behind the last that may be touched */
 };
 
 struct ken_kernel {
@@ -49,7 +49,7 @@ struct ken_kernel {
     void (*weigh)(double *weights, const double *powers, size_t nodes, double scale);
     /* profile [taps + 1] receives exp(-(t spacing)^2 / 2) for t = 0 to taps; 7 more may be written. */
     void (*gaussian)(double *profile, size_t taps, double spacing);
-    /* values [count + width - 1] += weights [count] * profile [width], with KEN_CONVOLVE_PADDING. */
+    /* values [count + width - 1] += weights [count] * profile [width], with KEN_CONVOLVE_PADDING; seven zeros are behind the weights. */
     void (*convolve)(double *values, const double *weights, size_t count, const double *profile, size_t width);
     /* levels [k] receive the densities rounded, with KEN_UNCERTAIN where a half-integer is within the bound. False: all are certain. */
     bool (*levels)(const struct ken_bins *bins, uint32_t *levels, size_t k);

@@ -171,16 +171,20 @@ static void gaussian(double *profile, size_t taps, double spacing)
     }
 }
 
+/* Eight weights at a time, so that what is loaded is what was stored: a store that is read in part is waited for. */
 static void convolve(double *values, const double *weights, size_t count, const double *profile, size_t width)
 {
-    enum { TOGETHER = 4 };
-    for (size_t i = 0; i < count; i += TOGETHER) { /* behind the last weight are zeros */
+    enum { TOGETHER = 8 };
+    for (size_t i = 0; i < count; i += TOGETHER) {
         const double *w = weights + i;
-        if (w[0] == 0 && w[1] == 0 && w[2] == 0 && w[3] == 0) continue;
+        double any = 0;
+        for (int lane = 0; lane < TOGETHER; lane++) any += fabs(w[lane]);
+        if (any == 0) continue;
         for (size_t t = 0; t < width + TOGETHER - 1; t += 8) {
             const double *p = profile + t;
-            v8d sum = load8d(values + i + t);
-            sum += (w[0] * load8d(p) + w[1] * load8d(p - 1)) + (w[2] * load8d(p - 2) + w[3] * load8d(p - 3));
+            v8d low = (w[0] * load8d(p) + w[1] * load8d(p - 1)) + (w[2] * load8d(p - 2) + w[3] * load8d(p - 3));
+            v8d high = (w[4] * load8d(p - 4) + w[5] * load8d(p - 5)) + (w[6] * load8d(p - 6) + w[7] * load8d(p - 7));
+            v8d sum = load8d(values + i + t) + (low + high);
             memcpy(values + i + t, &sum, sizeof sum);
         }
     }
