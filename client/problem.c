@@ -42,6 +42,12 @@ int kenctl_refused(const struct kenctl *kenctl, const struct kenctl_response *re
     if (!code)
         return kenctl_fail(KENCTL_FAILURE, "%s answered with status %ld, and not as a kend does; is that the right server?", kenctl->server,
                            response->status);
+    const json_t *job_error = json_object_get(problem, "job_error");
+    if (json_is_object(job_error)) { /* the document is good: there is nothing in it to correct */
+        const char *reason = json_string_value(json_object_get(job_error, "code"));
+        const char *message = json_string_value(json_object_get(job_error, "message"));
+        return kenctl_fail(KENCTL_FAILURE, "the job would fail in its check: %s (%s)", message ? message : "", reason ? reason : "");
+    }
     kenctl_fail(KENCTL_FAILURE, "%s%s%s (%ld %s)", title ? title : code, detail ? ": " : "", detail ? detail : "", response->status, code);
     size_t i;
     json_t *fault;

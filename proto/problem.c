@@ -3,6 +3,7 @@
 
 #include "error.h"
 #include "json.h"
+#include "lifecycle.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -117,6 +118,26 @@ json_t *proto_problem_to_json(enum proto_problem problem, const char *detail, co
                                  proto_problem_status(problem), "detail", proto_json_text(detail), "code", proto_problem_code(problem));
     if (!document || !faults || !faults->count) return document;
     if (json_object_set_new(document, "errors", faults_to_json(faults)) == 0) return document;
+    json_decref(document);
+    return NULL;
+}
+
+json_t *proto_failed_check_to_json(enum proto_job_error error, const char *pointer, const char *message)
+{
+    struct proto_faults faults = {0};
+    char detail[KEN_MESSAGE_MAX + 64];
+    snprintf(detail, sizeof detail, "%s: %s", proto_job_error_code(error), message);
+    proto_fault_add(&faults, 0, pointer, "%s", message);
+    json_t *document = proto_problem_to_json(PROTO_INVALID_JOB, detail, &faults);
+    proto_faults_clear(&faults);
+    json_t *failure = json_pack("{s:s, s:o, s:s}", "code", proto_job_error_code(error), "message", proto_json_text(message), "stage",
+                                proto_stage_name(PROTO_CHECKING));
+    if (document && json_object_set_new(document, "title", json_string("The check of the job failed")) == 0 &&
+        json_object_set(document, "job_error", failure) == 0) {
+        json_decref(failure);
+        return document;
+    }
+    json_decref(failure);
     json_decref(document);
     return NULL;
 }

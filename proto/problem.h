@@ -80,6 +80,11 @@ void proto_fault_add(struct proto_faults *faults, int not_supported, const char 
 /* PROTO_NOT_SUPPORTED if all faults are of that kind, else PROTO_INVALID_JOB. */
 enum proto_problem proto_faults_problem(const struct proto_faults *faults);
 
+/*
+ * The problem (PROTO_INVALID_JOB) that a valid document's job would fail in its check stage: with the job's error as `job_error`, and as
+ * the one fault, at `pointer`. New reference, NULL if out of memory.
+ */
+json_t *proto_failed_check_to_json(enum proto_job_error error, const char *pointer, const char *message);
 /* The problem as a document (new reference, NULL if out of memory); faults may be NULL. `type` is "https://kend.dev/problems/CODE" as an
  * identifier only. */
 json_t *proto_problem_to_json(enum proto_problem problem, const char *detail, const struct proto_faults *faults);

@@ -18,6 +18,7 @@ struct dry_run {
     struct kend_wait *wait; /* the request's; NULL when it is gone */
     bool done;
     int code;
+    const char *pointer; /* static */
     char message[KEN_MESSAGE_MAX];
     json_t *plan;
 };
@@ -41,12 +42,13 @@ static void dry_run_release(void *state)
 }
 
 /* On a thread of the engine. */
-static void dry_run_done(void *opaque, int code, const char *message, const json_t *plan)
+static void dry_run_done(void *opaque, int code, const char *pointer, const char *message, const json_t *plan)
 {
     struct dry_run *run = opaque;
     KEN_ASSERT(run->magic == DRY_RUN_MAGIC);
     pthread_mutex_lock(&run->lock);
     run->code = code;
+    run->pointer = pointer;
     if (message) strncpy(run->message, message, sizeof run->message - 1);
     run->plan = plan ? json_deep_copy(plan) : NULL;
     run->done = true;
@@ -77,17 +79,13 @@ enum MHD_Result kend_dry_run_start(struct kend_request *request, struct proto_jo
     return kend_dry_run_answer(request);
 }
 
-/* What failed as the job error that it would be: 422, for the document names inputs that cannot be pruned. */
-static enum MHD_Result answer_failure(struct kend_request *request, int code, const char *message)
+/* What failed as the job error that it would be. */
+static enum MHD_Result answer_failure(struct kend_request *request, const struct dry_run *run)
 {
-    struct proto_faults faults = {0};
-    if (code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, "kend is shutting down");
-    enum proto_job_error error = proto_job_error_of(code);
-    if (error == PROTO_JOB_INTERNAL) return kend_answer_problem(request, PROTO_INTERNAL, "%s", message);
-    proto_fault_add(&faults, 0, "", "%s: %s", proto_job_error_code(error), message);
-    enum MHD_Result result = kend_answer_faults(request, &faults);
-    proto_faults_clear(&faults);
-    return result;
+    if (run->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, "kend is shutting down");
+    const enum proto_job_error error = proto_job_error_of(run->code);
+    if (error == PROTO_JOB_INTERNAL) return kend_answer_problem(request, PROTO_INTERNAL, "%s", run->message);
+    return kend_answer_failed_check(request, error, run->pointer, run->message);
 }
 
 enum MHD_Result kend_dry_run_answer(struct kend_request *request)
@@ -107,6 +105,6 @@ enum MHD_Result kend_dry_run_answer(struct kend_request *request)
         }
     }
     /* Done: the engine does not touch it any more. */
-    if (run->code) return answer_failure(request, run->code, run->message);
+    if (run->code) return answer_failure(request, run);
     return kend_answer_json(request, 200, json_incref(run->plan));
 }

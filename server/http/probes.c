@@ -22,7 +22,8 @@ enum MHD_Result kend_route_readyz(struct kend_request *request)
 
 enum MHD_Result kend_route_version(struct kend_request *request)
 {
-    return kend_answer_json(request, 200, json_pack("{s:s, s:s, s:s}", "name", "kend", "version", PACKAGE_VERSION, "kernel", ken_kernel()->name));
+    return kend_answer_json(request, 200,
+                            json_pack("{s:s, s:s, s:s}", "name", "kend", "version", PACKAGE_VERSION, "kernel", ken_kernel()->name));
 }
 
 enum MHD_Result kend_route_openapi(struct kend_request *request)

@@ -120,6 +120,12 @@ static enum MHD_Result answer_problem(struct kend_request *request, enum proto_p
     return kend_send(request, proto_problem_status(problem), response);
 }
 
+enum MHD_Result kend_answer_failed_check(struct kend_request *request, enum proto_job_error error, const char *pointer, const char *message)
+{
+    return kend_send(request, proto_problem_status(PROTO_INVALID_JOB),
+                     response_document(proto_failed_check_to_json(error, pointer, message), "application/problem+json"));
+}
+
 enum MHD_Result kend_answer_problem(struct kend_request *request, enum proto_problem problem, const char *format, ...)
 {
     char detail[1024];

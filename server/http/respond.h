@@ -27,6 +27,9 @@ enum MHD_Result kend_answer_empty(struct kend_request *request, int status, cons
 enum MHD_Result kend_answer_problem(struct kend_request *request, enum proto_problem problem, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 enum MHD_Result kend_answer_faults(struct kend_request *request, const struct proto_faults *faults);
+/* What a dry run failed with. */
+enum MHD_Result kend_answer_failed_check(struct kend_request *request, enum proto_job_error error, const char *pointer,
+                                         const char *message);
 /* The problem that a result of the store means; not for KEND_STORE_OK and EXISTS. */
 enum MHD_Result kend_answer_store(struct kend_request *request, enum kend_store_result result);
 /* 404 for an id that is unknown, malformed or somebody else's: all the same. */

@@ -4,7 +4,6 @@
 #include "conf.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 static int open_side(struct kend_location **location, struct ken_checkpoint **checkpoint, const struct kend_parts *parts,
                      const struct kend_check_request *request, const char *side, const struct proto_input *input, struct ken_error *error)
@@ -109,9 +108,13 @@ int kend_check_open(struct kend_check *check, const struct kend_parts *parts, co
         .memory = ken_budget_total(parts->budget),
         .threads = (unsigned)parts->conf->prune_threads,
     };
-    memset(check, 0, sizeof *check);
+    *check = (struct kend_check){.pointer = "/model"};
     int code = open_side(&check->model_location, &check->model, parts, request, "model", &job->model, error);
-    if (!code) code = open_side(&check->base_location, &check->base, parts, request, "base", &job->base, error);
+    if (!code) {
+        check->pointer = "/base";
+        code = open_side(&check->base_location, &check->base, parts, request, "base", &job->base, error);
+    }
+    if (!code) check->pointer = "";
     if (!code) code = ken_plan_make(&check->plan, check->model, check->base, &job->options, &limits, error);
     if (!code) code = check_disk(check, parts, request->id, error);
     if (!code) code = reserve(check, parts, request->turn, error);
@@ -163,8 +166,10 @@ static json_t *totals_to_json(const struct ken_plan_totals *totals)
                      (json_int_t)totals->model_bytes, "delta_bytes_at_most", (json_int_t)totals->delta_bytes_at_most);
 }
 
+/* null where the document has no variants. */
 static json_t *names_to_json(const struct ken_options *options)
 {
+    if (options->variant_count == 1 && !*options->variants[0].name) return json_null();
     json_t *names = json_array();
     for (size_t i = 0; i < options->variant_count; i++) json_array_append_new(names, json_string(options->variants[i].name));
     return names;

@@ -13,6 +13,7 @@ struct kend_check {
     struct kend_location *model_location, *base_location;
     struct ken_checkpoint *model, *base;
     struct ken_plan *plan; /* borrows the checkpoints and the job's options */
+    const char *pointer;   /* whose fault a failure is: "/model", "/base" or "" (both, or the machine); static */
 };
 
 /* Who asks, and how to stop it: as in kend_location_request. */

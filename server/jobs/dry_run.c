@@ -43,7 +43,7 @@ static void look(struct dry_run *run)
     } else if (atomic_load(&run->timed_out) && code != KEN_EBUSY) {
         code = ken_fail(&error, KEN_ETIMED_OUT, "the check did not end within %d s", KEND_DRY_RUN_SECONDS);
     }
-    run->done(run->opaque, code, error.message, plan);
+    run->done(run->opaque, code, check.pointer, error.message, plan);
     json_decref(plan);
 }
 

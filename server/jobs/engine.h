@@ -42,8 +42,9 @@ void kend_engine_drain(struct kend_engine *engine, unsigned seconds);
 void kend_engine_hurry(struct kend_engine *engine);
 void kend_engine_destroy(struct kend_engine **engine);
 
-/* Outcome of a dry run: code 0 and the plan (borrowed during the call), or enum ken_code and a message. */
-typedef void kend_dry_run_done(void *opaque, int code, const char *message, const json_t *plan);
+/* Outcome of a dry run: code 0 and the plan (borrowed during the call), or enum ken_code, whose fault it is (struct kend_check) and a
+ * message. */
+typedef void kend_dry_run_done(void *opaque, int code, const char *pointer, const char *message, const json_t *plan);
 /*
  * Runs the check stage alone on a thread of its own and calls `done` from it, exactly once, within KEND_DRY_RUN_SECONDS. Takes the job
  * over. False if KEND_DRY_RUNS run already or the engine drains: `done` is not called, the job is freed.

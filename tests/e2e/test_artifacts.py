@@ -204,10 +204,16 @@ def test_a_dry_run_answers_the_plan(done: Finished) -> None:
     before = done.kend.get("/v1/jobs").json
     response = done.kend.request("POST", "/v1/jobs?dry_run=true", {**pair, "keep": 0.5})
     assert (response.status, response.json["object"]) == (200, "plan")
+    assert response.json["variants"] is None
     assert len(response.json["tensors"]) == len(rows(done, done.plain, "limit=200"))
     response = done.kend.request("POST", "/v1/jobs?dry_run=true", {**pair, "base": "https://192.0.2.1/b", "keep": 0.5})
     assert (response.status, response.json["code"]) == (422, "invalid_job")
-    assert response.json["errors"][0]["detail"].startswith("address_forbidden: ")
+    error = response.json["job_error"]
+    assert (error["code"], error["stage"]) == ("address_forbidden", "checking")
+    assert error["message"].startswith("base: https://192.0.2.1/b: ")
+    assert response.json["errors"] == [{"pointer": "/base", "detail": error["message"]}]
+    assert response.json["title"] == "The check of the job failed"
+    assert response.json["detail"] == "address_forbidden: " + error["message"]
     assert done.kend.get("/v1/jobs").json == before
 
 

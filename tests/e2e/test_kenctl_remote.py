@@ -123,6 +123,10 @@ def test_the_whole_way(kend: Kend, kenctl: Run, tmp_path: Path) -> None:
     assert ["pruned_tensors", "2"] in numbers and [n for n in numbers if n[0] != "fetch_bytes"] == [
         line.split() for line in same.stdout.splitlines()
     ]
+    missing = kenctl(*options, "submit", "--model", model, "--base", base + "x", "--k", 7, "--dry-run")
+    assert missing.returncode == 1 and missing.stdout == ""
+    assert missing.stderr.startswith(f"kenctl: the job would fail in its check: base: {base}x: ")
+    assert missing.stderr.endswith(" (fetch_failed)\n")
     assert json.loads(kenctl(*options, "list", "-o", "json").stdout)["data"] == []
 
     done = kenctl(

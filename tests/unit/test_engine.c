@@ -417,9 +417,10 @@ struct answers {
     atomic_int code;
 };
 
-static void answered(void *opaque, int code, const char *message, const json_t *plan)
+static void answered(void *opaque, int code, const char *pointer, const char *message, const json_t *plan)
 {
     struct answers *answers = opaque;
+    ck_assert(pointer);
     ck_assert(code ? !plan && *message : json_is_object(plan));
     atomic_store(&answers->code, code);
     atomic_fetch_add(&answers->count, 1);

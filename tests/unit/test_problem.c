@@ -58,6 +58,7 @@ START_TEST(errors_of_the_core_have_a_code)
     } table[] = {{KEN_ENOMEM, "internal"},
                  {KEN_EIO, "internal"},
                  {KEN_ENO_SPACE, "no_space"},
+                 {KEN_EBUSY, "no_space"},
                  {KEN_ECANCELLED, "internal"},
                  {KEN_EINVALID, "internal"},
                  {KEN_ENOT_FOUND, "fetch_failed"},
@@ -97,6 +98,16 @@ START_TEST(a_problem_is_exact)
 }
 END_TEST
 
+START_TEST(a_failed_check_is_exact)
+{
+    expect_text(proto_failed_check_to_json(PROTO_JOB_TOO_LARGE, "/base", "base: \"x\""),
+                "{\"type\":\"https://kend.dev/problems/invalid_job\",\"title\":\"The check of the job failed\",\"status\":422,"
+                "\"detail\":\"too_large: base: \\\"x\\\"\",\"code\":\"invalid_job\","
+                "\"errors\":[{\"pointer\":\"/base\",\"detail\":\"base: \\\"x\\\"\"}],"
+                "\"job_error\":{\"code\":\"too_large\",\"message\":\"base: \\\"x\\\"\",\"stage\":\"checking\"}}");
+}
+END_TEST
+
 START_TEST(faults_beyond_the_limit_are_dropped)
 {
     struct proto_faults faults = {.count = 0};
@@ -107,5 +118,5 @@ START_TEST(faults_beyond_the_limit_are_dropped)
 }
 END_TEST
 
-UNIT_MAIN("problem", codes_have_the_status_of_the_contract, errors_of_the_core_have_a_code, a_problem_is_exact,
+UNIT_MAIN("problem", codes_have_the_status_of_the_contract, errors_of_the_core_have_a_code, a_problem_is_exact, a_failed_check_is_exact,
           faults_beyond_the_limit_are_dropped)
