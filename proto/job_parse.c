@@ -384,13 +384,6 @@ static void read_variants(struct proto_reader *reader, const struct proto_place 
 
 /* ---- the document */
 
-static void read_later(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field)
-{
-    (void)value;
-    (void)field;
-    proto_reader_later(reader, place, NULL, "\"%s\" is not supported by this version", place->key);
-}
-
 #define COMMON(field) offsetof(struct proto_job, options.variants[0].field)
 #define OPTION(field) offsetof(struct proto_job, options.field)
 static const struct proto_field job_fields[] = {{"kind", read_kind, offsetof(struct proto_job, kind)},
@@ -411,7 +404,7 @@ static const struct proto_field job_fields[] = {{"kind", read_kind, offsetof(str
                                                 {"delta_encoding", read_delta_encoding, OPTION(encoding)},
                                                 {"metadata", read_metadata, 0},
                                                 {"timeout_seconds", read_timeout, offsetof(struct proto_job, timeout_seconds)},
-#define X(name) {name, read_later, 0},
+#define X(name) {name, proto_read_later, 0},
                                                 PROTO_LATER_FIELD_MAP(X)
 #undef X
 };

@@ -100,14 +100,23 @@ static const struct proto_field *find_field(const struct proto_field *fields, si
     return NULL;
 }
 
+void proto_read_later(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field)
+{
+    (void)value;
+    (void)field;
+    proto_reader_later(reader, place, NULL, "\"%s\" is not supported by this version", place->key);
+}
+
 static void unknown_field(struct proto_reader *reader, const struct proto_place *place, const char *key, const struct proto_field *fields,
                           size_t count)
 {
     const char *names[MAX_FIELDS];
     char shown[SHOWN_BYTES];
     KEN_ASSERT(count <= MAX_FIELDS);
-    for (size_t i = 0; i < count; i++) names[i] = fields[i].name;
-    const char *nearest = proto_nearest(key, names, count);
+    size_t known = 0;
+    for (size_t i = 0; i < count; i++)
+        if (fields[i].read != proto_read_later) names[known++] = fields[i].name;
+    const char *nearest = proto_nearest(key, names, known);
     ken_printable(shown, sizeof shown, key, strlen(key));
     proto_reader_fault(reader, place, key, "unknown field \"%s\"%s%s%s", shown, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
                        nearest ? "\"?" : "");

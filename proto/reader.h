@@ -41,6 +41,8 @@ void proto_reader_fault(struct proto_reader *reader, const struct proto_place *p
 /* The same for a feature that is known but not there yet. */
 void proto_reader_later(struct proto_reader *reader, const struct proto_place *place, const char *key, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* A proto_read for a field whose feature is not there yet. No misspelled field is told to be meant as one. */
+void proto_read_later(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field);
 /* Whether the value has the type; a fault "must be WANTED, not a number" if not. */
 bool proto_reader_expect(struct proto_reader *reader, const struct proto_place *place, const json_t *value, json_type type,
                          const char *wanted);

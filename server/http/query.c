@@ -81,10 +81,15 @@ bool kend_query_number(const struct kend_query *query, const char *name, uint64_
     const char *text = kend_query_get(query, name);
     if (!text) return true;
     size_t digits = strspn(text, "0123456789");
-    uint64_t value = digits && digits <= 18 && !text[digits] ? strtoull(text, NULL, 10) : UINT64_MAX;
-    if (value < least || value > most) {
-        snprintf(detail, size, "query parameter \"%s\" must be a number from %llu to %llu", name, (unsigned long long)least,
-                 (unsigned long long)most);
+    const bool valid = digits && !text[digits];
+    uint64_t value = digits <= 18 ? strtoull(text, NULL, 10) : UINT64_MAX;
+    if (!valid || value < least || (most && value > most)) {
+        int used = snprintf(detail, size, "query parameter \"%s\" must be a whole number ", name);
+        if (used < 0 || (size_t)used >= size) return false;
+        if (most)
+            snprintf(detail + used, size - (size_t)used, "from %llu to %llu", (unsigned long long)least, (unsigned long long)most);
+        else
+            snprintf(detail + used, size - (size_t)used, "of at least %llu", (unsigned long long)least);
         return false;
     }
     *number = value;

@@ -28,7 +28,8 @@ bool kend_query_parse(struct kend_query *query, char *text, char *detail, size_t
 bool kend_query_only(const struct kend_query *query, const char *allowed, char *detail, size_t size);
 /* The value, or NULL. */
 const char *kend_query_get(const struct kend_query *query, const char *name);
-/* A decimal number of least..most; *number stays if the parameter is not there. False with a reason. */
+/* A decimal number of least..most (0: without a limit; more than 18 digits are UINT64_MAX); *number stays if the parameter is not there.
+ * False with a reason. */
 bool kend_query_number(const struct kend_query *query, const char *name, uint64_t least, uint64_t most, uint64_t *number, char *detail,
                        size_t size);
 /* true or false. */

@@ -13,7 +13,7 @@ static bool read_wait(struct kend_request *request, uint64_t *seconds, enum MHD_
 {
     char detail[256];
     *seconds = 0;
-    if (!kend_query_number(&request->query, "wait", 0, 999999999, seconds, detail, sizeof detail)) {
+    if (!kend_query_number(&request->query, "wait", 0, 0, seconds, detail, sizeof detail)) {
         *result = kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
         return false;
     }

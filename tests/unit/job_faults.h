@@ -238,6 +238,8 @@ static const struct {
     {"{'model': '/etc/passwd', 'base': 'file://host/b', 'k': 1}",
      "/model: must be an absolute URL, as in https://host/path\n"
      "/base: must not have a host in a file: URL, as in file:///path"},
+    {"{MB, 'k': 1, 'webhook': 'x'}",
+     "/webhook: unknown field \"webhook\""},
     {"{MB, 'k': 1, 'colour': 'red'}",
      "/colour: unknown field \"colour\""},
     {"{MB, 'k': 1, 'metod': 'ken'}",

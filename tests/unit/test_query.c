@@ -84,9 +84,15 @@ START_TEST(numbers_have_limits)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert(parse(&query, bad[i]));
         ck_assert_msg(!kend_query_number(&query, "limit", 1, 200, &number, detail, sizeof detail), "%s", bad[i]);
-        ck_assert_str_eq(detail, "query parameter \"limit\" must be a number from 1 to 200");
+        ck_assert_str_eq(detail, "query parameter \"limit\" must be a whole number from 1 to 200");
     }
+    ck_assert(parse(&query, "wait=-1"));
+    ck_assert(!kend_query_number(&query, "wait", 0, 0, &number, detail, sizeof detail));
+    ck_assert_str_eq(detail, "query parameter \"wait\" must be a whole number of at least 0");
     ck_assert_uint_eq(number, 200);
+    ck_assert(parse(&query, "wait=99999999999999999999"));
+    ck_assert(kend_query_number(&query, "wait", 0, 0, &number, detail, sizeof detail));
+    ck_assert_uint_eq(number, UINT64_MAX);
 }
 END_TEST
 
