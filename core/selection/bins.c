@@ -18,14 +18,10 @@ struct precision {
     double nodes;     /* per bandwidth, at least */
     double reach;     /* bandwidths: where the Gaussian is cut */
     double remainder; /* what it has fallen to there */
-    double bound;     /* of the error, as a part of c */
     double uncertain; /* grid points that may be expected to stay so before it pays to place the nodes closer: each costs a sum in full */
 };
-static const struct precision precisions[] = {{6, 5.6, 1.56e-7, 7.1e-7, 0.05},
-                                              {8, 6.1, 8.4e-9, 5.5e-8, 0.05},
-                                              {12, 6.8, 9.1e-11, 1.7e-9, 0.05},
-                                              {15, 7.2, 5.6e-12, 2.5e-10, 0.5},
-                                              {20, 7.5, 6.2e-13, 2.6e-11, INFINITY}};
+static const struct precision precisions[] = {
+    {6, 5.6, 1.56e-7, 0.05}, {8, 6.1, 8.4e-9, 0.05}, {12, 7.0, 2.3e-11, 0.5}, {15, 7.2, 5.6e-12, 0.5}, {20, 7.5, 6.2e-13, INFINITY}};
 enum { PRECISIONS = sizeof precisions / sizeof *precisions };
 
 /* ---- the parts of the scratch */
@@ -94,42 +90,65 @@ static void weigh_between(const struct layout *layout, size_t per_node)
     }
 }
 
-static bool init_with(struct ken_bins *bins, const struct ken_density *density, const struct ken_grid *grid,
-                      const struct precision *precision, double *scratch)
+/* Where the nodes stand. */
+struct spacing {
+    double distance, bandwidths; /* from one to the next */
+    size_t per_node, per_point, nodes, taps;
+    double bound; /* of the error, as a part of c */
+};
+
+/* False where there would be more nodes than there is room for. */
+static bool space(struct spacing *spacing, const struct ken_density *density, const struct ken_grid *grid,
+                  const struct precision *precision)
 {
     double h = density->h, range = density->max - density->min, widest = h / precision->nodes, ratio = grid->step / widest;
-    size_t room = room_for(density->n);
-    if (range / widest > (double)room || ratio > (double)room) return false;
-    bins->per_point = ratio > 1 ? (size_t)ceil(ratio) : 1;
-    bins->per_node = ratio > 1 ? 1 : ratio * MOST_PER_NODE < 1 ? MOST_PER_NODE : (size_t)(1 / ratio);
-    double distance = grid->step * (double)bins->per_node / (double)bins->per_point, spacing = distance / h;
-    struct layout layout;
-    size_t nodes = (size_t)(range / distance) + 3, taps = (size_t)ceil(precision->reach / spacing);
-    if (!lay_out(&layout, nodes, taps, bins->per_node, ken_bins_scratch(density->n), scratch)) return false;
-    memset(layout.powers, 0, nodes * NODES * sizeof *layout.powers);
-    ken_kernel()->sum_powers(layout.powers, density->x, density->n, density->min, 1 / distance);
-    convolve(&layout, spacing, density->weight);
-    if (bins->per_node > 1) weigh_between(&layout, bins->per_node);
-    bins->between = layout.between;
-    bins->at_node = layout.values + taps + BEFORE;
-    bins->nodes = nodes - 1;
+    double room = (double)room_for(density->n), largest = fmax(fabs(density->min), fabs(density->max));
+    if (range / widest > room || ratio > room) return false;
+    spacing->per_point = ratio > 1 ? (size_t)ceil(ratio) : 1;
+    spacing->per_node = ratio > 1 ? 1 : ratio * MOST_PER_NODE < 1 ? MOST_PER_NODE : (size_t)(1 / ratio);
+    spacing->distance = grid->step * (double)spacing->per_node / (double)spacing->per_point;
+    spacing->bandwidths = spacing->distance / h;
+    spacing->nodes = (size_t)(range / spacing->distance) + 3;
+    spacing->taps = (size_t)ceil(precision->reach / spacing->bandwidths);
     /*
      * Interpolating twice, 0.233 spacing^8 each, the second time on values with the error of the first; cutting the Gaussian; rounding, of
      * grid points too, which are where they were rounded to.
      */
-    double squared = spacing * spacing, fourth = squared * squared, largest = fmax(fabs(density->min), fabs(density->max));
-    double error = 0.233 * 2.5 * fourth * fourth + 2.25 * precision->remainder + 1e-12 + 0x1p-51 * largest / h;
-    bins->bound = density->weight * (double)density->n * error;
+    double squared = spacing->bandwidths * spacing->bandwidths, fourth = squared * squared;
+    spacing->bound = 0.233 * 2.5 * fourth * fourth + 2.25 * precision->remainder + 1e-12 + 0x1p-51 * largest / h;
     return true;
+}
+
+/* The widest spacing that leaves few grid points uncertain, or else the closest. */
+static bool choose_spacing(struct spacing *chosen, const struct ken_density *density, const struct ken_grid *grid)
+{
+    double c = density->weight * (double)density->n;
+    bool any = false;
+    for (size_t i = 0; i < PRECISIONS; i++) {
+        struct spacing spacing;
+        if (!space(&spacing, density, grid, &precisions[i])) break;
+        *chosen = spacing;
+        any = true;
+        if (2 * (double)grid->k * c * spacing.bound <= precisions[i].uncertain) break;
+    }
+    return any;
 }
 
 bool ken_bins_init(struct ken_bins *bins, const struct ken_density *density, const struct ken_grid *grid, void *scratch)
 {
-    double c = density->weight * (double)density->n;
-    int i = 0;
-    while (2 * (double)grid->k * c * precisions[i].bound > precisions[i].uncertain) i++;
-    while (!init_with(bins, density, grid, &precisions[i], scratch))
-        if (i-- == 0) return false;
+    struct spacing spacing;
+    struct layout layout;
+    if (!choose_spacing(&spacing, density, grid)) return false;
+    if (!lay_out(&layout, spacing.nodes, spacing.taps, spacing.per_node, ken_bins_scratch(density->n), scratch)) return false;
+    memset(layout.powers, 0, spacing.nodes * NODES * sizeof *layout.powers);
+    ken_kernel()->sum_powers(layout.powers, density->x, density->n, density->min, 1 / spacing.distance);
+    convolve(&layout, spacing.bandwidths, density->weight);
+    if (spacing.per_node > 1) weigh_between(&layout, spacing.per_node);
+    *bins = (struct ken_bins){.at_node = layout.values + spacing.taps + BEFORE,
+                              .between = layout.between,
+                              .per_node = spacing.per_node,
+                              .per_point = spacing.per_point,
+                              .bound = density->weight * (double)density->n * spacing.bound};
     return true;
 }
 

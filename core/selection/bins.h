@@ -21,7 +21,6 @@ enum { KEN_BINS_NODES = 8 }; /* of one interpolation, four on either side of a v
  */
 struct ken_bins {
     const double *at_node; /* density at node 0, 1, ...; three more before, and some behind */
-    size_t nodes;          /* that grid points lie at or behind */
     const double *between; /* [per_node, 8] weights of nodes -3 to 4 for grid points from one node to the next */
     size_t per_node, per_point;
     double bound; /* absolute error of every density */

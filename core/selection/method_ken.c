@@ -19,7 +19,7 @@ static size_t anchor_bytes(size_t n)
 
 /*
  * Scratch: entries [n] hold runs of levels, then the sorted values; a temporary buffer of sorting; the order of the grid points; and what
- * is needed for finding levels, then, in the same place, the set of free values and the nearest ones. For large n 16.1 bytes a value and
+ * is needed for finding levels, then, in the same place, the set of free values and the nearest ones. For large n 16.5 bytes a value and
  * 512 KiB.
  */
 struct layout {

@@ -29,8 +29,8 @@ static inline size_t ken_mask_words(size_t n)
 }
 
 /*
- * Bytes of scratch that ken_select needs for rows of up to n columns with this method and any k; a multiple of 64. For large n 13.3 bytes
- * a value (method ken), 8.6 (the others); at most 1.4 MB more for short rows.
+ * Bytes of scratch that ken_select needs for rows of up to n columns with this method and any k; a multiple of 64. For large n 16.5
+ * bytes a value (method ken), 8.6 (the others); at most 3 MB more for rows of up to 65536 values.
  */
 size_t ken_select_scratch(enum ken_method method, size_t n);
 
