@@ -8,12 +8,6 @@ static inline size_t digit_of(uint64_t entry, unsigned digit)
     return (size_t)(entry >> (digit * DIGIT_BITS)) & (DIGITS - 1);
 }
 
-/* Where the entries go of which all have the same digit, nothing is to be done. */
-static bool is_constant(const uint32_t *counts, uint64_t any_entry, unsigned digit, size_t n)
-{
-    return counts[digit_of(any_entry, digit)] == n;
-}
-
 static void starts_of_counts(uint32_t *counts)
 {
     uint32_t start = 0;
@@ -24,17 +18,22 @@ static void starts_of_counts(uint32_t *counts)
     }
 }
 
+/* The bits in which entries differ: digits that are the same in all are neither counted nor sorted by. */
+static uint64_t varying_bits(const uint64_t *entries, size_t n)
+{
+    uint64_t varying = 0;
+    for (size_t i = 1; i < n; i++) varying |= entries[i] ^ entries[0];
+    return varying;
+}
+
 /* Least significant digit first, from digit `first` to the top; stable. n <= KEN_SORT_PIECE. */
 static void sort_piece(uint64_t *entries, size_t n, uint64_t *temporary, unsigned first)
 {
-    uint32_t counts[DIGITS_OF_ENTRY][DIGITS];
-    memset(counts[first], 0, (DIGITS_OF_ENTRY - first) * sizeof counts[0]);
-    for (size_t i = 0; i < n; i++)
-        for (unsigned digit = first; digit < DIGITS_OF_ENTRY; digit++) counts[digit][digit_of(entries[i], digit)]++;
-    uint64_t *from = entries, *to = temporary;
+    uint64_t *from = entries, *to = temporary, varying = varying_bits(entries, n);
     for (unsigned digit = first; digit < DIGITS_OF_ENTRY; digit++) {
-        if (is_constant(counts[digit], entries[0], digit, n)) continue;
-        uint32_t *start = counts[digit];
+        uint32_t start[DIGITS] = {0};
+        if (digit_of(varying, digit) == 0) continue;
+        for (size_t i = 0; i < n; i++) start[digit_of(from[i], digit)]++;
         starts_of_counts(start);
         for (size_t i = 0; i < n; i++) to[start[digit_of(from[i], digit)]++] = from[i];
         uint64_t *other = from;
