@@ -60,8 +60,6 @@ struct kend_location_request {
 /* Parses and vets the URL; nothing is connected yet. KEN_EADDRESS, KEN_EFETCH. */
 int kend_location_open(struct kend_location **location, struct kend_fetcher *fetcher, const struct kend_location_request *request,
                        struct ken_error *error);
-/* Its URL as people may see it. */
-const char *kend_location_url(const struct kend_location *location);
 /*
  * Opens its files for ken_checkpoint_open: each source revalidates or starts its cache entry, and fetches only what is waited for
  * (Range reads of headers) until kend_location_fetch.

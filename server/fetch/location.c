@@ -64,18 +64,13 @@ static int open_named(struct ken_opener *opener, const char *name, struct ken_so
     return code ? ken_fail(error, code, "%s", reason.message) : 0;
 }
 
-/* The last segment of its path, which never holds a secret; the whole of the URL where there is none. */
+/* A file is called by the last segment of its path, which never holds a secret; a folder by the whole URL. */
 static int set_label(struct kend_location *location, struct ken_error *error)
 {
     const char *slash = strrchr(location->url.path, '/');
     const char *name = slash && slash[1] ? slash + 1 : location->url.shown;
     location->label = strndup(name, KEN_LABEL_SIZE - 1);
     return location->label ? 0 : ken_fail(error, KEN_ENOMEM, "out of memory");
-}
-
-const char *kend_location_url(const struct kend_location *location)
-{
-    return location->url.shown;
 }
 
 int kend_location_open(struct kend_location **result, struct kend_fetcher *fetcher, const struct kend_location_request *request,

@@ -11,7 +11,7 @@
 struct kend_location {
     struct kend_fetcher *fetcher;
     struct kend_url url;
-    char *owner, *label; /* label: what messages call its file, printable */
+    char *owner, *label; /* label: what messages call its file or folder, printable */
     bool has_sha256;
     unsigned char sha256[32];
     bool (*cancelled)(void *opaque);

@@ -23,9 +23,8 @@ static int open_side(struct kend_location **location, struct ken_checkpoint **ch
     struct ken_error reason = {0};
     int code = kend_location_open(location, parts->fetcher, &where, &reason);
     if (!code) code = ken_checkpoint_open(checkpoint, kend_location_opener(*location), &limits, &reason);
-    if (code == KEN_ENOT_FOUND) /* of all that was probed for; no longer a matter of probing */
-        return ken_fail(error, KEN_EFETCH, "%s: %.200s: %.250s", side, kend_location_url(*location), reason.message);
-    return code ? ken_fail(error, code, "%s: %.480s", side, reason.message) : 0;
+    /* Nothing at the URL is no longer a matter of probing here. */
+    return code ? ken_fail(error, code == KEN_ENOT_FOUND ? KEN_EFETCH : code, "%s: %.480s", side, reason.message) : 0;
 }
 
 static uint64_t still_to_fetch(struct kend_location *location)
