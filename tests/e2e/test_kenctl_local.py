@@ -252,7 +252,9 @@ def test_the_real_pair_has_the_digests_of_the_table(tmp_path: Path, data: Path, 
 def test_threads_memory_and_kernels_do_not_change_a_byte(tmp_path: Path, kenctl: Run) -> None:
     model, base = make_pair(tmp_path, True)
     digests = []
-    for i, arguments in enumerate(((), ("--threads", 1), ("--threads", 5, "--memory", "8MiB"), ("--memory", "1GiB"), ("--kernel", "scalar"))):
+    for i, arguments in enumerate(
+        ((), ("--threads", 1), ("--threads", 5, "--memory", "8MiB"), ("--memory", "1GiB"), ("--kernel", "scalar"))
+    ):
         ok(kenctl("prune", "--model", model, "--base", base, "--keep", "0.3", *arguments, "-o", f"out{i}"))
         digests.append(tree(tmp_path / f"out{i}"))
     assert all(digest == digests[0] for digest in digests)
@@ -451,7 +453,10 @@ def test_a_wrong_digest_of_an_input(tmp_path: Path, kenctl: Run) -> None:
     model, base = make_pair(tmp_path)
     result = kenctl("prune", "--model", model, "--model-sha256", "00" * 32, "--base", base, "--k", 5, "-o", "out")
     assert result.returncode == 1
-    assert f"kenctl: model: {model} has SHA-256 {hashlib.sha256(model.read_bytes()).hexdigest()}, not {'00' * 32}" in result.stderr
+    assert (
+        f"kenctl: model: {model} has SHA-256 {hashlib.sha256(model.read_bytes()).hexdigest()}, not {'00' * 32}"
+        in result.stderr
+    )
 
 
 def test_errors_name_the_side_and_the_users_file(tmp_path: Path, kenctl: Run) -> None:
@@ -713,13 +718,15 @@ def test_names_cannot_steer_a_terminal_or_break_a_line(tmp_path: Path, kenctl: R
         tensors[HOSTILE] = np.ones((2, 8), np.float32) * (2 if path == model else 1)
         write_safetensors(path, tensors, {"note": HOSTILE})
     ok(kenctl("prune", "--model", model, "--base", base, "--k", 3, "-o", "out"))
-    for path in (model, "out/delta.safetensors", "out/report.json"):
-        lines = ok(kenctl("inspect", path)).split("\n")
-        assert [line for line in lines if line.startswith(f"{SHOWN}  ")], path
-        assert all(c.isprintable() for line in lines for c in line), path
-        assert HOSTILE in [t["name"] for t in json.loads(ok(kenctl("inspect", path, "-o", "json")))["tensors"]]
+    inspected: tuple[object, ...] = (model, "out/delta.safetensors", "out/report.json")
+    for what in inspected:
+        lines = ok(kenctl("inspect", what)).split("\n")
+        assert [line for line in lines if line.startswith(f"{SHOWN}  ")], what
+        assert all(c.isprintable() for line in lines for c in line), what
+        assert HOSTILE in [t["name"] for t in json.loads(ok(kenctl("inspect", what, "-o", "json")))["tensors"]]
     table = [line for line in ok(kenctl("inspect", model)).split("\n") if "[" in line and "metadata" not in line]
-    assert len({re.search(r"F\d\d|I64", line).start() for line in table}) == 1, "columns stand below each other"
+    columns = [found.start() for found in (re.search(r"F\d\d|I64", line) for line in table) if found]
+    assert len(columns) == len(table) and len(set(columns)) == 1, "columns stand below each other"
     result = kenctl("inspect", HOSTILE)
     assert result.returncode == 1 and result.stderr == f"kenctl: cannot read {SHOWN}: No such file or directory\n"
 
@@ -813,7 +820,10 @@ def test_help_and_version(kenctl: Run) -> None:
         (("submit", "--k", "3", "--keep", "0.5"), "--k and --keep exclude each other"),
         (("submit", "--k", "3", "--base", "b"), "'submit' needs --model and --base where there is no job document"),
         (("prune", "--k", "3", "--model", "m"), "'prune' needs --model and --base where there is no job document"),
-        (("submit", "--model", "m", "--base", "b", "--metadata", "a=b", "--metadata", "a=c"), "--metadata has 'a' twice"),
+        (
+            ("submit", "--model", "m", "--base", "b", "--metadata", "a=b", "--metadata", "a=c"),
+            "--metadata has 'a' twice",
+        ),
         (("inject", "--base", "b", "--delta", "d", "-o", "-"), "the model cannot go to standard output"),
         (("inspect", "x", "-z"), "unknown option '-z'\nSee: kenctl inspect --help"),
         (("--sever", "x", "list"), "unknown option '--sever'\nDid you mean '--server'? See: kenctl --help"),

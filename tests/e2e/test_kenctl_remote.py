@@ -596,7 +596,5 @@ def test_a_full_disk_is_told(kenctl: Run, fake: Fake) -> None:
     )
     for arguments in (("list",), ("list", "-o", "json")):
         with open("/dev/full", "w") as full:
-            result = kenctl(
-                "--server", fake.url, *arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE
-            )
+            result = kenctl("--server", fake.url, *arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE)
         assert (result.returncode, result.stderr) == (1, "kenctl: cannot write: No space left on device\n")
