@@ -6,6 +6,7 @@ packages_build="autoconf automake gcc make pkg-config libc6-dev libmicrohttpd-de
 packages_run="python3 curl ca-certificates"
 packages_numpy="python3-numpy libopenblas0-pthread" # with the reference BLAS, seconds would be minutes
 packages_test="$packages_numpy check python3-pytest python3-pytest-xdist python3-jsonschema openssl procps"
+case $(uname -m) in x86_64) packages_test="$packages_test gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" ;; esac # for tests/neon
 packages_lint="clang-format shellcheck black mypy"
 packages_slow="valgrind clang-tidy"
 
