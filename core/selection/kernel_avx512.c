@@ -162,9 +162,9 @@ static void widen_bf16(const void *in, float *out, size_t n)
 static inline uint64_t between(const float *x, size_t n, size_t column, __m512 low, __m512 high)
 {
     if (column >= n) return 0;
-    __m512 sixteen = _mm512_maskz_loadu_ps(n - column < 16 ? (__mmask16)((1U << (n - column)) - 1) : 0xffff, x + column);
-    __mmask16 inside = _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(low, sixteen, _CMP_LE_OQ), sixteen, high, _CMP_LE_OQ);
-    return n - column < 16 ? inside & ((1U << (n - column)) - 1) : inside;
+    __mmask16 present = (__mmask16)(n - column < 16 ? (1U << (n - column)) - 1 : 0xffff);
+    __m512 sixteen = _mm512_maskz_loadu_ps(present, x + column);
+    return _mm512_mask_cmp_ps_mask(_mm512_mask_cmp_ps_mask(present, low, sixteen, _CMP_LE_OQ), sixteen, high, _CMP_LE_OQ);
 }
 
 static size_t lowest_between(const float *x, const uint64_t *mask, size_t n, size_t column, float low, float high)
