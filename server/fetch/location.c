@@ -97,9 +97,8 @@ int kend_location_open(struct kend_location **result, struct kend_fetcher *fetch
         return code;
     }
     location->opener.open = open_named;
+    location->opener.label = location->label;
     location->opener.is_folder = kend_url_is_folder(&location->url);
-    /* What is said of a folder as a whole begins with its URL already; its files go by their own names. */
-    location->opener.label = location->opener.is_folder ? NULL : location->label;
     *result = location;
     return 0;
 }

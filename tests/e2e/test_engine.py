@@ -310,7 +310,9 @@ def test_messages_name_what_the_user_named(tmp_path: Path, files: Path) -> None:
 
     with kend_of(tmp_path) as kend:
         assert message(model=f"file://{files}/notes.txt").startswith("model: notes.txt: neither ")
-        assert message(base=f"file://{files}/empty").startswith(f"base: no checkpoint in file://{files}/empty/: neither ")
+        assert message(base=f"file://{files}/empty").startswith(
+            f"base: no checkpoint in file://{files}/empty/: neither "
+        )
         wrong = message(base={"url": base, "sha256": "0" * 64})
         assert wrong.startswith(f"base: {base} has the SHA-256 ")
 
