@@ -501,7 +501,7 @@ int kend_entry_source_open(struct kend_location *location, const struct kend_url
         free(source);
         return code;
     }
-    kend_source_join(&source->source, location);
+    kend_source_join(&source->source);
     *result = &source->source.base;
     return 0;
 }

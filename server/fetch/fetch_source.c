@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch/fetch_source.h"
 
-void kend_source_join(struct kend_source *source, struct kend_location *location)
+void kend_source_join(struct kend_source *source)
 {
+    struct kend_location *location = source->location;
     kend_location_retain(location);
-    source->location = location;
     pthread_mutex_lock(&location->mutex);
     source->next = location->sources;
     location->sources = source;

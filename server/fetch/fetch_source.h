@@ -29,8 +29,8 @@ struct kend_source_ops {
     void (*stop)(struct kend_source *source);
 };
 
-/* Adds it to its location, which it retains, and takes it away again. */
-void kend_source_join(struct kend_source *source, struct kend_location *location);
+/* Adds it to its location, set from its making on (the fetcher's thread may look at it), which it retains; and takes it away again. */
+void kend_source_join(struct kend_source *source);
 void kend_source_leave(struct kend_source *source);
 
 /* Opens a file: URL in place: regular, below one of the roots after symbolic links were resolved. KEN_EADDRESS, KEN_ENOT_FOUND, KEN_EFETCH.

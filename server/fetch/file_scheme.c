@@ -239,6 +239,7 @@ int kend_file_scheme_open(struct kend_location *location, const struct kend_url 
     source->fd = -1;
     source->source.base.ops = &source_ops;
     source->source.more = &more_ops;
+    source->source.location = location;
     source->shown = strdup(url->shown);
     int code = source->shown ? resolve(location->fetcher, url, &source->path, error) : ken_fail(error, KEN_ENOMEM, "out of memory");
     if (source->path) code = open_checked(source, url, location->fetcher->max_bytes, error);
@@ -246,7 +247,7 @@ int kend_file_scheme_open(struct kend_location *location, const struct kend_url 
         free_source(source);
         return code;
     }
-    kend_source_join(&source->source, location);
+    kend_source_join(&source->source);
     *result = &source->source.base;
     return 0;
 }
