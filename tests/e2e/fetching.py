@@ -10,9 +10,12 @@ import os
 import random
 import subprocess
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Iterator, Mapping, Optional
+
+import pytest
 
 from daemon import BUILD
+from origin import Origin
 
 PROBE = BUILD / "tests/unit/fetch_probe"
 
@@ -81,3 +84,22 @@ class Prober:
     def start(self, *urls: str, **options: object) -> "subprocess.Popen[bytes]":
         """For a test that kills it."""
         return subprocess.Popen(self.command(urls, options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+# ---- what the tests of fetching share: a good file, an origin that has it, a fetcher with a cache of its own
+
+SIZE = 300_000
+BODY = body(SIZE)
+PATH = "/model.safetensors"
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as serving:
+        serving.put(PATH, BODY)
+        yield serving
+
+
+@pytest.fixture
+def fetch(tmp_path: Path) -> Prober:
+    return Prober(tmp_path / "cache")

@@ -10,24 +10,17 @@ from typing import Callable, Iterator
 
 import pytest
 
-from fetching import Prober, body, sha256
+from fetching import (  # fetch and origin are fixtures
+    BODY,
+    PATH,
+    SIZE,
+    Prober,
+    body,
+    sha256,
+    fetch,
+    origin,
+)
 from origin import Behaviour, Origin
-
-SIZE = 300_000
-BODY = body(SIZE)
-PATH = "/model.safetensors"
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as serving:
-        serving.put(PATH, BODY)
-        yield serving
-
-
-@pytest.fixture
-def fetch(tmp_path: Path) -> Prober:
-    return Prober(tmp_path / "cache")
 
 
 def entries(fetch: Prober) -> list[Path]:

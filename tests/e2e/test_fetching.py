@@ -10,28 +10,21 @@ import re
 import socket
 import time
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
-from fetching import Prober, body, sha256
+from fetching import (  # fetch and origin are fixtures
+    BODY,
+    PATH,
+    SIZE,
+    Prober,
+    body,
+    sha256,
+    fetch,
+    origin,
+)
 from origin import Behaviour, Certificates, Origin, make_certificates
-
-SIZE = 300_000
-BODY = body(SIZE)
-PATH = "/model.safetensors"
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as serving:
-        serving.put(PATH, BODY)
-        yield serving
-
-
-@pytest.fixture
-def fetch(tmp_path: Path) -> Prober:
-    return Prober(tmp_path / "cache")
 
 
 @pytest.fixture(scope="module")
