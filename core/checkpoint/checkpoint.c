@@ -150,6 +150,7 @@ static int unexpected(const struct ken_checkpoint *checkpoint, const struct ken_
 {
     char shown[SHOWN], file[SHOWN], other[SHOWN];
     const char *name = checkpoint->files[tensor->file].name;
+    KEN_ASSERT(name); /* as every file of an index has one */
     ken_printable(shown, sizeof shown, tensor->name, strlen(tensor->name));
     ken_printable(file, sizeof file, name, strlen(name));
     if (!previous || strcmp(previous->name, tensor->name) != 0)
@@ -178,6 +179,7 @@ static int compare_with_index(const struct ken_checkpoint *checkpoint, const str
             return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: tensor \"%s\" is mapped to %s, which does not have it", label, shown, file);
         if (tensor->file != mapped->file) {
             const char *name = checkpoint->files[tensor->file].name;
+            KEN_ASSERT(name);
             return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: tensor \"%s\" is mapped to %s, but it is in %s", label, shown, file,
                             ken_printable(other, sizeof other, name, strlen(name)));
         }

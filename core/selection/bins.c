@@ -50,7 +50,7 @@ static size_t up_to_lines(size_t doubles)
 
 size_t ken_bins_scratch(size_t n)
 {
-    return (room_for(n) * (NODES + 2) + MOST_PER_NODE * NODES + 1024) * sizeof(double) / 64 * 64;
+    return (room_for(n) * (NODES + 2) + (size_t)MOST_PER_NODE * NODES + 1024) * sizeof(double) / 64 * 64;
 }
 
 static bool lay_out(struct layout *layout, size_t nodes, size_t taps, size_t per_node, size_t bytes, double *scratch)

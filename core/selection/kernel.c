@@ -10,14 +10,14 @@ static const struct ken_kernel *const kernels[] = {
     KEN_KERNEL_MAP(X)
 #undef X
 };
-enum { KERNELS = sizeof kernels / sizeof *kernels };
+enum { KERNELS = sizeof kernels / sizeof kernels[0] };
 
 static _Atomic(const struct ken_kernel *) kernel_in_use; /* NULL until it is first asked for */
 
 static const struct ken_kernel *fastest(void)
 {
     size_t i = KERNELS - 1;
-    while (!kernels[i]->is_usable()) i--; /* the scalar one always is */
+    while (i > 0 && !kernels[i]->is_usable()) i--; /* the scalar one, the first, always is */
     return kernels[i];
 }
 

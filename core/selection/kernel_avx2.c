@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "selection/kernel.h"
+#include "selection/kernel_x86.h"
 #include "selection/vectors.h"
 
 #include <immintrin.h>
@@ -9,7 +10,7 @@ enum { MOST_IN_BUCKET = 16, BUCKETS_PER_VALUE = 4 };
 
 static bool is_usable(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+    return __builtin_cpu_supports("avx2") && has_f16c();
 }
 
 typedef v8f wide;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "selection/kernel.h"
+#include "selection/kernel_x86.h"
 #include "selection/vectors.h"
 
 #include <immintrin.h>
@@ -10,7 +11,7 @@ enum { MOST_IN_BUCKET = 5, BUCKETS_PER_VALUE = 4 };
 static bool is_usable(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("f16c");
+           __builtin_cpu_supports("avx512vl") && has_f16c();
 }
 
 typedef v16f wide;

@@ -30,10 +30,10 @@ static void find_nearest(const struct arrangement *a, uint32_t *nearest)
             starts[lane] = j + lane < k ? a->ends[(ptrdiff_t)((j + lane) * a->subs) - 1] : 0;
             memcpy(&row[lane], a->value + (ptrdiff_t)starts[lane] - 2, sizeof row[lane]);
         }
-        v4f low01 = __builtin_shuffle(row[0], row[1], (v4i){0, 4, 1, 5}), high01 = __builtin_shuffle(row[0], row[1], (v4i){2, 6, 3, 7});
-        v4f low23 = __builtin_shuffle(row[2], row[3], (v4i){0, 4, 1, 5}), high23 = __builtin_shuffle(row[2], row[3], (v4i){2, 6, 3, 7});
-        v4f left2 = __builtin_shuffle(low01, low23, (v4i){0, 1, 4, 5}), left = __builtin_shuffle(low01, low23, (v4i){2, 3, 6, 7});
-        v4f right = __builtin_shuffle(high01, high23, (v4i){0, 1, 4, 5}), right2 = __builtin_shuffle(high01, high23, (v4i){2, 3, 6, 7});
+        v4f low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5), high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
+        v4f low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5), high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+        v4f left2 = __builtin_shufflevector(low01, low23, 0, 1, 4, 5), left = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+        v4f right = __builtin_shufflevector(high01, high23, 0, 1, 4, 5), right2 = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
         v4d point = (double)j + (v4d){0, 1, 2, 3};
         v4f g = __builtin_convertvector(point * a->grid->step + a->grid->min, v4f);
         if (k - j <= 4) g[k - 1 - j] = (float)a->grid->max;

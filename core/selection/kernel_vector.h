@@ -157,7 +157,7 @@ static void weigh(double *weights, const double *powers, size_t nodes, double sc
         v8d low = (powers[0] * column[0] + powers[1] * column[1]) + (powers[2] * column[2] + powers[3] * column[3]);
         sum += low + ((powers[4] * column[4] + powers[5] * column[5]) + (powers[6] * column[6] + powers[7] * column[7]));
         weights[node] = sum[0];
-        sum = __builtin_shuffle(sum, (v8d){0}, (v8l){1, 2, 3, 4, 5, 6, 7, 8});
+        sum = __builtin_shufflevector(sum, (v8d){0}, 1, 2, 3, 4, 5, 6, 7, 8);
     }
     memcpy(weights + nodes, &sum, (KEN_BINS_NODES - 1) * sizeof *weights);
 }

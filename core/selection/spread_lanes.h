@@ -25,8 +25,8 @@ static const double ken_spread_profile[KEN_SPREAD_LANES] = {
 };
 
 struct spread_place {
-    double *first; /* the first of the nodes */
     v8d factor;    /* of eight nodes */
+    double *first; /* the first of the nodes */
     double ratio;  /* from eight nodes to the next eight */
 };
 

@@ -184,7 +184,7 @@ json_t *kend_check_to_json(const struct kend_check *check, const struct ken_opti
         json_array_append_new(warnings, json_string(ken_plan_warning(check->plan, i)));
     return json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:b}", "object", "plan", "model", side_to_json(check->model),
                      "base", side_to_json(check->base), "totals", totals_to_json(totals), "variants", names_to_json(options), "fetch_bytes",
-                     (json_int_t)(still_to_fetch(check->model_location) + still_to_fetch(check->base_location)), "disk_bytes",
+                     (json_int_t)still_to_fetch(check->model_location) + (json_int_t)still_to_fetch(check->base_location), "disk_bytes",
                      (json_int_t)totals->disk_bytes, "memory_bytes", (json_int_t)totals->memory_bytes, "warnings", warnings, "tensors",
                      listed, "tensors_cut", tensors > KEND_PLAN_TENSORS);
 }

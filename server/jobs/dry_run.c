@@ -94,7 +94,7 @@ bool kend_engine_dry_run(struct kend_engine *engine, struct proto_job *job, cons
                             .owner = strdup(owner),
                             .done = done,
                             .opaque = opaque,
-                            .deadline = kend_monotonic_ms() + KEND_DRY_RUN_SECONDS * 1000};
+                            .deadline = kend_monotonic_ms() + KEND_DRY_RUN_SECONDS * INT64_C(1000)};
     if (!run->owner || !take_place(engine)) goto refused;
     if (pthread_create(&thread, NULL, dry_run_main, run)) goto no_thread;
     pthread_detach(thread);
