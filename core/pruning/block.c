@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pruning/block.h"
 
-#include "bits.h"
 #include "digest.h"
 #include "selection/kernel.h"
 #include "selection/mask.h"
@@ -11,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 64, CONVERT_BYTES = 65536, WIDEN = 256 };
+enum { ALIGNMENT = 64, CONVERT_BYTES = 65536 };
 enum row_kind { ROW_SELECT, ROW_UNCHANGED, ROW_NON_FINITE };
 
 /* ---- memory: laid out by one function, which only measures while there is none */
@@ -201,34 +200,9 @@ static bool is_cancelled(struct ken_block *block)
 
 /* ---- sums and cells */
 
-/* Sum of (a - b)^2 over n elements in their order, in float64. */
-static double squares(enum ken_dtype dtype, const unsigned char *a, const unsigned char *b, uint64_t n)
+static const struct ken_elements *elements(void)
 {
-    float left[WIDEN], right[WIDEN];
-    double sum = 0;
-    size_t size = ken_dtype_size(dtype);
-    for (uint64_t i = 0; i < n; i += WIDEN) {
-        size_t count = n - i < WIDEN ? n - i : WIDEN;
-        if (dtype == KEN_F64) {
-            for (size_t j = 0; j < count; j++) {
-                double d = ken_load(dtype, a, i + j) - ken_load(dtype, b, i + j);
-                sum += d * d;
-            }
-        } else {
-            ken_widen(dtype, a + i * size, left, count);
-            ken_widen(dtype, b + i * size, right, count);
-            for (size_t j = 0; j < count; j++) {
-                double d = (double)left[j] - (double)right[j];
-                sum += d * d;
-            }
-        }
-    }
-    return sum;
-}
-
-static bool is_finite(enum ken_dtype dtype, const unsigned char *values, uint64_t n)
-{
-    return ken_first_non_finite(dtype, values, n) == n;
+    return ken_kernel()->elements;
 }
 
 /* Adds one row of a part to its cells. mask: NULL where all columns are selected, or none is. */
@@ -278,18 +252,18 @@ static int look_at_row(struct ken_block *block, uint64_t row)
     enum ken_dtype dtype = entry->model->dtype;
     uint64_t n = entry->unit;
     const unsigned char *model = row_of(block, block->model, row), *base = row_of(block, block->base, row);
-    size_t model_at = ken_first_non_finite(dtype, model, n), base_at = ken_first_non_finite(dtype, base, n);
-    uint64_t changed = ken_bits_count(model, base, n, entry->size);
+    uint64_t changed = elements()->count(model, base, n, entry->size);
     block->unchanged += n - changed;
     block->update[row] = 0;
     block->kinds[row] = changed ? ROW_SELECT : ROW_UNCHANGED;
-    if (model_at < n || base_at < n) {
+    bool in_model = elements()->any_non_finite(dtype, model, n), in_base = elements()->any_non_finite(dtype, base, n);
+    if (in_model || in_base) {
         if (block->plan->options->non_finite == KEN_NON_FINITE_FAIL)
-            return model_at < n ? non_finite(block, row, false, model_at) : non_finite(block, row, true, base_at);
+            return non_finite(block, row, !in_model, ken_first_non_finite(dtype, in_model ? model : base, n));
         block->kinds[row] = ROW_NON_FINITE;
         block->non_finite_rows++;
     } else if (changed) {
-        block->update[row] = squares(dtype, model, base, n);
+        block->update[row] = elements()->squares(dtype, model, base, n);
     }
     return KEN_OK;
 }
@@ -320,22 +294,6 @@ static void select_row(struct ken_block *block, const struct ken_row *row, size_
     ken_select(row, ken_plan_k(block->plan, block->range.tensor, variant), of->method, of->duplicates, of->seed, mask, block->scratch);
 }
 
-static inline void merge(const unsigned char *model, const unsigned char *base, const uint64_t *mask, unsigned char *out, size_t n,
-                         size_t size)
-{
-    for (size_t i = 0; i < n; i++) memcpy(out + i * size, (ken_mask_has(mask, i) ? model : base) + i * size, size);
-}
-
-/* out [n]: the fine-tuned value where selected, else the base's. */
-static void merge_row(const struct ken_row *row, const uint64_t *mask, unsigned char *out)
-{
-    switch (ken_dtype_size(row->dtype)) {
-    case 2: merge(row->model, row->base, mask, out, row->n, 2); break;
-    case 4: merge(row->model, row->base, mask, out, row->n, 4); break;
-    default: merge(row->model, row->base, mask, out, row->n, 8); break;
-    }
-}
-
 /* Makes one row of one variant's outputs. */
 static void make_row(struct ken_block *block, struct ken_part *part, size_t variant, uint64_t row, const struct ken_row *prepared,
                      const uint64_t *mask)
@@ -348,13 +306,13 @@ static void make_row(struct ken_block *block, struct ken_part *part, size_t vari
     else if (block->plan->options->variants[variant].rescale == KEN_RESCALE_L1)
         ken_rescale_l1(prepared, mask, out);
     else
-        merge_row(prepared, mask, out);
+        elements()->merge(prepared->model, prepared->base, mask, out, entry->unit, entry->size);
     if (!unchanged) part->selected += whole ? entry->unit : ken_mask_count(mask, ken_mask_words(entry->unit));
     uint64_t first_bit = block->first_element % 8 + row * entry->unit;
-    uint64_t stored = ken_bits_mark(out, prepared->base, entry->unit, entry->size, part->kept, first_bit);
+    uint64_t stored = elements()->mark(out, prepared->base, entry->unit, entry->size, part->kept, first_bit);
     part->row_kept[row] = (uint32_t)stored;
     part->stored += stored;
-    part->difference[row] = whole ? 0 : squares(entry->model->dtype, out, prepared->model, entry->unit);
+    part->difference[row] = whole ? 0 : elements()->squares(entry->model->dtype, out, prepared->model, entry->unit);
     if (part->cells) add_to_cells(block, part, row, whole ? NULL : mask, whole && !unchanged);
 }
 
@@ -417,8 +375,9 @@ static double span_squares(const struct ken_block *block, uint64_t first, uint64
 {
     enum ken_dtype dtype = block->entry->model->dtype;
     const unsigned char *model = block->model + first * block->entry->size, *base = block->base + first * block->entry->size;
-    if (!ken_dtype_is_prunable(dtype) || !is_finite(dtype, model, count) || !is_finite(dtype, base, count)) return 0;
-    return squares(dtype, model, base, count);
+    if (!ken_dtype_is_prunable(dtype) || elements()->any_non_finite(dtype, model, count) || elements()->any_non_finite(dtype, base, count))
+        return 0;
+    return elements()->squares(dtype, model, base, count);
 }
 
 static void compare_spans(struct ken_block *block, struct ken_part *part)
@@ -429,11 +388,11 @@ static void compare_spans(struct ken_block *block, struct ken_part *part)
     for (uint64_t u = 0; u < block->range.units; u++) {
         uint64_t first = u * entry->unit, count = ken_entry_elements(entry, block->range.first + u, 1);
         const unsigned char *model = block->model + first * entry->size, *base = block->base + first * entry->size;
-        uint64_t changed = ken_bits_count(model, base, count, entry->size);
+        uint64_t changed = elements()->count(model, base, count, entry->size);
         block->unchanged += count - changed;
         block->update[u] = span_squares(block, first, count);
         part->difference[u] = reset ? block->update[u] : 0;
-        part->row_kept[u] = (uint32_t)(reset ? 0 : ken_bits_mark(model, base, count, entry->size, part->kept, first));
+        part->row_kept[u] = (uint32_t)(reset ? 0 : elements()->mark(model, base, count, entry->size, part->kept, first));
         part->stored += part->row_kept[u];
     }
 }

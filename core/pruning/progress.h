@@ -14,7 +14,7 @@ struct ken_record {
     uint64_t stored;    /* what the delta stores */
     uint64_t non_finite_rows;
     uint64_t values, mask; /* where they begin in the scratch files, bytes */
-    uint64_t largest_gap;  /* as the delta's form `gaps` counts them */
+    uint64_t largest_gap;  /* as the delta's form `gaps` counts them; those below 64 may be left out */
     double difference;     /* sum of (pruned - fine-tuned)^2 */
     double update;         /* sum of (fine-tuned - base)^2 */
 };

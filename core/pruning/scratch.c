@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pruning/scratch.h"
 
-#include "bits.h"
 #include "folder.h"
+#include "selection/kernel.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { GATHER_BYTES = 65536, NO_FILE = -1 };
+enum { GATHER_BYTES = 262144, NO_FILE = -1 };
 
 struct files {
     int values, mask, records;
@@ -21,7 +21,7 @@ struct ken_scratch {
     const struct ken_plan *plan;
     bool stores; /* a delta is wanted: else there are records only */
     struct files files[KEN_MAX_VARIANTS];
-    unsigned char gather[GATHER_BYTES]; /* of whoever adds */
+    unsigned char gathered[GATHER_BYTES + KEN_GATHER_SLACK]; /* of whoever adds */
 };
 
 static int open_one(int *file, const char *kind, size_t variant, int directory, bool fresh, uint64_t length, struct ken_error *error)
@@ -67,27 +67,35 @@ int ken_scratch_open(struct ken_scratch **scratch, const struct ken_plan *plan, 
 
 /* ---- adding */
 
-/* Appends the elements whose bit is set: bit 0 of `bits` belongs to the element `phase` before the block's first. */
+/* Notes how far those of n elements from `index` on lie apart whose bit is set: bit 0 of `bits` belongs to the first. Distances of less
+ * than 64 are of no interest. */
+static void note_gaps(struct ken_variant_progress *progress, uint64_t index, const unsigned char *bits, uint64_t n)
+{
+    for (uint64_t first = 0; first < n; first += 64) {
+        uint64_t word = 0, bytes = (n - first + 7) / 8;
+        memcpy(&word, bits + first / 8, bytes < sizeof word ? bytes : sizeof word);
+        if (n - first < 64) word &= (UINT64_C(1) << (n - first)) - 1;
+        if (!word) continue;
+        uint64_t gap = index + first + (unsigned)__builtin_ctzll(word) - progress->next;
+        if (gap > progress->record.largest_gap) progress->record.largest_gap = gap;
+        progress->next = index + first + 64 - (unsigned)__builtin_clzll(word);
+    }
+}
+
+/* Appends the elements whose bit is set. */
 static int add_values(struct ken_scratch *scratch, const struct ken_block *block, const struct ken_part *part, int file,
                       struct ken_variant_progress *progress, struct ken_error *error)
 {
-    size_t size = block->entry->size, used = 0;
-    uint64_t phase = block->first_element % 8, end = phase + block->elements;
-    for (uint64_t byte = 0; byte * 8 < end; byte++) {
-        for (unsigned bits = part->kept[byte]; bits; bits &= bits - 1) {
-            uint64_t element = byte * 8 + (unsigned)__builtin_ctz(bits) - phase;
-            uint64_t index = block->first_element + element;
-            uint64_t gap = index - progress->next;
-            if (gap > progress->record.largest_gap) progress->record.largest_gap = gap;
-            progress->next = index + 1;
-            memcpy(scratch->gather + used, part->dense + element * size, size);
-            used += size;
-        }
-        if (used < GATHER_BYTES - 64 && (byte + 1) * 8 < end) continue;
-        int code = ken_file_write(file, progress->values_length, scratch->gather, used, "the scratch file of values", error);
+    size_t size = block->entry->size, most = GATHER_BYTES / size;
+    uint64_t phase = block->first_element % 8;
+    note_gaps(progress, block->first_element - phase, part->kept, phase + block->elements);
+    for (uint64_t done = 0; done < block->elements;) {
+        size_t count = block->elements - done < most ? block->elements - done : most;
+        size_t found = ken_kernel()->elements->gather(part->dense + done * size, part->kept, phase + done, count, size, scratch->gathered);
+        int code = ken_file_write(file, progress->values_length, scratch->gathered, found * size, "the scratch file of values", error);
         if (code) return code;
-        progress->values_length += used;
-        used = 0;
+        progress->values_length += found * size;
+        done += count;
     }
     return KEN_OK;
 }

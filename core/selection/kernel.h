@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What selection spends its time in, once for each instruction set. The scalar functions are the specification of all others. */
+/* What pruning spends its time in, once for each instruction set. The scalar functions are the specification of all others. */
 #ifndef KEN_KERNEL_H
 #define KEN_KERNEL_H
 
 #include "dtype.h"
+#include "elements/elements.h"
 #include "error.h"
 #include "selection/bins.h"
 #include "selection/density.h"
@@ -28,6 +29,7 @@ enum {
 struct ken_kernel {
     const char *name;
     bool (*is_usable)(void); /* by this machine and its operating system */
+    const struct ken_elements *elements;
 
     /* in [n] of 16 bits -> out [n], as ken_widen; any alignment. */
     void (*widen_f16)(const void *in, float *out, size_t n);

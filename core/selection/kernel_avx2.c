@@ -69,6 +69,7 @@ static size_t lowest_free(const uint64_t *entries, const uint64_t *free, size_t 
 const struct ken_kernel ken_kernel_avx2 = {
     .name = "avx2",
     .is_usable = is_usable,
+    .elements = &ken_elements_avx2,
     .widen_f16 = widen_f16,
     .widen_bf16 = widen_bf16,
     .moments = moments_of,

@@ -176,6 +176,7 @@ static size_t lowest_free(const uint64_t *entries, const uint64_t *free, size_t 
 const struct ken_kernel ken_kernel_scalar = {
     .name = "scalar",
     .is_usable = always_usable,
+    .elements = &ken_elements_scalar,
     .widen_f16 = widen_f16,
     .widen_bf16 = widen_bf16,
     .moments = ken_moments_of,
