@@ -18,17 +18,18 @@ typedef float lanes_f32 __attribute__((vector_size(32)));
 typedef uint32_t lanes_u32 __attribute__((vector_size(32)));
 typedef uint16_t lanes_u16 __attribute__((vector_size(16)));
 
-/* Whether all bits of `exponent` are set in any of the values, by words of the value's size. */
+/* Whether all bits of `exponent` are set in any of the values: the most that is set in one, which compilers make vectors of. */
 #define ANY_NON_FINITE(word, exponent)                           \
     do {                                                         \
         const unsigned char *bytes = values;                     \
-        word found = 0;                                          \
+        word most = 0;                                           \
         for (size_t i = 0; i < n; i++) {                         \
             word bits;                                           \
             memcpy(&bits, bytes + i * sizeof bits, sizeof bits); \
-            found |= (word)((bits & (exponent)) == (exponent));  \
+            bits &= (exponent);                                  \
+            most = bits > most ? bits : most;                    \
         }                                                        \
-        return found != 0;                                       \
+        return most == (exponent);                               \
     } while (0)
 
 static bool any_non_finite(enum ken_dtype dtype, const void *values, size_t n)

@@ -153,7 +153,7 @@ static void tell_base(const struct writer *writer, size_t tensor, struct ken_jso
     ken_json_key(json, "dtype");
     ken_json_string(json, ken_dtype_name(base->dtype));
     ken_json_key(json, "sha256");
-    ken_json_string(json, ken_hex_encode(hex, writer->prune->inputs.base_tensors[tensor], KEN_SHA256_SIZE));
+    ken_json_string(json, ken_hex_encode(hex, ken_inputs_base_tensor(writer->prune->inputs, tensor), KEN_SHA256_SIZE));
     ken_json_end_object(json);
 }
 

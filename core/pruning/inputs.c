@@ -1,40 +1,200 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "pruning/inputs.h"
+
 #include "pruning/run.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIDES = 2 };
+enum { SIDES = 2, READ_BYTES = 65536 };
 
-/* One file to be looked at; files of the model first, then of the base. */
-struct input {
+/* The digest of a file: of its first `position` bytes so far. */
+struct stream {
     const struct ken_checkpoint *checkpoint;
     size_t file;
-    bool is_base, whole; /* whole: its digest is wanted and not known */
-    unsigned char *sha256;
+    bool wanted, known;
+    uint64_t position;
+    struct ken_digest digest; /* none before the first byte and behind the last */
+    unsigned char sha256[KEN_SHA256_SIZE];
 };
 
-/* One pass over a file. */
+/* The digest of a base tensor's bytes. */
+struct raw {
+    bool known;
+    unsigned char sha256[KEN_SHA256_SIZE];
+};
+
+struct ken_inputs {
+    const struct ken_plan *plan;
+    bool wants_tensors;
+    struct stream *model_files; /* [model files] */
+    struct stream *base_files;  /* [base files], behind those */
+    struct raw *tensors;        /* [model tensors] of each one's base */
+    struct ken_digest tensor;   /* of the base tensor that blocks are at; none if they did not begin at its first byte */
+    unsigned char buffer[READ_BYTES];
+};
+
+/* ---- */
+
+static bool has_digest(const struct ken_source *source)
+{
+    return source->ops->digest != NULL;
+}
+
+static void set_up(struct stream *streams, const struct ken_checkpoint *checkpoint, bool wanted)
+{
+    for (size_t f = 0; f < checkpoint->file_count; f++)
+        streams[f] = (struct stream){.checkpoint = checkpoint, .file = f, .wanted = wanted && !has_digest(checkpoint->files[f].source)};
+}
+
+int ken_inputs_create(struct ken_inputs **inputs, const struct ken_plan *plan, struct ken_error *error)
+{
+    struct ken_inputs *created = calloc(1, sizeof *created);
+    *inputs = created;
+    if (created) created->model_files = calloc(plan->model->file_count + plan->base->file_count + 1, sizeof *created->model_files);
+    if (created) created->tensors = calloc(plan->model->tensor_count + 1, sizeof *created->tensors);
+    if (!created || !created->model_files || !created->tensors) {
+        ken_inputs_destroy(inputs);
+        return ken_fail(error, KEN_ENOMEM, "out of memory for digests");
+    }
+    bool wants_files = plan->options->outputs & KEN_OUTPUT_REPORT;
+    created->plan = plan;
+    created->base_files = created->model_files + plan->model->file_count;
+    created->wants_tensors = plan->options->outputs & KEN_OUTPUT_DELTA;
+    set_up(created->model_files, plan->model, wants_files);
+    set_up(created->base_files, plan->base, wants_files);
+    return KEN_OK;
+}
+
+void ken_inputs_destroy(struct ken_inputs **inputs)
+{
+    struct ken_inputs *gone = *inputs;
+    if (!gone) return;
+    for (size_t f = 0; gone->plan && f < gone->plan->model->file_count + gone->plan->base->file_count; f++)
+        ken_digest_free(&gone->model_files[f].digest);
+    ken_digest_free(&gone->tensor);
+    free(gone->model_files);
+    free(gone->tensors);
+    free(gone);
+    *inputs = NULL;
+}
+
+static struct ken_source *source_of(const struct stream *stream)
+{
+    return stream->checkpoint->files[stream->file].source;
+}
+
+/* ---- on the way */
+
+/* Adds bytes [offset, offset + length) of the file where they go on from its position; all others are left to the end. */
+static int add_to_stream(struct stream *stream, uint64_t offset, const unsigned char *bytes, uint64_t length, struct ken_error *error)
+{
+    if (!stream->wanted || stream->known || offset > stream->position || offset + length <= stream->position) return KEN_OK;
+    uint64_t old = stream->position - offset;
+    int code = stream->position ? KEN_OK : ken_digest_init(&stream->digest, error);
+    if (code) return code;
+    ken_digest_update(&stream->digest, bytes + old, length - old);
+    stream->position = offset + length;
+    if (stream->position < source_of(stream)->size) return KEN_OK;
+    code = ken_digest_final(&stream->digest, stream->sha256, error);
+    stream->known = !code;
+    return code;
+}
+
+/* Reads the header into the digest, which no block reads. */
+static int add_header(struct ken_inputs *inputs, struct stream *stream, struct ken_error *error)
+{
+    uint64_t length = stream->checkpoint->files[stream->file].data_offset;
+    int code = KEN_OK;
+    while (!code && stream->wanted && stream->position < length) {
+        uint64_t from = stream->position, count = length - from < READ_BYTES ? length - from : READ_BYTES;
+        code = ken_source_read(source_of(stream), from, inputs->buffer, count, error);
+        if (!code) code = add_to_stream(stream, from, inputs->buffer, count, error);
+    }
+    return code;
+}
+
+static int add_base_bytes(struct ken_inputs *inputs, const struct ken_tensor *base, uint64_t first, const unsigned char *bytes,
+                          uint64_t length, struct ken_error *error)
+{
+    if (inputs->tensor.context) ken_digest_update(&inputs->tensor, bytes, length);
+    return add_to_stream(&inputs->base_files[base->file], base->offset + first, bytes, length, error);
+}
+
+/* The bytes of the base that a block has read; where it has converted them, once more. */
+static int add_base(struct ken_inputs *inputs, const struct ken_block *block, struct ken_error *error)
+{
+    const struct ken_tensor *base = block->entry->base;
+    if (!block->convert)
+        return add_base_bytes(inputs, base, block->first_element * block->entry->size, block->base, block->elements * block->entry->size,
+                              error);
+    size_t size = ken_dtype_size(base->dtype);
+    uint64_t at = block->first_element * size, end = at + block->elements * size;
+    while (at < end) {
+        uint64_t count = end - at < READ_BYTES ? end - at : READ_BYTES;
+        int code = ken_source_read(inputs->plan->base->files[base->file].source, base->offset + at, inputs->buffer, count, error);
+        if (!code) code = add_base_bytes(inputs, base, at, inputs->buffer, count, error);
+        if (code) return code;
+        at += count;
+    }
+    return KEN_OK;
+}
+
+static int add_base_tensor(struct ken_inputs *inputs, const struct ken_block *block, struct ken_error *error)
+{
+    int code = add_header(inputs, &inputs->base_files[block->entry->base->file], error);
+    if (!code && inputs->wants_tensors && !block->first_element) {
+        ken_digest_free(&inputs->tensor);
+        code = ken_digest_init(&inputs->tensor, error);
+    }
+    if (!code) code = add_base(inputs, block, error);
+    if (code || !inputs->tensor.context || block->first_element + block->elements < block->entry->elements) return code;
+    struct raw *raw = &inputs->tensors[block->range.tensor];
+    code = ken_digest_final(&inputs->tensor, raw->sha256, error);
+    raw->known = !code;
+    return code;
+}
+
+int ken_inputs_add(struct ken_inputs *inputs, const struct ken_block *block, struct ken_error *error)
+{
+    const struct ken_entry *entry = block->entry;
+    struct stream *stream = &inputs->model_files[entry->model->file];
+    int code = add_header(inputs, stream, error);
+    if (!code)
+        code = add_to_stream(stream, entry->model->offset + block->first_element * entry->size, block->model, block->elements * entry->size,
+                             error);
+    return code || !entry->base ? code : add_base_tensor(inputs, block, error);
+}
+
+/* ---- the rest */
+
+/* One pass over what is missing of a file. */
 struct pass {
     struct ken_prune *prune;
-    struct ken_source *source;
-    struct ken_digest whole; /* none if not wanted */
-    unsigned char *buffer;   /* [KEN_WORK_BYTES] */
+    struct stream *stream;
+    unsigned char *buffer; /* [KEN_WORK_BYTES] */
 };
 
-/* Adds bytes [from, to) to the digest of the file, and to that of a tensor if not NULL. */
+/* Reads [from, to) into the digest of a tensor, if not NULL, and into that of the file where it goes on from there. */
 static int feed(struct pass *pass, uint64_t from, uint64_t to, struct ken_digest *tensor, struct ken_error *error)
 {
     while (from < to) {
         size_t count = to - from < KEN_WORK_BYTES ? to - from : KEN_WORK_BYTES;
         if (ken_run_cancelled(pass->prune)) return ken_fail(error, KEN_ECANCELLED, "cancelled");
-        int code = ken_source_read(pass->source, from, pass->buffer, count, error);
+        int code = ken_source_read(source_of(pass->stream), from, pass->buffer, count, error);
+        if (!code) code = add_to_stream(pass->stream, from, pass->buffer, count, error);
         if (code) return code;
-        if (pass->whole.context) ken_digest_update(&pass->whole, pass->buffer, count);
         if (tensor) ken_digest_update(tensor, pass->buffer, count);
         from += count;
     }
     return KEN_OK;
+}
+
+/* Reads what is missing of the file before byte `to`. */
+static int catch_up(struct pass *pass, uint64_t to, struct ken_error *error)
+{
+    const struct stream *stream = pass->stream;
+    return stream->wanted && !stream->known ? feed(pass, stream->position, to, NULL, error) : KEN_OK;
 }
 
 /* The tensor of the model that has this one as its base, or NULL. */
@@ -54,84 +214,62 @@ static int digest_tensor(struct pass *pass, const struct ken_tensor *base, unsig
     return code;
 }
 
-static int pass_through(struct pass *pass, const struct input *input, struct ken_error *error)
+/* Both digests of the same bytes are made of one reading of them. */
+static int digest_tensors(struct pass *pass, struct ken_error *error)
 {
-    const struct ken_plan *plan = pass->prune->plan;
-    const struct ken_checkpoint_file *file = &input->checkpoint->files[input->file];
-    bool tensors = input->is_base && plan->options->outputs & KEN_OUTPUT_DELTA;
-    uint64_t done = 0; /* of the whole */
+    struct ken_inputs *inputs = pass->prune->inputs;
+    const struct stream *stream = pass->stream;
+    const struct ken_checkpoint_file *file = &stream->checkpoint->files[stream->file];
     int code = KEN_OK;
-    for (size_t i = 0; tensors && !code && i < file->count; i++) {
-        const struct ken_tensor *base = &input->checkpoint->tensors[file->first + i], *model = model_of(plan, base);
-        if (!model) continue;
-        if (input->whole) code = feed(pass, done, base->offset, NULL, error);
-        if (!code) code = digest_tensor(pass, base, pass->prune->inputs.base_tensors[model - plan->model->tensors], error);
-        done = base->offset + base->length;
+    for (size_t i = 0; !code && i < file->count; i++) {
+        const struct ken_tensor *base = &stream->checkpoint->tensors[file->first + i], *model = model_of(inputs->plan, base);
+        struct raw *raw = model ? &inputs->tensors[model - inputs->plan->model->tensors] : NULL;
+        if (!raw || raw->known) continue;
+        code = catch_up(pass, base->offset, error);
+        if (!code) code = digest_tensor(pass, base, raw->sha256, error);
+        raw->known = !code;
     }
-    if (!code && input->whole) code = feed(pass, done, pass->source->size, NULL, error);
     return code;
 }
 
-static int digest_on_worker(struct ken_prune *prune, void *opaque, size_t index, struct ken_error *error)
+static int finish_on_worker(struct ken_prune *prune, void *opaque, size_t index, struct ken_error *error)
 {
-    const struct input *input = (const struct input *)opaque + index;
-    struct pass pass = {.prune = prune, .source = input->checkpoint->files[input->file].source, .buffer = malloc(KEN_WORK_BYTES)};
+    struct ken_inputs *inputs = opaque;
+    struct stream *stream = &inputs->model_files[index];
+    struct pass pass = {.prune = prune, .stream = stream, .buffer = malloc(KEN_WORK_BYTES)};
     int code = pass.buffer ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for a digest");
-    if (!code && input->whole) code = ken_digest_init(&pass.whole, error);
-    if (!code) code = pass_through(&pass, input, error);
-    if (!code && input->whole) code = ken_digest_final(&pass.whole, input->sha256, error);
-    ken_digest_free(&pass.whole);
+    if (!code && inputs->wants_tensors && stream->checkpoint == inputs->plan->base) code = digest_tensors(&pass, error);
+    if (!code) code = catch_up(&pass, source_of(stream)->size, error);
     free(pass.buffer);
     return code;
 }
 
 /* Asks the source for its digest first, which may have made it while the bytes came in. */
-static int prepare(struct ken_prune *prune, struct input *input, struct ken_error *error)
+static int ask_source(const struct ken_inputs *inputs, struct stream *stream, struct ken_error *error)
 {
-    struct ken_source *source = input->checkpoint->files[input->file].source;
-    int code = ken_source_wait(source, 0, source->size, error);
-    if (code || !(prune->plan->options->outputs & KEN_OUTPUT_REPORT)) return code;
+    struct ken_source *source = source_of(stream);
     struct ken_error unknown = {0};
-    code = ken_source_digest(source, input->sha256, &unknown);
-    input->whole = code == KEN_ENOT_FOUND;
-    if (code && !input->whole && error) *error = unknown;
-    return input->whole ? KEN_OK : code;
+    int code = ken_source_wait(source, 0, source->size, error);
+    if (code || stream->known || !(inputs->plan->options->outputs & KEN_OUTPUT_REPORT)) return code;
+    code = ken_source_digest(source, stream->sha256, &unknown);
+    stream->known = !code;
+    stream->wanted = code == KEN_ENOT_FOUND;
+    if (code && !stream->wanted && error) *error = unknown;
+    return stream->wanted ? KEN_OK : code;
 }
 
-static int allocate(struct ken_prune *prune, struct ken_error *error)
+int ken_inputs_finish(struct ken_prune *prune, struct ken_error *error)
 {
-    struct ken_inputs *inputs = &prune->inputs;
-    ken_inputs_free(inputs);
-    inputs->model_files = calloc(prune->plan->model->file_count + 1, sizeof *inputs->model_files);
-    inputs->base_files = calloc(prune->plan->base->file_count + 1, sizeof *inputs->base_files);
-    inputs->base_tensors = calloc(prune->plan->model->tensor_count + 1, sizeof *inputs->base_tensors);
-    bool there = inputs->model_files && inputs->base_files && inputs->base_tensors;
-    return there ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for digests");
+    struct ken_inputs *inputs = prune->inputs;
+    size_t files = inputs->plan->model->file_count + inputs->plan->base->file_count;
+    int code = KEN_OK;
+    for (size_t f = 0; !code && f < files; f++) code = ask_source(inputs, &inputs->model_files[f], error);
+    return code ? code : ken_run_parallel(prune, finish_on_worker, inputs, files, error);
 }
 
-int ken_inputs_digest(struct ken_prune *prune, struct ken_error *error)
+int ken_inputs_check(const struct ken_plan *plan, struct ken_error *error)
 {
-    const struct ken_checkpoint *model = prune->plan->model, *base = prune->plan->base;
-    size_t count = model->file_count + base->file_count;
-    int code = allocate(prune, error);
-    if (code) return code;
-    struct input *inputs = calloc(count + 1, sizeof *inputs);
-    if (!inputs) return ken_fail(error, KEN_ENOMEM, "out of memory for digests");
-    for (size_t i = 0; !code && i < count; i++) {
-        bool is_base = i >= model->file_count;
-        size_t file = is_base ? i - model->file_count : i;
-        inputs[i] = (struct input){.checkpoint = is_base ? base : model, .file = file, .is_base = is_base};
-        inputs[i].sha256 = is_base ? prune->inputs.base_files[file] : prune->inputs.model_files[file];
-        code = prepare(prune, &inputs[i], error);
-    }
-    if (!code) code = ken_run_parallel(prune, digest_on_worker, inputs, count, error);
-    free(inputs);
-    return code;
-}
-
-int ken_inputs_check(struct ken_prune *prune, struct ken_error *error)
-{
-    const struct ken_checkpoint *sides[SIDES] = {prune->plan->model, prune->plan->base};
+    const struct ken_checkpoint *sides[SIDES] = {plan->model, plan->base};
     for (size_t s = 0; s < SIDES; s++)
         for (size_t f = 0; f < sides[s]->file_count; f++) {
             int code = ken_source_check(sides[s]->files[f].source, error);
@@ -140,10 +278,20 @@ int ken_inputs_check(struct ken_prune *prune, struct ken_error *error)
     return KEN_OK;
 }
 
-void ken_inputs_free(struct ken_inputs *inputs)
+const unsigned char *ken_inputs_model_file(const struct ken_inputs *inputs, size_t file)
 {
-    free(inputs->model_files);
-    free(inputs->base_files);
-    free(inputs->base_tensors);
-    *inputs = (struct ken_inputs){0};
+    KEN_ASSERT(inputs->model_files[file].known);
+    return inputs->model_files[file].sha256;
+}
+
+const unsigned char *ken_inputs_base_file(const struct ken_inputs *inputs, size_t file)
+{
+    KEN_ASSERT(inputs->base_files[file].known);
+    return inputs->base_files[file].sha256;
+}
+
+const unsigned char *ken_inputs_base_tensor(const struct ken_inputs *inputs, size_t model_tensor)
+{
+    KEN_ASSERT(inputs->tensors[model_tensor].known);
+    return inputs->tensors[model_tensor].sha256;
 }

@@ -15,12 +15,20 @@ struct flight {
     struct ken_prune *prune;
     struct ken_block *block;
     uint64_t bytes; /* of the budget */
-    bool done;      /* run, and not retired yet */
+    bool done;      /* run, and not retired yet: to be taken through the lanes */
+};
+
+/* What blocks go through one by one, in order. Two workers may be in different lanes at the same time, at the same block or another. */
+enum lane_name { OUTPUTS, INPUTS, LANES };
+struct lane {
+    uint64_t next; /* block */
+    bool busy;     /* a worker is in it */
 };
 
 /*
  * Blocks are submitted by the runner, the thread that called ken_prune_rows; run by workers, the threads of the executor, in any order; and
- * retired in order by the one worker that finds the oldest block done. Whatever is written, is written by retiring. The syncer, a thread
+ * taken through each lane in order by the one worker that finds its next block done. Whatever is written, is written in a lane; a block
+ * that has been through all is retired. The syncer, a thread
  * that a durable run has to itself, makes it durable and journals it: the disk may take its time, pruning goes on.
  */
 struct ken_pipeline {
@@ -29,10 +37,11 @@ struct ken_pipeline {
     struct flight *flights; /* [capacity], block i in flights[i % capacity] */
     size_t capacity;
     uint64_t submitted, retired; /* blocks */
-    bool retiring;
+    struct lane lanes[LANES];
     struct ken_error error;       /* of the lowest block that failed */
+    uint64_t failed;              /* that block */
     atomic_bool stop;             /* blocks in flight are of no use any more */
-    struct ken_progress progress; /* as of the last block retired */
+    struct ken_progress progress; /* as of the last block written */
 
     pthread_t runner, syncer;
     pthread_cond_t retired_one; /* for the syncer */
@@ -57,88 +66,82 @@ static bool is_stopped(void *opaque)
     return atomic_load(&prune->pipeline->stop) || ken_run_cancelled(prune);
 }
 
-/* ---- retiring */
+/* ---- lanes */
 
-static void tell_observer(struct ken_prune *prune, const struct ken_block *block, const struct ken_part *part, size_t variant)
+static int take_outputs(struct ken_prune *prune, struct ken_block *block, struct ken_error *error)
 {
-    if (!prune->observe || !block->entry->pruned) return;
-    const struct ken_block_statistics statistics = {
-        .tensor = block->range.tensor,
-        .variant = variant,
-        .first_row = block->range.first,
-        .rows = block->range.units,
-        .row_kept = part->row_kept,
-        .cell_columns = (block->entry->unit + KEN_CELL - 1) / KEN_CELL,
-        .cells = part->cells,
-    };
-    prune->observe(prune->observe_opaque, &statistics);
+    if (!block->code) return ken_outputs_add(prune, block, error);
+    *error = block->error;
+    return block->code;
 }
 
-/* Ends the tensors that are done, empty ones among them. */
-static int end_tensors(struct ken_prune *prune, struct ken_error *error)
+/* A block that could not be run ends the work in the other lane. */
+static int take_inputs(struct ken_prune *prune, struct ken_block *block, struct ken_error *error)
 {
-    struct ken_progress *progress = &prune->progress;
-    while (progress->tensor < prune->plan->model->tensor_count && progress->unit == prune->plan->entries[progress->tensor].units) {
-        for (size_t v = 0; v < prune->plan->options->variant_count; v++) {
-            int code = ken_scratch_end_tensor(prune->scratch, progress->tensor, v, &progress->variants[v], error);
-            if (code) return code;
-        }
-        progress->tensor++;
-        progress->unit = 0;
-    }
-    return KEN_OK;
+    return block->code ? KEN_OK : ken_inputs_add(prune->inputs, block, error);
 }
 
-static int write_variant(struct ken_prune *prune, struct ken_block *block, size_t variant, struct ken_error *error)
+static int (*const takes[LANES])(struct ken_prune *prune, struct ken_block *block, struct ken_error *error) = {
+    [OUTPUTS] = take_outputs,
+    [INPUTS] = take_inputs,
+};
+
+static uint64_t passed_all(const struct ken_pipeline *pipeline)
 {
-    const struct ken_entry *entry = block->entry;
-    struct ken_part *part = ken_block_part(block, variant);
-    tell_observer(prune, block, part, variant);
-    int code = ken_scratch_add(prune->scratch, block, part, variant, &prune->progress.variants[variant], error);
-    if (code || !prune->models) return code;
-    return ken_model_writer_write(prune->models, variant, block->range.tensor, block->first_element * entry->size, part->dense,
-                                  block->elements * entry->size, error);
+    uint64_t least = UINT64_MAX;
+    for (size_t l = 0; l < LANES; l++)
+        if (pipeline->lanes[l].next < least) least = pipeline->lanes[l].next;
+    return least;
 }
 
-static int retire_on_worker(struct ken_prune *prune, struct ken_block *block, struct ken_error *error)
-{
-    struct ken_progress *progress = &prune->progress;
-    if (block->code) {
-        *error = block->error;
-        return block->code;
-    }
-    KEN_ASSERT(block->range.tensor == progress->tensor && block->range.first == progress->unit);
-    for (size_t v = 0; v < prune->plan->options->variant_count; v++) {
-        int code = write_variant(prune, block, v, error);
-        if (code) return code;
-    }
-    progress->unit += block->range.units;
-    if (block->entry->pruned) progress->rows += block->range.units;
-    return end_tensors(prune, error);
-}
-
-/* Retires the oldest block; the lock is held, but not while writing. */
-static void retire_oldest_on_worker(struct ken_prune *prune)
+/* Frees the blocks that have been through all lanes; the lock is held, but not while freeing. */
+static void free_passed_on_worker(struct ken_prune *prune)
 {
     struct ken_pipeline *pipeline = prune->pipeline;
-    struct flight *flight = &pipeline->flights[pipeline->retired % pipeline->capacity];
-    struct ken_error error = {0};
-    bool failed_before = pipeline->error.code != 0;
-    pthread_mutex_unlock(&pipeline->lock);
-    int code = failed_before ? KEN_OK : retire_on_worker(prune, flight->block, &error);
-    ken_block_destroy(&flight->block);
-    ken_budget_release(prune->env.budget, flight->bytes);
-    pthread_mutex_lock(&pipeline->lock);
-    if (code) {
-        pipeline->error = error;
-        atomic_store(&pipeline->stop, true);
-    } else if (!failed_before) {
-        pipeline->progress = prune->progress;
+    while (pipeline->retired < passed_all(pipeline)) {
+        struct flight *flight = &pipeline->flights[pipeline->retired % pipeline->capacity];
+        struct ken_block *block = flight->block;
+        uint64_t bytes = flight->bytes;
+        flight->done = false;
+        pipeline->retired++;
+        pthread_mutex_unlock(&pipeline->lock);
+        ken_block_destroy(&block);
+        ken_budget_release(prune->env.budget, bytes);
+        pthread_mutex_lock(&pipeline->lock);
+        pthread_cond_signal(&pipeline->changed);
     }
-    flight->done = false;
-    pipeline->retired++;
-    pthread_cond_signal(&pipeline->changed);
-    pthread_cond_signal(&pipeline->retired_one);
+}
+
+/* The error of the lowest block counts, unless that one was only stopped because of another. */
+static void note_error(struct ken_pipeline *pipeline, uint64_t block, const struct ken_error *error)
+{
+    if (pipeline->error.code && (block >= pipeline->failed || error->code == KEN_ECANCELLED)) return;
+    pipeline->error = *error;
+    pipeline->failed = block;
+    atomic_store(&pipeline->stop, true);
+}
+
+/* Takes the next block through a lane; the lock is held, but not meanwhile. */
+static void take_next_on_worker(struct ken_prune *prune, enum lane_name name)
+{
+    struct ken_pipeline *pipeline = prune->pipeline;
+    struct lane *lane = &pipeline->lanes[name];
+    struct ken_block *block = pipeline->flights[lane->next % pipeline->capacity].block;
+    struct ken_error error = {0};
+    bool failed_before = pipeline->error.code && pipeline->failed < lane->next;
+    pthread_mutex_unlock(&pipeline->lock);
+    int code = failed_before ? KEN_OK : takes[name](prune, block, &error);
+    pthread_mutex_lock(&pipeline->lock);
+    if (code)
+        note_error(pipeline, lane->next, &error);
+    else if (name == OUTPUTS && !failed_before)
+        pipeline->progress = prune->progress;
+    lane->next++;
+}
+
+static bool has_next(const struct ken_pipeline *pipeline, const struct lane *lane)
+{
+    return lane->next < pipeline->submitted && pipeline->flights[lane->next % pipeline->capacity].done;
 }
 
 static void run_on_worker(struct ken_task *task)
@@ -149,12 +152,18 @@ static void run_on_worker(struct ken_task *task)
     ken_block_run(flight->block);
     pthread_mutex_lock(&pipeline->lock);
     flight->done = true;
-    if (!pipeline->retiring) {
-        pipeline->retiring = true;
-        while (pipeline->flights[pipeline->retired % pipeline->capacity].done) retire_oldest_on_worker(prune);
-        pipeline->retiring = false;
-        pthread_cond_signal(&pipeline->changed);
+    for (enum lane_name l = 0; l < LANES; l++) {
+        struct lane *lane = &pipeline->lanes[l];
+        if (lane->busy) continue;
+        lane->busy = true;
+        while (has_next(pipeline, lane)) {
+            take_next_on_worker(prune, l);
+            free_passed_on_worker(prune);
+        }
+        lane->busy = false;
     }
+    pthread_cond_signal(&pipeline->changed);
+    pthread_cond_signal(&pipeline->retired_one);
     pthread_mutex_unlock(&pipeline->lock);
 }
 
@@ -337,12 +346,19 @@ static int submit_on_runner(struct ken_prune *prune, const struct ken_range *ran
     return KEN_OK;
 }
 
+static bool is_busy(const struct ken_pipeline *pipeline)
+{
+    for (size_t l = 0; l < LANES; l++)
+        if (pipeline->lanes[l].busy) return true;
+    return false;
+}
+
 /* Until no block is in flight and no worker touches the pipeline; meanwhile cancelling is passed on. */
 static void drain_on_runner(struct ken_prune *prune)
 {
     struct ken_pipeline *pipeline = prune->pipeline;
     pthread_mutex_lock(&pipeline->lock);
-    while (pipeline->retired < pipeline->submitted || pipeline->retiring) {
+    while (pipeline->retired < pipeline->submitted || is_busy(pipeline)) {
         ken_condition_wait_ms(&pipeline->changed, &pipeline->lock, TICK_MILLISECONDS);
         pthread_mutex_unlock(&pipeline->lock);
         report_on_runner(prune, false);
@@ -410,7 +426,7 @@ int ken_prune_rows(struct ken_prune *prune, struct ken_error *error)
 {
     KEN_ASSERT(!prune->pipeline);
     int code = create(prune, error);
-    if (!code) code = end_tensors(prune, error); /* empty ones at the very beginning */
+    if (!code) code = ken_outputs_end_tensors(prune, error); /* empty ones at the very beginning */
     if (code) return code;
     prune->pipeline->progress = prune->progress;
     code = start_syncer(prune, error);

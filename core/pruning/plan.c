@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Values whose selection takes some 20 ms. */
-#define BLOCK_VALUES (UINT64_C(1) << 19)
+/* Values whose selection takes a few milliseconds, and whose bytes stay in a cache until they are written. */
+#define BLOCK_VALUES (UINT64_C(1) << 18)
 enum { MAX_WARNINGS = 1000, NAME_TEXT = 160 };
 
 static const char *show(char buffer[NAME_TEXT], const char *name)

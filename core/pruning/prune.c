@@ -126,6 +126,7 @@ int ken_prune_open(struct ken_prune **prune, const struct ken_plan *plan, const 
     int code = ken_plan_fingerprint(plan, opened->fingerprint, error);
     if (!code) code = name_tensor_paths(opened, error);
     if (!code) code = make_folders(opened, error);
+    if (!code) code = ken_inputs_create(&opened->inputs, plan, error);
     if (!code) code = resume(opened, error);
     if (code == KEN_ENOT_FOUND) code = begin(opened, error);
     *prune = opened;
@@ -274,11 +275,11 @@ int ken_prune_finish(struct ken_prune *prune, struct ken_error *error)
     size_t variants = prune->plan->options->variant_count;
     KEN_ASSERT(prune->progress.tensor == prune->plan->model->tensor_count);
     int code = list_files(prune, error);
-    if (!code) code = ken_inputs_digest(prune, error);
+    if (!code) code = ken_inputs_finish(prune, error);
     if (!code && prune->models)
         code = ken_run_parallel(prune, finish_model_on_worker, NULL, variants * prune->plan->model->file_count, error);
     if (!code) code = ken_run_parallel(prune, finish_variant_on_worker, NULL, variants, error);
-    if (!code) code = ken_inputs_check(prune, error);
+    if (!code) code = ken_inputs_check(prune->plan, error);
     return code ? code : sync_folders(prune, error);
 }
 
@@ -309,7 +310,7 @@ void ken_prune_close(struct ken_prune **prune)
     if (!*prune) return;
     close_outputs(*prune);
     ken_pipeline_destroy(&(*prune)->pipeline);
-    ken_inputs_free(&(*prune)->inputs);
+    ken_inputs_destroy(&(*prune)->inputs);
     free_files(*prune);
     for (size_t v = 0; v < KEN_MAX_VARIANTS; v++) {
         free((*prune)->totals[v]);

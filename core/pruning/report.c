@@ -175,7 +175,7 @@ static int write_tensor(struct report *report, void *opaque, size_t tensor, cons
 /* ---- the head of the report */
 
 static void tell_checkpoint(struct ken_json_writer *json, const char *key, const struct ken_checkpoint *checkpoint,
-                            unsigned char (*digests)[KEN_SHA256_SIZE])
+                            const struct ken_inputs *inputs, const unsigned char *(*digest)(const struct ken_inputs *inputs, size_t file))
 {
     char hex[KEN_SHA256_HEX_SIZE];
     ken_json_key(json, key);
@@ -186,7 +186,7 @@ static void tell_checkpoint(struct ken_json_writer *json, const char *key, const
         ken_json_begin_object(json);
         string(json, "name", checkpoint->files[f].name);
         number(json, "size", checkpoint->files[f].source->size);
-        string(json, "sha256", ken_hex_encode(hex, digests[f], KEN_SHA256_SIZE));
+        string(json, "sha256", ken_hex_encode(hex, digest(inputs, f), KEN_SHA256_SIZE));
         ken_json_end_object(json);
     }
     ken_json_end_array(json);
@@ -225,8 +225,8 @@ static void tell_head(struct report *report)
     ken_json_begin_object(json);
     ken_json_key(json, "inputs");
     ken_json_begin_object(json);
-    tell_checkpoint(json, "model", prune->plan->model, prune->inputs.model_files);
-    tell_checkpoint(json, "base", prune->plan->base, prune->inputs.base_files);
+    tell_checkpoint(json, "model", prune->plan->model, prune->inputs, ken_inputs_model_file);
+    tell_checkpoint(json, "base", prune->plan->base, prune->inputs, ken_inputs_base_file);
     ken_json_end_object(json);
     tell_variant(json, &prune->plan->options->variants[report->variant]);
     tell_lists(json, prune->plan);

@@ -4,6 +4,7 @@
 #define KEN_RUN_H
 
 #include "folder.h"
+#include "pruning/inputs.h"
 #include "pruning/journal.h"
 #include "pruning/model_writer.h"
 #include "pruning/plan.h"
@@ -12,27 +13,20 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Digests that the report and the deltas tell of their inputs. */
-struct ken_inputs {
-    unsigned char (*model_files)[KEN_SHA256_SIZE];  /* [model files], for a report */
-    unsigned char (*base_files)[KEN_SHA256_SIZE];   /* [base files], for a report */
-    unsigned char (*base_tensors)[KEN_SHA256_SIZE]; /* [model tensors] raw bytes of each one's base, for a delta */
-};
-
 struct ken_prune {
     const struct ken_plan *plan;
     struct ken_prune_env env;
     void (*observe)(void *opaque, const struct ken_block_statistics *statistics);
     void *observe_opaque;
     unsigned char fingerprint[32];
-    struct ken_progress progress; /* of what is retired; belongs to whoever retires */
+    struct ken_progress progress; /* of what is written; belongs to whoever writes */
+    struct ken_inputs *inputs;    /* likewise */
     struct ken_model_writer *models;
     struct ken_scratch *scratch;
     struct ken_journal *journal; /* NULL: not durable */
     struct ken_pipeline *pipeline;
 
     /* made by finish */
-    struct ken_inputs inputs;
     struct ken_prune_file *files; /* [file_count] */
     size_t file_count;
     char *totals[KEN_MAX_VARIANTS];
@@ -60,13 +54,13 @@ enum { KEN_WORK_BYTES = 262144 };
 int ken_run_parallel(struct ken_prune *prune, int (*work)(struct ken_prune *prune, void *opaque, size_t index, struct ken_error *error),
                      void *opaque, size_t count, struct ken_error *error);
 
-/* ---- inputs.c */
+/* ---- outputs.c */
 
-/* Digests what is to be told of the inputs, in one pass over each file that has to be read. */
-int ken_inputs_digest(struct ken_prune *prune, struct ken_error *error);
-/* Fails if a file is not the one that was opened. */
-int ken_inputs_check(struct ken_prune *prune, struct ken_error *error);
-void ken_inputs_free(struct ken_inputs *inputs);
+/* Writes what a block that went well adds to every variant, and moves prune->progress behind it. One call at a time, in the order of work.
+ */
+int ken_outputs_add(struct ken_prune *prune, struct ken_block *block, struct ken_error *error);
+/* Ends the tensors of which nothing is left to be done, empty ones among them. */
+int ken_outputs_end_tensors(struct ken_prune *prune, struct ken_error *error);
 
 /* ---- delta_writer.c */
 
