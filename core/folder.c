@@ -157,29 +157,31 @@ int ken_output_create(struct ken_output_file *output, int directory, const char 
     return code;
 }
 
+/* Writes what follows all that was written before, whose length is `at`. */
+static int write_through(struct ken_output_file *output, uint64_t at, const void *bytes, uint64_t length, struct ken_error *error)
+{
+    ken_digest_update(&output->digest, bytes, length);
+    return ken_file_write(output->file, at, bytes, length, output->path, error);
+}
+
 static int flush(struct ken_output_file *output, struct ken_error *error)
 {
-    int code = ken_file_write(output->file, output->size - output->used, output->buffer, output->used, output->path, error);
-    ken_digest_update(&output->digest, output->buffer, output->used);
+    size_t used = output->used;
     output->used = 0;
-    return code;
+    return write_through(output, output->size - used, output->buffer, used, error);
 }
 
 int ken_output_write(struct ken_output_file *output, const void *bytes, uint64_t length, struct ken_error *error)
 {
-    const unsigned char *from = bytes;
-    while (length) {
-        if (output->used == KEN_OUTPUT_BUFFER) {
-            int code = flush(output, error);
-            if (code) return code;
-        }
-        size_t count = KEN_OUTPUT_BUFFER - output->used < length ? KEN_OUTPUT_BUFFER - output->used : length;
-        memcpy(output->buffer + output->used, from, count);
-        output->used += count;
-        output->size += count;
-        from += count;
-        length -= count;
+    if (output->used + length > KEN_OUTPUT_BUFFER) {
+        int code = flush(output, error);
+        if (code) return code;
     }
+    uint64_t at = output->size;
+    output->size += length;
+    if (length > KEN_OUTPUT_BUFFER) return write_through(output, at, bytes, length, error);
+    memcpy(output->buffer + output->used, bytes, length);
+    output->used += length;
     return KEN_OK;
 }
 

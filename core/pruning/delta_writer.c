@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum { PIECE = 4096, PIECE_BYTES = 8 * PIECE }; /* elements at a time, and their bytes at most */
+enum { COPY_BYTES = 2 * KEN_OUTPUT_BUFFER };
 
 /* One tensor of the delta file. */
 enum kind { VALUES, MASK, GAPS, WHOLE };
@@ -30,7 +31,7 @@ struct writer {
     size_t item_count;
     struct ken_arena names;
     struct ken_output_file output;
-    unsigned char piece[PIECE_BYTES], raw[PIECE_BYTES], values[PIECE_BYTES], mask[PIECE / 8];
+    unsigned char copy[COPY_BYTES], piece[PIECE_BYTES], raw[PIECE_BYTES], values[PIECE_BYTES], mask[PIECE / 8];
 };
 
 /* ---- what to write */
@@ -249,10 +250,10 @@ typedef int read_scratch(const struct ken_scratch *scratch, size_t variant, uint
 static int copy_scratch(struct writer *writer, read_scratch *read, uint64_t offset, uint64_t length, struct ken_error *error)
 {
     for (uint64_t done = 0; done < length;) {
-        uint64_t count = length - done < PIECE_BYTES ? length - done : PIECE_BYTES;
+        uint64_t count = length - done < COPY_BYTES ? length - done : COPY_BYTES;
         int code = cancelled(writer, error);
-        if (!code) code = read(writer->prune->scratch, writer->variant, offset + done, writer->piece, count, error);
-        if (!code) code = ken_output_write(&writer->output, writer->piece, count, error);
+        if (!code) code = read(writer->prune->scratch, writer->variant, offset + done, writer->copy, count, error);
+        if (!code) code = ken_output_write(&writer->output, writer->copy, count, error);
         if (code) return code;
         done += count;
     }
@@ -263,10 +264,10 @@ static int copy_model(struct writer *writer, const struct ken_tensor *model, str
 {
     struct ken_source *source = writer->prune->plan->model->files[model->file].source;
     for (uint64_t done = 0; done < model->length;) {
-        uint64_t count = model->length - done < PIECE_BYTES ? model->length - done : PIECE_BYTES;
+        uint64_t count = model->length - done < COPY_BYTES ? model->length - done : COPY_BYTES;
         int code = cancelled(writer, error);
-        if (!code) code = ken_source_read(source, model->offset + done, writer->piece, count, error);
-        if (!code) code = ken_output_write(&writer->output, writer->piece, count, error);
+        if (!code) code = ken_source_read(source, model->offset + done, writer->copy, count, error);
+        if (!code) code = ken_output_write(&writer->output, writer->copy, count, error);
         if (code) return code;
         done += count;
     }

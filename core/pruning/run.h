@@ -45,7 +45,7 @@ void ken_pipeline_destroy(struct ken_pipeline **pipeline);
 
 /* ---- parallel.c */
 
-enum { KEN_WORK_BYTES = 262144 };
+enum { KEN_WORK_BYTES = 1 << 19 };
 
 /*
  * Runs work(prune, opaque, i) for i in 0..count-1 on the executor, at most as many at once as it has threads and the budget allows, each

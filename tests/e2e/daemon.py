@@ -16,8 +16,11 @@ import urllib.parse
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Union
 
+from sanitizers import SANITIZED
+
 BUILD = Path(os.environ.get("KEND_BUILD", Path(__file__).parents[2] / "build"))
 READY_SECONDS = 30.0  # far above the 0.2 s it takes, for sanitizers on a busy machine
+SANITIZED_FACTOR = 5
 FINISHED = ("succeeded", "failed", "cancelled")
 #: What tests on this machine need beside the defaults.
 LOCAL = {"fetch.allow_schemes": "http,https,file", "fetch.allow_networks": "127.0.0.0/8,::1/128"}
@@ -160,8 +163,8 @@ class Kend:
         return dict(response.json)
 
     def wait(self, job: str, seconds: float = 180) -> dict:
-        """The job once it has ended; fails after so many seconds."""
-        end = time.monotonic() + seconds
+        """The job once it has ended; fails after so many seconds, or more where a sanitizer makes all slow."""
+        end = time.monotonic() + seconds * (SANITIZED_FACTOR if SANITIZED else 1)
         while True:
             left = end - time.monotonic()
             response = self.get(f"/v1/jobs/{job}?wait={max(1, min(30, int(left)))}")

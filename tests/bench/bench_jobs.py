@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How long whole jobs take, beside what moves the same bytes without pruning them.
+
+usage: bench_jobs.py BUILD [--quick] [--json FILE] [--folder DIR] [--only NAME]...
+
+Prints a line for each figure with what is required of it, adds "jobs" to FILE (bench.json), and fails if a figure is not reached. What is
+compared is run in turns, and medians are told. --quick leaves out what takes minutes and some 50 GB of disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import typing
+from pathlib import Path
+from typing import Callable, Optional
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "e2e"), str(HERE.parent / "oracle")]
+os.environ["KEND_BUILD"] = str(Path(sys.argv[1]).resolve()) if len(sys.argv) > 1 else ""
+
+import ken_oracle  # noqa: E402
+from daemon import BUILD, Kend  # noqa: E402
+
+MIB = 1 << 20
+TILE = 64 * MIB
+Shapes = typing.List[typing.Tuple[str, typing.Tuple[int, ...]]]
+
+
+# ---- pairs
+
+
+def bert_shapes() -> Shapes:
+    """BERT base: 109 million parameters."""
+    shapes: Shapes = [("embeddings.word.weight", (30522, 768)), ("embeddings.position.weight", (512, 768))]
+    for layer in range(12):
+        for name, shape in (
+            ("attention.query.weight", (768, 768)),
+            ("attention.key.weight", (768, 768)),
+            ("attention.value.weight", (768, 768)),
+            ("attention.output.weight", (768, 768)),
+            ("attention.LayerNorm.weight", (768,)),
+            ("intermediate.weight", (3072, 768)),
+            ("intermediate.bias", (3072,)),
+            ("output.weight", (768, 3072)),
+            ("output.bias", (768,)),
+        ):
+            shapes.append((f"encoder.layer.{layer}.{name}", shape))
+    return shapes + [("pooler.weight", (768, 768))]
+
+
+def square_shapes(parameters: int) -> Shapes:
+    """Some tensors with rows of 1024."""
+    tensors = max(1, min(16, parameters // 1024 // 64))
+    return [(f"layer.{i:02}.weight", (parameters // tensors // 1024, 1024)) for i in range(tensors)]
+
+
+def write_pair(folder: Path, shapes: Shapes) -> int:
+    """model.safetensors and base.safetensors of F32: a random tile repeated, with differences everywhere. Returns the parameters."""
+    entries, at = {}, 0
+    for name, shape in shapes:
+        length = 4 * int(np.prod(shape))
+        entries[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + length]}
+        at += length
+    header = json.dumps(entries, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    random = np.random.default_rng(1)
+    count = min(TILE, at) // 4
+    base = 0.04 * random.standard_normal(count, np.float32)
+    model = base + 0.002 * random.standard_normal(count, np.float32)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file_name, tile in (("base", base), ("model", model)):
+        with (folder / f"{file_name}.safetensors").open("wb") as file:
+            file.write(struct.pack("<Q", len(header)) + header)
+            content = memoryview(tile.tobytes())
+            for first in range(0, at, len(content)):
+                file.write(content[: min(len(content), at - first)])
+    return at // 4
+
+
+# ---- running
+
+
+def timed(command: "list[str]") -> float:
+    begin = time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    return time.monotonic() - begin
+
+
+def fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def prune(pair: Path, out: Path, *options: str) -> float:
+    """Seconds of `kenctl prune`; what it writes is removed."""
+    shutil.rmtree(out, ignore_errors=True)
+    files = ["--model", str(pair / "model.safetensors"), "--base", str(pair / "base.safetensors")]
+    seconds = timed([str(BUILD / "kenctl"), "prune", *files, "--keep", "0.5", "-o", str(out), "-q", *options])
+    shutil.rmtree(out)
+    return seconds
+
+
+def in_turns(times: int, *runs: Callable[[], float]) -> "list[list[float]]":
+    """Each run's seconds; the first turn only warms up."""
+    seconds: list[list[float]] = [[] for _ in runs]
+    for turn in range(times + 1):
+        for i, run in enumerate(runs):
+            took = run()
+            if turn:
+                seconds[i].append(took)
+    return seconds
+
+
+def median_ratio(times: int, slow: Callable[[], float], fast: Callable[[], float]) -> "tuple[float, str]":
+    """Of the medians, with what they are of."""
+    a, b = (statistics.median(seconds) for seconds in in_turns(times, slow, fast))
+    return a / b, f"{a:.2f} s, {b:.2f} s"
+
+
+class Origin:
+    """A file origin in a process of its own."""
+
+    def __init__(self, folder: Path, rate: float) -> None:
+        self.command = [sys.executable, str(HERE / "file_origin.py"), str(folder), str(rate)]
+
+    def __enter__(self) -> str:
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+# ---- figures
+
+
+class Figures:
+    """What was measured; `bound` is the most, or with `least` the least, that is allowed."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict] = []
+
+    def add(
+        self, name: str, value: float, bound: Optional[float], unit: str, note: str = "", least: bool = False
+    ) -> None:
+        good = bound is None or (value >= bound if least else value <= bound)
+        required = "" if bound is None else f"  required {bound:g}{'' if good else ', MISSED'}"
+        print(f"{name:<52} {value:8.3g} {unit:<9}{required}{'  (' + note + ')' if note else ''}", flush=True)
+        self.lines.append({"name": name, "value": float(f"{value:.4g}"), "unit": unit, "required": bound, "good": good})
+
+
+def bench_local(figures: Figures, work: Path) -> None:
+    pair, out, copies = work / "bert", work / "out", work / "copies"
+    parameters = write_pair(pair, bert_shapes())
+
+    def copy() -> float:
+        fresh(copies)
+        return timed(["cp", str(pair / "base.safetensors"), str(pair / "model.safetensors"), str(copies)])
+
+    ratio, note = median_ratio(7, lambda: prune(pair, out, "--threads", "2"), copy)
+    figures.add("kenctl prune, 109 M parameters, against cp", ratio, 2.5, "x", note)
+    one, two = in_turns(5, lambda: prune(pair, out, "--threads", "1"), lambda: prune(pair, out, "--threads", "2"))
+    speedup = statistics.median(one) / statistics.median(two)
+    figures.add("kenctl prune, two threads against one", speedup, 1.8, "x", least=True)
+    figures.add("kenctl prune, two threads", parameters / statistics.median(two) / 1e6, None, "Mparam/s")
+    shutil.rmtree(copies)
+
+
+def run_job(kend: Kend, url: str) -> float:
+    begin = time.monotonic()
+    job = kend.wait(
+        kend.submit({"model": f"{url}/model.safetensors", "base": f"{url}/base.safetensors", "keep": 0.5}), 600
+    )
+    assert job["status"] == "succeeded", job["error"]
+    return time.monotonic() - begin
+
+
+def bench_over_http(figures: Figures, work: Path) -> None:
+    pair = work / "bert"
+    if not pair.exists():
+        write_pair(pair, bert_shapes())
+    for name, rate, bound, times in (("125 MB/s in all", 125e6, 1.1, 3), ("an unlimited origin", 0, 3.0, 5)):
+        with Origin(pair, rate) as url:
+
+            def download() -> float:
+                folder = fresh(work / "downloads")
+                urls = [f"{url}/model.safetensors", f"{url}/base.safetensors"]
+                return timed(
+                    [
+                        "curl",
+                        "-sS",
+                        "--no-progress-meter",
+                        "--parallel",
+                        "--remote-name-all",
+                        "--output-dir",
+                        str(folder),
+                        *urls,
+                    ]
+                )
+
+            def job() -> float:
+                with Kend(fresh(work / "kend")) as kend:  # with an empty cache
+                    return run_job(kend, url)
+
+            ratio, note = median_ratio(times, job, download)
+            figures.add(f"job over HTTP, {name}, against curl", ratio, bound, "x", note)
+    shutil.rmtree(work / "downloads")
+    shutil.rmtree(work / "kend")
+
+
+def bench_sizes(figures: Figures, work: Path, quick: bool) -> None:
+    per_parameter = []
+    for parameters in [10**6, 10**7, 10**8] + ([] if quick else [10**9, 2 * 10**9]):
+        count = write_pair(work / "sized", square_shapes(parameters))
+        seconds = statistics.median(
+            in_turns(3 if parameters < 10**9 else 1, lambda: prune(work / "sized", work / "out"))[0]
+        )
+        per_parameter.append(seconds / count)
+        figures.add(
+            f"kenctl prune, {parameters / 1e6:g} M parameters",
+            1e9 * seconds / count,
+            None,
+            "ns/param",
+            f"{seconds:.2f} s",
+        )
+        shutil.rmtree(work / "sized")
+    figures.add("cost of a parameter, the largest against 10 M", per_parameter[-1] / per_parameter[1], 1.6, "x")
+
+
+def bench_memory(figures: Figures, work: Path, gib: int) -> None:
+    write_pair(work / "large", square_shapes(gib * 1024 * MIB // 4))
+    with Kend(fresh(work / "kend"), {"fetch.file_roots": work}) as kend:
+        seconds = run_job(kend, f"file://{work}/large")
+        figures.add(
+            f"peak resident memory of kend, 2 x {gib} GiB", kend.peak_memory() / MIB, 256, "MiB", f"{seconds:.0f} s"
+        )
+    shutil.rmtree(work / "large")
+    shutil.rmtree(work / "kend")
+
+
+def bench_oracle(figures: Figures, build: Path) -> None:
+    """A row by the NumPy oracle against one by the kernel in use, n = 768, k = 384."""
+    rows = np.random.default_rng(2).standard_normal((20, 768)).astype(np.float32)
+    begin = time.process_time()
+    for row in rows:
+        ken_oracle.select_ken(row, 384)
+    seconds = (time.process_time() - begin) / len(rows)
+    fast = [
+        line
+        for line in json.loads((build / "bench.json").read_text())["shapes"][:-1]
+        if line["n"] == 768 and line["k"] == 384
+    ]
+    ours = [line for line in fast if line["dtype"] == "F32"][-1]["seconds_per_row"]
+    figures.add("a row by the NumPy oracle against kend's kernel", seconds / ours, None, "x", f"{1e3 * seconds:.1f} ms")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("build", type=Path, help="where kend and kenctl were built")
+    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes and some 50 GB of disk")
+    parser.add_argument("--json", type=Path, help="add the figures to this file")
+    parser.add_argument("--folder", type=Path, help="work below this folder (default: the build)")
+    parser.add_argument("--only", action="append", choices=["local", "http", "sizes", "memory", "oracle"])
+    options = parser.parse_args()
+    figures = Figures()
+    work = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder or options.build)).resolve()
+    benches = {
+        "local": lambda: bench_local(figures, work),
+        "http": lambda: bench_over_http(figures, work),
+        "sizes": lambda: bench_sizes(figures, work, options.quick),
+        "memory": lambda: bench_memory(figures, work, 1 if options.quick else 8),
+        "oracle": lambda: bench_oracle(figures, options.build),
+    }
+    try:
+        for name in options.only or benches:
+            benches[name]()
+    finally:
+        shutil.rmtree(work)
+    if options.json:
+        known = json.loads(options.json.read_text()) if options.json.exists() else {}
+        options.json.write_text(json.dumps({**known, "jobs": figures.lines}, indent=1) + "\n")
+    return 0 if all(line["good"] for line in figures.lines) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
