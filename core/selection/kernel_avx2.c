@@ -14,6 +14,7 @@ static bool is_usable(void)
 }
 
 typedef v8f wide;
+typedef v8i wide_int;
 enum { WIDE = 8 };
 
 static inline wide least(wide a, wide b)
@@ -26,12 +27,10 @@ static inline wide most(wide a, wide b)
     return (wide)_mm256_max_ps((__m256)a, (__m256)b);
 }
 
-static inline void add_powers(double *sums, double v, double v2, double v4)
+static inline unsigned lanes_outside(wide x, float low, float high)
 {
-    __m128d low = _mm_unpacklo_pd(_mm_set_sd(1), _mm_set_sd(v));
-    __m256d first = _mm256_set_m128d(_mm_mul_pd(low, _mm_set1_pd(v2)), low), second = _mm256_mul_pd(first, _mm256_set1_pd(v4));
-    _mm256_storeu_pd(sums, _mm256_add_pd(_mm256_loadu_pd(sums), first));
-    _mm256_storeu_pd(sums + 4, _mm256_add_pd(_mm256_loadu_pd(sums + 4), second));
+    __m256 below = _mm256_cmp_ps((__m256)x, _mm256_set1_ps(low), _CMP_LT_OQ);
+    return (unsigned)_mm256_movemask_ps(_mm256_or_ps(below, _mm256_cmp_ps((__m256)x, _mm256_set1_ps(high), _CMP_GT_OQ)));
 }
 
 #include "selection/kernel_four.h"

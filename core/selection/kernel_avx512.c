@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "selection/kernel.h"
 #include "selection/kernel_x86.h"
+#include "selection/lagrange.h"
 #include "selection/vectors.h"
 
 #include <immintrin.h>
@@ -15,6 +16,7 @@ static bool is_usable(void)
 }
 
 typedef v16f wide;
+typedef v16i wide_int;
 enum { WIDE = 16 };
 
 static inline wide least(wide a, wide b)
@@ -27,12 +29,25 @@ static inline wide most(wide a, wide b)
     return (wide)_mm512_max_ps((__m512)a, (__m512)b);
 }
 
-static inline void add_powers(double *sums, double v, double v2, double v4)
+static inline unsigned lanes_outside(wide x, float low, float high)
 {
-    __m512d one = _mm512_set1_pd(1);
-    __m512d first = _mm512_mask_broadcastsd_pd(one, 0xaa, _mm_set_sd(v)), second = _mm512_mask_broadcastsd_pd(one, 0xcc, _mm_set_sd(v2));
-    __m512d third = _mm512_mask_broadcastsd_pd(one, 0xf0, _mm_set_sd(v4));
-    _mm512_storeu_pd(sums, _mm512_add_pd(_mm512_loadu_pd(sums), _mm512_mul_pd(_mm512_mul_pd(first, second), third)));
+    return _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(low), _CMP_LT_OQ) | _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(high), _CMP_GT_OQ);
+}
+
+/* ---- density */
+
+/* The weights of a node and those behind it stay in lanes, and move on by one for the next node. */
+static void weigh(double *weights, const double *powers, size_t nodes, double scale)
+{
+    v8d column[KEN_BINS_NODES], sum = {0};
+    for (int p = 0; p < KEN_BINS_NODES; p++) column[p] = load8d(ken_lagrange[p]) * (scale / KEN_LAGRANGE_DIVISOR);
+    for (size_t node = 0; node < nodes; node++, powers += KEN_BINS_NODES) {
+        v8d low = (powers[0] * column[0] + powers[1] * column[1]) + (powers[2] * column[2] + powers[3] * column[3]);
+        sum += low + ((powers[4] * column[4] + powers[5] * column[5]) + (powers[6] * column[6] + powers[7] * column[7]));
+        weights[node] = sum[0];
+        sum = __builtin_shufflevector(sum, (v8d){0}, 1, 2, 3, 4, 5, 6, 7, 8);
+    }
+    memcpy(weights + nodes, &sum, (KEN_BINS_NODES - 1) * sizeof *weights);
 }
 
 /* ---- bitonic sorting: lanes in `larger` take the larger one of themselves and their partner */

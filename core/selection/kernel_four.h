@@ -4,9 +4,43 @@
 #define KEN_KERNEL_FOUR_H
 
 #include "selection/kernel.h"
+#include "selection/lagrange.h"
 #include "selection/vectors.h"
 
 #include <string.h>
+
+/* The weights that each node gives, in the place of its powers in a buffer of some nodes, and then the sums of what overlaps. */
+static void weigh(double *weights, const double *powers, size_t nodes, double scale)
+{
+    enum { TOGETHER = 64, WIDTH = KEN_BINS_NODES };
+    v4d low[WIDTH], high[WIDTH];
+    double given[WIDTH - 1 + TOGETHER + WIDTH - 1][WIDTH]; /* of nodes with none on either side */
+    for (int p = 0; p < WIDTH; p++) {
+        memcpy(&low[p], ken_lagrange[p], sizeof low[p]);
+        memcpy(&high[p], ken_lagrange[p] + 4, sizeof high[p]);
+        low[p] *= scale / KEN_LAGRANGE_DIVISOR;
+        high[p] *= scale / KEN_LAGRANGE_DIVISOR;
+    }
+    memset(weights, 0, (nodes + WIDTH - 1) * sizeof *weights);
+    memset(given, 0, sizeof given);
+    for (size_t first = 0; first < nodes; first += TOGETHER) {
+        size_t count = nodes - first < TOGETHER ? nodes - first : TOGETHER;
+        for (size_t node = 0; node < count; node++) {
+            const double *power = powers + (first + node) * WIDTH;
+            v4d left = {0}, right = {0};
+            for (int p = 0; p < WIDTH; p++) left += power[p] * low[p];
+            for (int p = 0; p < WIDTH; p++) right += power[p] * high[p];
+            memcpy(given[WIDTH - 1 + node], &left, sizeof left);
+            memcpy(given[WIDTH - 1 + node] + 4, &right, sizeof right);
+        }
+        if (count < TOGETHER) memset(given[WIDTH - 1 + count], 0, (WIDTH - 1) * sizeof given[0]);
+        for (size_t at = 0; at < count + WIDTH - 1; at++) {
+            double sum = 0;
+            for (size_t i = 0; i < WIDTH; i++) sum += given[WIDTH - 1 + at - i][i];
+            weights[first + at] += sum;
+        }
+    }
+}
 
 /* There is no minimum of 64 bits: few entries are out of order, and those by a place or two. */
 static void sort_buckets(uint64_t *entries, size_t n)

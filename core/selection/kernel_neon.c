@@ -13,6 +13,7 @@ static bool is_usable(void)
 }
 
 typedef v4f wide;
+typedef v4i wide_int;
 enum { WIDE = 4 };
 
 static inline wide least(wide a, wide b)
@@ -25,13 +26,25 @@ static inline wide most(wide a, wide b)
     return (wide)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
 }
 
-static inline void add_powers(double *sums, double v, double v2, double v4)
+static inline unsigned lanes_outside(wide x, float low, float high)
+{
+    const uint32x4_t bits = {1, 2, 4, 8};
+    uint32x4_t is = vorrq_u32(vcltq_f32((float32x4_t)x, vdupq_n_f32(low)), vcgtq_f32((float32x4_t)x, vdupq_n_f32(high)));
+    return vaddvq_u32(vandq_u32(is, bits));
+}
+
+static inline void add_powers_of_one(double *sums, double v, double v2, double v4)
 {
     float64x2_t power = {1, v}, square = vdupq_n_f64(v2), second = vmulq_f64(power, square), fourth = vdupq_n_f64(v4);
     vst1q_f64(sums, vaddq_f64(vld1q_f64(sums), power));
     vst1q_f64(sums + 2, vaddq_f64(vld1q_f64(sums + 2), second));
     vst1q_f64(sums + 4, vaddq_f64(vld1q_f64(sums + 4), vmulq_f64(power, fourth)));
     vst1q_f64(sums + 6, vaddq_f64(vld1q_f64(sums + 6), vmulq_f64(second, fourth)));
+}
+
+static inline void add_powers(double *const sums[4], const double *v, const double *v2, const double *v4)
+{
+    for (int i = 0; i < 4; i++) add_powers_of_one(sums[i], v[i], v2[i], v4[i]);
 }
 
 #include "selection/kernel_four.h"

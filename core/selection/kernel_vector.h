@@ -4,9 +4,11 @@
  * before:
  *   MOST_IN_BUCKET, BUCKETS_PER_VALUE          see sort_buckets() and arrange_by_buckets()
  *   sort_buckets(uint64_t *entries, size_t n)  sorts entries that are out of order only within buckets of at most MOST_IN_BUCKET
- *   add_powers(double *sums, double v, double v2, double v4)  sums [8] += v^0 to v^7
+ *   add_powers(double *const sums[4], const double *v, const double *v2, const double *v4)  sums[i] [8] += v[i]^0 to v[i]^7, for four
  *   wide, WIDE, least(wide, wide), most(wide, wide)           a register of WIDE floats, and the smaller and larger ones of two
- *   find_nearest(const struct arrangement *a, uint32_t *nearest), unless it leaves it to the one here
+ *   wide_int, lanes_outside(wide x, float low, float high)    one of integers; bits of the lanes below low or above high
+ *   find_nearest(const struct arrangement *a, uint32_t *nearest)
+ *   weigh(double *weights, const double *powers, size_t nodes, double scale)
  */
 #ifndef KEN_KERNEL_VECTOR_H
 #define KEN_KERNEL_VECTOR_H
@@ -57,10 +59,28 @@ static void find_range(struct ken_moments *moments, const float *x, size_t n)
     moments->max = max + 0.0F;
 }
 
-static double lanes_of(v8d sums, const float *x, size_t first, size_t n, double mean, bool squared)
+/* Lanes 0 to 3 and 4 to 7: longer vectors than the machine has would be kept in memory. */
+struct halves {
+    v4d low, high;
+};
+
+static inline void add_halves(struct halves *sums, v4d low, v4d high)
+{
+    sums->low += low;
+    sums->high += high;
+}
+
+static inline v4d load_four(const float *x)
+{
+    v4f narrow;
+    memcpy(&narrow, x, sizeof narrow);
+    return __builtin_convertvector(narrow, v4d);
+}
+
+static double lanes_of(const struct halves *sums, const float *x, size_t first, size_t n, double mean, bool squared)
 {
     double lanes[KEN_LANES];
-    memcpy(lanes, &sums, sizeof lanes);
+    memcpy(lanes, sums, sizeof lanes);
     for (size_t lane = 0; first + lane < n; lane++) {
         double distance = (double)x[first + lane] - mean;
         lanes[lane] += squared ? distance * distance : (double)x[first + lane];
@@ -71,16 +91,16 @@ static double lanes_of(v8d sums, const float *x, size_t first, size_t n, double 
 static struct ken_moments moments_of(const float *x, size_t n)
 {
     struct ken_moments moments;
-    v8d sums = {0}, squares = {0};
+    struct halves sums = {{0}, {0}}, squares = {{0}, {0}};
     size_t i = 0;
     find_range(&moments, x, n);
-    for (; i + KEN_LANES <= n; i += KEN_LANES) sums += load_widened(x + i);
-    moments.mean = lanes_of(sums, x, i, n, 0, false);
+    for (; i + KEN_LANES <= n; i += KEN_LANES) add_halves(&sums, load_four(x + i), load_four(x + i + 4));
+    moments.mean = lanes_of(&sums, x, i, n, 0, false);
     for (i = 0; i + KEN_LANES <= n; i += KEN_LANES) {
-        v8d distance = load_widened(x + i) - moments.mean;
-        squares += distance * distance;
+        v4d low = load_four(x + i) - moments.mean, high = load_four(x + i + 4) - moments.mean;
+        add_halves(&squares, low * low, high * high);
     }
-    moments.s = sqrt(lanes_of(squares, x, i, n, moments.mean, true));
+    moments.s = sqrt(lanes_of(&squares, x, i, n, moments.mean, true));
     return moments;
 }
 
@@ -121,45 +141,31 @@ static double density_at(const struct ken_density *density, double g)
     return ken_lanes_sum(lanes) * density->weight;
 }
 
-static inline v8d load8d(const double *at)
+/* The first `count` of eight values; a constant but at the end of a row. */
+static inline __attribute__((always_inline)) void sum_eight(double *powers, v8d x, size_t count, double min, double nodes_per_unit)
 {
-    v8d vector;
-    memcpy(&vector, at, sizeof vector);
-    return vector;
+    double unused[KEN_BINS_NODES] = {0}, *sums[8], v[3][8];
+    int left[8];
+    v8d position = (x - min) * nodes_per_unit;
+    v8i lefts = __builtin_convertvector(position, v8i);
+    v8d v1 = position - __builtin_convertvector(lefts, v8d) - 0.5, v2 = v1 * v1, v4 = v2 * v2;
+    memcpy(left, &lefts, sizeof left);
+    memcpy(v[0], &v1, sizeof v1);
+    memcpy(v[1], &v2, sizeof v2);
+    memcpy(v[2], &v4, sizeof v4);
+    for (size_t lane = 0; lane < 8; lane++) sums[lane] = lane < count ? powers + (size_t)(unsigned)left[lane] * KEN_BINS_NODES : unused;
+    add_powers(sums, v[0], v[1], v[2]);
+    add_powers(sums + 4, v[0] + 4, v[1] + 4, v[2] + 4);
 }
 
 static void sum_powers(double *powers, const float *x, size_t n, double min, double nodes_per_unit)
 {
-    for (size_t i = 0; i < n; i += 8) {
-        size_t count = n - i < 8 ? n - i : 8;
-        float padded[8] = {0};
-        int left[8];
-        double v[3][8];
-        if (count < 8) memcpy(padded, x + i, count * sizeof *x);
-        v8d position = (load_widened(count < 8 ? padded : x + i) - min) * nodes_per_unit;
-        v8i lefts = __builtin_convertvector(position, v8i);
-        v8d v1 = position - __builtin_convertvector(lefts, v8d) - 0.5, v2 = v1 * v1, v4 = v2 * v2;
-        memcpy(left, &lefts, sizeof left);
-        memcpy(v[0], &v1, sizeof v1);
-        memcpy(v[1], &v2, sizeof v2);
-        memcpy(v[2], &v4, sizeof v4);
-        for (size_t lane = 0; lane < count; lane++)
-            add_powers(powers + (size_t)(unsigned)left[lane] * KEN_BINS_NODES, v[0][lane], v[1][lane], v[2][lane]);
-    }
-}
-
-/* The weights of a node and those behind it stay in lanes, and move on by one for the next node. */
-static void weigh(double *weights, const double *powers, size_t nodes, double scale)
-{
-    v8d column[KEN_BINS_NODES], sum = {0};
-    for (int p = 0; p < KEN_BINS_NODES; p++) column[p] = load8d(ken_lagrange[p]) * (scale / KEN_LAGRANGE_DIVISOR);
-    for (size_t node = 0; node < nodes; node++, powers += KEN_BINS_NODES) {
-        v8d low = (powers[0] * column[0] + powers[1] * column[1]) + (powers[2] * column[2] + powers[3] * column[3]);
-        sum += low + ((powers[4] * column[4] + powers[5] * column[5]) + (powers[6] * column[6] + powers[7] * column[7]));
-        weights[node] = sum[0];
-        sum = __builtin_shufflevector(sum, (v8d){0}, 1, 2, 3, 4, 5, 6, 7, 8);
-    }
-    memcpy(weights + nodes, &sum, (KEN_BINS_NODES - 1) * sizeof *weights);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) sum_eight(powers, load_widened(x + i), 8, min, nodes_per_unit);
+    if (i == n) return;
+    float last[8] = {0};
+    memcpy(last, x + i, (n - i) * sizeof *x);
+    sum_eight(powers, load_widened(last), n - i, min, nodes_per_unit);
 }
 
 static void gaussian(double *profile, size_t taps, double spacing)
@@ -283,9 +289,8 @@ static inline v8u key_lanes(v8f x)
     return (v8u)(bits ^ ((bits >> 31) | INT32_MIN));
 }
 
-static void find_buckets(const struct arrangement *a)
+static void find_buckets_exactly(const struct arrangement *a, double per_unit)
 {
-    double per_unit = (double)(a->grid->k - 1) / (a->grid->max - a->grid->min);
     for (size_t i = 0; i < a->n; i += 8) {
         float padded[8];
         size_t count = a->n - i < 8 ? a->n - i : 8;
@@ -297,6 +302,51 @@ static void find_buckets(const struct arrangement *a)
         memcpy(a->bucket + i, &bucket, sizeof bucket);
         memcpy(a->key + i, &key, sizeof key);
     }
+}
+
+static uint32_t exact_bucket(const struct arrangement *a, float x, double per_unit)
+{
+    v8i bucket = bucket_lanes(a->grid, (v8f){0} + x, per_unit, (int)a->subs);
+    return (uint32_t)bucket[0];
+}
+
+/*
+ * In float32, where the error is small beside the distance of grid points: a place that is not within `near` of a grid point is on the
+ * right side of it. All others, few, are found exactly.
+ */
+static void find_buckets_roughly(const struct arrangement *a, double per_unit, float near)
+{
+    float min = (float)a->grid->min, scale = (float)per_unit, subs = (float)a->subs;
+    for (size_t i = 0; i < a->n; i += WIDE) {
+        float padded[WIDE];
+        size_t count = a->n - i < WIDE ? a->n - i : WIDE;
+        for (size_t lane = 0; count < WIDE && lane < WIDE; lane++) padded[lane] = a->x[lane < count ? i + lane : i];
+        wide x;
+        memcpy(&x, count < WIDE ? padded : a->x + i, sizeof x);
+        wide position = (x - min) * scale;
+        wide between = position - __builtin_convertvector(__builtin_convertvector(position, wide_int), wide);
+        wide_int bucket = __builtin_convertvector(position * subs, wide_int), bits = (wide_int)(x + 0.0F);
+        wide_int key = bits ^ ((bits >> 31) | INT32_MIN);
+        memcpy(a->bucket + i, &bucket, sizeof bucket);
+        memcpy(a->key + i, &key, sizeof key);
+        for (unsigned is = lanes_outside(between, near, 1 - near); is; is &= is - 1) {
+            size_t lane = (size_t)__builtin_ctz(is);
+            if (lane < count) a->bucket[i + lane] = exact_bucket(a, a->x[i + lane], per_unit);
+        }
+    }
+}
+
+static void find_buckets(const struct arrangement *a)
+{
+    const struct ken_grid *grid = a->grid;
+    double per_unit = (double)(grid->k - 1) / (grid->max - grid->min);
+    /* Three roundings of the place; and one of the grid point, in steps. Both twice over. */
+    double near = (double)grid->k * 0x1.8p-22 + fmax(fabs(grid->min), fabs(grid->max)) * per_unit * 0x1p-23;
+    bool fits = grid->max - grid->min < 0x1p127 && per_unit > 0x1p-100 && per_unit < 0x1p100;
+    if (fits && near * (double)a->subs < 0.25)
+        find_buckets_roughly(a, per_unit, (float)near);
+    else
+        find_buckets_exactly(a, per_unit);
 }
 
 /* Counts to begins, four at a time: a product adds up the lower ones. */

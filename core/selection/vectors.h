@@ -7,10 +7,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#pragma GCC diagnostic ignored "-Wpsabi" /* they are returned by what is inlined only */
 
 typedef double v8d __attribute__((vector_size(64)));
 typedef int64_t v8l __attribute__((vector_size(64)));
 typedef float v16f __attribute__((vector_size(64)));
+typedef int32_t v16i __attribute__((vector_size(64)));
 typedef float v8f __attribute__((vector_size(32)));
 typedef int32_t v8i __attribute__((vector_size(32)));
 typedef uint32_t v8u __attribute__((vector_size(32)));
@@ -18,6 +22,13 @@ typedef double v4d __attribute__((vector_size(32)));
 typedef float v4f __attribute__((vector_size(16)));
 typedef int32_t v4i __attribute__((vector_size(16)));
 typedef uint32_t v4u __attribute__((vector_size(16)));
+
+static inline v8d load8d(const double *at)
+{
+    v8d vector;
+    memcpy(&vector, at, sizeof vector);
+    return vector;
+}
 
 /* A row on its way to sorted entries and nearest values: docs/design/selection.md, "Arranging". */
 struct arrangement {
