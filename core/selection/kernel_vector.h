@@ -304,15 +304,26 @@ static void find_buckets_exactly(const struct arrangement *a, double per_unit)
     }
 }
 
-static uint32_t exact_bucket(const struct arrangement *a, float x, double per_unit)
+/* Finds anew the buckets of those of WIDE values from `first` on whose bit is set. */
+static void correct_buckets(const struct arrangement *a, const float *x, size_t first, unsigned is, double per_unit)
 {
-    v8i bucket = bucket_lanes(a->grid, (v8f){0} + x, per_unit, (int)a->subs);
-    return (uint32_t)bucket[0];
+    for (size_t eight = 0; is >> eight; eight += 8) {
+        uint32_t exact[8];
+        v8f values = {0};
+        if (!(is >> eight & 0xff)) continue;
+        memcpy(&values, x + eight, (WIDE < 8 ? WIDE : 8) * sizeof *x);
+        v8i bucket = bucket_lanes(a->grid, values, per_unit, (int)a->subs);
+        memcpy(exact, &bucket, sizeof exact);
+        for (unsigned lanes = is >> eight & 0xff; lanes; lanes &= lanes - 1) {
+            size_t lane = (size_t)__builtin_ctz(lanes);
+            a->bucket[first + eight + lane] = exact[lane];
+        }
+    }
 }
 
 /*
  * In float32, where the error is small beside the distance of grid points: a place that is not within `near` of a grid point is on the
- * right side of it. All others, few, are found exactly.
+ * right side of it. All others, most often few, are found exactly.
  */
 static void find_buckets_roughly(const struct arrangement *a, double per_unit, float near)
 {
@@ -321,18 +332,17 @@ static void find_buckets_roughly(const struct arrangement *a, double per_unit, f
         float padded[WIDE];
         size_t count = a->n - i < WIDE ? a->n - i : WIDE;
         for (size_t lane = 0; count < WIDE && lane < WIDE; lane++) padded[lane] = a->x[lane < count ? i + lane : i];
+        const float *values = count < WIDE ? padded : a->x + i;
         wide x;
-        memcpy(&x, count < WIDE ? padded : a->x + i, sizeof x);
+        memcpy(&x, values, sizeof x);
         wide position = (x - min) * scale;
         wide between = position - __builtin_convertvector(__builtin_convertvector(position, wide_int), wide);
         wide_int bucket = __builtin_convertvector(position * subs, wide_int), bits = (wide_int)(x + 0.0F);
         wide_int key = bits ^ ((bits >> 31) | INT32_MIN);
         memcpy(a->bucket + i, &bucket, sizeof bucket);
         memcpy(a->key + i, &key, sizeof key);
-        for (unsigned is = lanes_outside(between, near, 1 - near); is; is &= is - 1) {
-            size_t lane = (size_t)__builtin_ctz(is);
-            if (lane < count) a->bucket[i + lane] = exact_bucket(a, a->x[i + lane], per_unit);
-        }
+        unsigned is = lanes_outside(between, near, 1 - near);
+        if (is) correct_buckets(a, values, i, is, per_unit);
     }
 }
 

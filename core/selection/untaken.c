@@ -160,41 +160,55 @@ static size_t lowest_in_range(struct ken_untaken *untaken, size_t first, size_t 
 
 /* ---- ties: the run of positions whose rounded distance is the same. Distances do not fall with the way from g, so it is one run. */
 
-/* Between `inside`, as far from g as `distance`, and `outside`, which is not: the last one inside. */
-static size_t run_edge(const struct ken_untaken *untaken, size_t inside, size_t outside, float g, float distance)
+/* From a position that is as far from g as `distance`, in one direction (1 or -1). */
+struct run {
+    const struct ken_untaken *untaken;
+    size_t position;
+    ptrdiff_t direction;
+    float g, distance;
+};
+
+static bool reaches(const struct run *run, size_t length)
 {
-    while (inside + 1 != outside && outside + 1 != inside) {
-        size_t middle = inside < outside ? inside + (outside - inside) / 2 : outside + (inside - outside) / 2;
-        if (distance_to(untaken, middle, g) == distance)
-            inside = middle;
-        else
-            outside = middle;
+    return distance_to(run->untaken, (size_t)((ptrdiff_t)run->position + run->direction * (ptrdiff_t)length), run->g) == run->distance;
+}
+
+/* How many positions of the run lie behind its first one, of `room`. Looks first where the last run ended: that of the next grid point
+ * often ends there too, or near. */
+static size_t run_length(const struct run *run, size_t room, size_t last_edge)
+{
+    ptrdiff_t way = run->direction * ((ptrdiff_t)last_edge - (ptrdiff_t)run->position);
+    size_t guess = way > 0 && (size_t)way < room ? (size_t)way : 0, inside = 0, outside = room, stride = 1;
+    if (reaches(run, room)) return room;
+    bool is_inside = reaches(run, guess);
+    *(is_inside ? &inside : &outside) = guess;
+    for (; outside - inside > stride; stride *= 2) {
+        size_t probe = is_inside ? inside + stride : outside - stride;
+        bool is = reaches(run, probe);
+        *(is ? &inside : &outside) = probe;
+        if (is != is_inside) break;
+    }
+    while (outside - inside > 1) {
+        size_t middle = inside + (outside - inside) / 2;
+        *(reaches(run, middle) ? &inside : &outside) = middle;
     }
     return inside;
 }
 
 /* The last position >= `position` that is as far from g; position is on the right of g. */
-static size_t run_end(const struct ken_untaken *untaken, size_t position, float g, float distance)
+static size_t run_end(struct ken_untaken *untaken, size_t position, float g, float distance)
 {
-    if (distance_to(untaken, untaken->n - 1, g) == distance) return untaken->n - 1;
-    for (size_t stride = 1; position + 1 < untaken->n; stride *= 2) {
-        size_t probe = untaken->n - position > stride ? position + stride : untaken->n - 1;
-        if (distance_to(untaken, probe, g) != distance) return run_edge(untaken, position, probe, g, distance);
-        position = probe;
-    }
-    return position;
+    const struct run run = {untaken, position, 1, g, distance};
+    untaken->right.edge = position + run_length(&run, untaken->n - 1 - position, untaken->right.edge);
+    return untaken->right.edge;
 }
 
 /* The first position <= `position` that is as far from g; position is on the left of g. */
-static size_t run_begin(const struct ken_untaken *untaken, size_t position, float g, float distance)
+static size_t run_begin(struct ken_untaken *untaken, size_t position, float g, float distance)
 {
-    if (distance_to(untaken, 0, g) == distance) return 0;
-    for (size_t stride = 1; position > 0; stride *= 2) {
-        size_t probe = position > stride ? position - stride : 0;
-        if (distance_to(untaken, probe, g) != distance) return run_edge(untaken, position, probe, g, distance);
-        position = probe;
-    }
-    return position;
+    const struct run run = {untaken, position, -1, g, distance};
+    untaken->left.edge = position - run_length(&run, position, untaken->left.edge);
+    return untaken->left.edge;
 }
 
 /* The first position that has the value of `position`. */

@@ -14,6 +14,7 @@
 struct ken_untaken_cursor {
     float low, high; /* the run has values from low to high */
     size_t column;   /* no free column of the run is below */
+    size_t edge;     /* the position at its far end */
 };
 
 struct ken_untaken {

@@ -131,6 +131,8 @@ static void start(struct rig *rig)
 static void begin(struct rig *rig)
 {
     memset(rig, 0, sizeof *rig);
+    atomic_int *const counters[] = {&finish_fails, &renew_fails, &hand_back_fails, &get_fails, &finish_calls};
+    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) atomic_store(counters[i], 0); /* an earlier test may have used them */
     unit_folder_make(&rig->folder);
     made_pair_write(&rig->pair, rig->folder.path);
     load_conf(rig);
