@@ -104,6 +104,58 @@ static void sort_buckets(uint64_t *entries, size_t n)
     _mm512_mask_storeu_epi64(entries + i, rest, merged_lanes(_mm512_mask_loadu_epi64(none, rest, entries + i)));
 }
 
+/* ---- buckets, 32 at a time */
+
+enum { BUCKETS_AT_ONCE = 32 };
+
+/* Inclusive sums of 32 numbers: within each quarter by shifts, then the ends of the quarters before are added. */
+static inline __m512i sums_of_16_bits(__m512i a)
+{
+    a = _mm512_add_epi16(a, _mm512_bslli_epi128(a, 2));
+    a = _mm512_add_epi16(a, _mm512_bslli_epi128(a, 4));
+    a = _mm512_add_epi16(a, _mm512_bslli_epi128(a, 8));
+    __m512i ends = _mm512_shuffle_epi8(a, _mm512_set1_epi16(0x0f0e));
+    __m512i one = _mm512_maskz_shuffle_i64x2(0xfc, ends, ends, 0x90), two = _mm512_maskz_shuffle_i64x2(0xf0, ends, ends, 0x40);
+    __m512i three = _mm512_maskz_shuffle_i64x2(0xc0, ends, ends, 0x00);
+    return _mm512_add_epi16(_mm512_add_epi16(a, one), _mm512_add_epi16(two, three));
+}
+
+static inline void note_large(struct arrangement *a, size_t b, uint32_t large)
+{
+    for (; large; b += 4, large >>= 4)
+        if (large & 15) a->large[a->large_count++] = (uint32_t)b;
+}
+
+static void counts_to_begins(struct arrangement *a)
+{
+    const __m512i most = _mm512_set1_epi16(MOST_IN_BUCKET), last = _mm512_set1_epi16(31);
+    __m512i before = _mm512_setzero_si512();
+    for (size_t b = 0; b < a->buckets; b += BUCKETS_AT_ONCE) {
+        __m512i counts = _mm512_loadu_si512(a->ends + b), sums = _mm512_add_epi16(sums_of_16_bits(counts), before);
+        uint32_t large = _mm512_cmpgt_epu16_mask(counts, most);
+        if (large) note_large(a, b, large);
+        _mm512_storeu_si512(a->ends + b, _mm512_sub_epi16(sums, counts));
+        before = _mm512_permutexvar_epi16(last, sums);
+    }
+}
+
+/* The last position so far where the value differs from the one before: the most of such positions, lane by lane. */
+static void find_first(const struct arrangement *a, uint32_t *first)
+{
+    const __m512i iota = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), none = _mm512_setzero_si512();
+    __m512i before = none;
+    for (size_t p = 0; p < a->n; p += 16) {
+        __mmask16 differs = _mm512_cmp_ps_mask(_mm512_loadu_ps(a->value + p), _mm512_loadu_ps(a->value + (ptrdiff_t)p - 1), _CMP_NEQ_UQ);
+        __m512i at = _mm512_maskz_add_epi32(differs, iota, _mm512_set1_epi32((int)p));
+        at = _mm512_max_epu32(at, _mm512_alignr_epi32(at, none, 15));
+        at = _mm512_max_epu32(at, _mm512_alignr_epi32(at, none, 14));
+        at = _mm512_max_epu32(at, _mm512_alignr_epi32(at, none, 12));
+        at = _mm512_max_epu32(_mm512_max_epu32(at, _mm512_alignr_epi32(at, none, 8)), before);
+        _mm512_storeu_si512(first + p, at);
+        before = _mm512_permutexvar_epi32(_mm512_set1_epi32(15), at);
+    }
+}
+
 /* ---- the nearest values, sixteen grid points at a time */
 
 static inline __m512 four_rows(const float *value, const uint32_t *starts)

@@ -8,6 +8,9 @@
  *   wide, WIDE, least(wide, wide), most(wide, wide)           a register of WIDE floats, and the smaller and larger ones of two
  *   wide_int, lanes_outside(wide x, float low, float high)    one of integers; bits of the lanes below low or above high
  *   find_nearest(const struct arrangement *a, uint32_t *nearest)
+ *   BUCKETS_AT_ONCE, counts_to_begins(struct arrangement *a)  ends [buckets] of counts, with that many zeros behind, become begins; large
+ *                                                             receives multiples of four with a count above MOST_IN_BUCKET among four
+ *   find_first(const struct arrangement *a, uint32_t *first)  first [n] receives the first position with the value of each position
  *   weigh(double *weights, const double *powers, size_t nodes, double scale)
  */
 #ifndef KEN_KERNEL_VECTOR_H
@@ -359,21 +362,11 @@ static void find_buckets(const struct arrangement *a)
         find_buckets_exactly(a, per_unit);
 }
 
-/* Counts to begins, four at a time: a product adds up the lower ones. */
 static void count_buckets(struct arrangement *a)
 {
-    const uint64_t ones = UINT64_C(0x0001000100010001), tops = ones << 15;
-    uint64_t before = 0;
-    memset(a->ends - 4, 0, (a->buckets + 8) * sizeof *a->ends);
+    memset(a->ends - 4, 0, (a->buckets + 4 + BUCKETS_AT_ONCE) * sizeof *a->ends);
     for (size_t i = 0; i < a->n; i++) a->ends[a->bucket[i]]++;
-    for (size_t b = 0; b < a->buckets; b += 4) {
-        uint64_t counts;
-        memcpy(&counts, a->ends + b, sizeof counts);
-        uint64_t sums = counts * ones, begins = sums - counts + before * ones;
-        if ((counts | ((counts & ~tops) + ones * (0x7fff - MOST_IN_BUCKET))) & tops) a->large[a->large_count++] = (uint32_t)b;
-        before += sums >> 48;
-        memcpy(a->ends + b, &begins, sizeof begins);
-    }
+    counts_to_begins(a);
 }
 
 static void fill_buckets(const struct arrangement *a)
@@ -420,12 +413,7 @@ static bool find_values(const struct arrangement *a)
 /* Nearest positions to the first ones of their value. first [n] is overwritten. */
 static void move_to_first(const struct arrangement *a, uint32_t *first, uint32_t *nearest)
 {
-    uint32_t at = 0;
-    for (uint32_t p = 0; p < a->n; p++) {
-        uint32_t differs = p == 0 || a->entries[p] >> 32 != a->entries[p - 1] >> 32;
-        at += (p - at) & (0 - differs); /* a branch would be mispredicted at every other value */
-        first[p] = at;
-    }
+    find_first(a, first);
     for (size_t j = 0; j < a->grid->k; j++) nearest[j] = nearest[j] & KEN_TIED ? nearest[j] : first[nearest[j]];
 }
 

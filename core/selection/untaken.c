@@ -179,6 +179,7 @@ static size_t run_length(const struct run *run, size_t room, size_t last_edge)
 {
     ptrdiff_t way = run->direction * ((ptrdiff_t)last_edge - (ptrdiff_t)run->position);
     size_t guess = way > 0 && (size_t)way < room ? (size_t)way : 0, inside = 0, outside = room, stride = 1;
+    if (room == 0 || !reaches(run, 1)) return 0; /* as in most rows */
     if (reaches(run, room)) return room;
     bool is_inside = reaches(run, guess);
     *(is_inside ? &inside : &outside) = guess;
