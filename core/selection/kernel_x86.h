@@ -15,6 +15,12 @@ static inline bool has_f16c(void)
     return __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
 }
 
+static inline void add_to(double *sums, __m256d low, __m256d high)
+{
+    _mm256_storeu_pd(sums, _mm256_add_pd(_mm256_loadu_pd(sums), low));
+    _mm256_storeu_pd(sums + 4, _mm256_add_pd(_mm256_loadu_pd(sums + 4), high));
+}
+
 /* Registers of four also where there are longer ones: what is loaded is what was stored, and nothing has to be blended. */
 static inline void add_powers(double *const sums[4], const double *v, const double *v2, const double *v4)
 {
@@ -23,11 +29,15 @@ static inline void add_powers(double *const sums[4], const double *v, const doub
     __m256d even23 = _mm256_unpacklo_pd(second, third), odd23 = _mm256_unpackhi_pd(second, third);
     __m256d low[4] = {_mm256_permute2f128_pd(even01, even23, 0x20), _mm256_permute2f128_pd(odd01, odd23, 0x20),
                       _mm256_permute2f128_pd(even01, even23, 0x31), _mm256_permute2f128_pd(odd01, odd23, 0x31)};
-    for (int i = 0; i < 4; i++) {
-        __m256d high = _mm256_mul_pd(low[i], _mm256_broadcast_sd(v4 + i));
-        _mm256_storeu_pd(sums[i], _mm256_add_pd(_mm256_loadu_pd(sums[i]), low[i]));
-        _mm256_storeu_pd(sums[i] + 4, _mm256_add_pd(_mm256_loadu_pd(sums[i] + 4), high));
+    __m256d high[4];
+    for (int i = 0; i < 4; i++) high[i] = _mm256_mul_pd(low[i], _mm256_broadcast_sd(v4 + i));
+    if ((sums[0] == sums[1]) & (sums[1] == sums[2]) & (sums[2] == sums[3])) { /* clusters: each would wait for the one before */
+        __m256d all_low = _mm256_add_pd(_mm256_add_pd(low[0], low[1]), _mm256_add_pd(low[2], low[3]));
+        __m256d all_high = _mm256_add_pd(_mm256_add_pd(high[0], high[1]), _mm256_add_pd(high[2], high[3]));
+        add_to(sums[0], all_low, all_high);
+        return;
     }
+    for (int i = 0; i < 4; i++) add_to(sums[i], low[i], high[i]);
 }
 
 #endif

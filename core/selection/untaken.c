@@ -6,8 +6,9 @@
 #include <math.h>
 
 enum {
-    LEAF = 16,      /* positions; divides the 64 of a word of the set */
-    SHORT_RUN = 128 /* positions that are looked at one by one */
+    LEAF = 16,       /* positions; divides the 64 of a word of the set */
+    SHORT_RUN = 128, /* positions that are looked at one by one */
+    SOON = 4         /* free ones that are looked at before all else */
 };
 #define NO_COLUMN UINT32_MAX
 
@@ -253,20 +254,47 @@ static size_t lowest_of_run(struct ken_untaken *untaken, struct ken_untaken_curs
     return position != KEN_FREESET_NONE ? position : lowest_in_range(untaken, first, last);
 }
 
+/* Looks only at the next few free values, which most often are farther from g, and finds the lowest column among equal ones: the first of
+ * them. KEN_FREESET_NONE where that does not settle it. */
+static inline size_t best_soon_on_right(const struct ken_untaken *untaken, size_t right, float g, float distance)
+{
+    for (size_t next = right, looks = 0; looks < SOON && next + 1 < untaken->n; looks++) {
+        next = ken_freeset_from(&untaken->free, next + 1);
+        if (next == KEN_FREESET_NONE) return right;
+        if (key_at(untaken, next) == key_at(untaken, right)) continue;
+        return distance_to(untaken, next, g) != distance ? right : KEN_FREESET_NONE;
+    }
+    return KEN_FREESET_NONE;
+}
+
+static inline size_t best_soon_on_left(const struct ken_untaken *untaken, size_t left, float g, float distance)
+{
+    for (size_t first = left, looks = 0; looks < SOON && first > 0; looks++) {
+        size_t next = ken_freeset_until(&untaken->free, first - 1);
+        if (next == KEN_FREESET_NONE) return first;
+        if (key_at(untaken, next) != key_at(untaken, left)) return distance_to(untaken, next, g) != distance ? first : KEN_FREESET_NONE;
+        first = next;
+    }
+    return KEN_FREESET_NONE;
+}
+
 /* The free position with the lowest column among those as far from g as `right`, the first free one on that side. */
 static inline size_t best_on_right(struct ken_untaken *untaken, size_t right, float g, float distance)
 {
     if (ken_is_telling(distance, value_at(untaken, right))) return right;
-    return lowest_of_run(untaken, &untaken->right, right, run_end(untaken, right, g, distance));
+    size_t best = best_soon_on_right(untaken, right, g, distance);
+    return best != KEN_FREESET_NONE ? best : lowest_of_run(untaken, &untaken->right, right, run_end(untaken, right, g, distance));
 }
 
 /* As best_on_right(), with `left` the last free position on the left. */
 static inline size_t best_on_left(struct ken_untaken *untaken, size_t left, float g, float distance)
 {
-    if (!ken_is_telling(distance, value_at(untaken, left)))
-        return lowest_of_run(untaken, &untaken->left, run_begin(untaken, left, g, distance), left);
-    if (left == 0 || key_at(untaken, left - 1) != key_at(untaken, left)) return left;
-    return ken_freeset_from(&untaken->free, first_of_value(untaken, left));
+    bool is_telling = ken_is_telling(distance, value_at(untaken, left));
+    if (is_telling && (left == 0 || key_at(untaken, left - 1) != key_at(untaken, left))) return left;
+    size_t best = best_soon_on_left(untaken, left, g, distance);
+    if (best != KEN_FREESET_NONE) return best;
+    if (is_telling) return ken_freeset_from(&untaken->free, first_of_value(untaken, left));
+    return lowest_of_run(untaken, &untaken->left, run_begin(untaken, left, g, distance), left);
 }
 
 uint32_t ken_untaken_take(struct ken_untaken *untaken, float g, size_t start)
