@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { DISK_BYTES = 16 << 20 };
+
 int ken_standard_files(void)
 {
     int file;
@@ -161,7 +163,10 @@ int ken_output_create(struct ken_output_file *output, int directory, const char 
 static int write_through(struct ken_output_file *output, uint64_t at, const void *bytes, uint64_t length, struct ken_error *error)
 {
     ken_digest_update(&output->digest, bytes, length);
-    return ken_file_write(output->file, at, bytes, length, output->path, error);
+    int code = ken_file_write(output->file, at, bytes, length, output->path, error);
+    /* The disk may begin: less is left for the end. Where it cannot be told so, nothing is lost. */
+    if (at / DISK_BYTES != (at + length) / DISK_BYTES) sync_file_range(output->file, 0, 0, SYNC_FILE_RANGE_WRITE);
+    return code;
 }
 
 static int flush(struct ken_output_file *output, struct ken_error *error)

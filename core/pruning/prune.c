@@ -219,28 +219,22 @@ static int list_files(struct ken_prune *prune, struct ken_error *error)
     return KEN_OK;
 }
 
-/* Digests a dense file that an earlier run wrote in part. */
-static int digest_file(struct ken_prune *prune, const char *path, uint64_t size, unsigned char sha256[KEN_SHA256_SIZE],
-                       struct ken_error *error)
-{
-    int file;
-    int code = ken_file_open(&file, prune->env.directory, path, false, error);
-    if (code) return code;
-    code = ken_file_digest(file, size, path, ken_run_cancelled, prune, sha256, error);
-    close(file);
-    return code;
-}
-
-static int finish_model_on_worker(struct ken_prune *prune, void *opaque, size_t index, struct ken_error *error)
+/* Digests a dense file if an earlier run wrote a part of it; and has it written to the disk, so that little is left to be waited for. */
+static int finish_model_on_worker(struct ken_prune *prune, size_t index, struct ken_error *error)
 {
     size_t files = prune->plan->model->file_count, variant = index / files, which = index % files;
-    struct ken_prune_file *file = model_file(prune, variant, which);
+    struct ken_prune_file *described = model_file(prune, variant, which);
     char path[KEN_PATH_SIZE];
-    (void)opaque;
-    file->size = prune->plan->file_bytes[which];
-    if (ken_model_writer_digest(prune->models, variant, which, file->sha256)) return KEN_OK;
+    int file;
     ken_model_path(path, prune->plan, variant, which);
-    return digest_file(prune, path, file->size, file->sha256, error);
+    int code = ken_file_open(&file, prune->env.directory, path, false, error);
+    if (code) return code;
+    described->size = prune->plan->file_bytes[which];
+    if (!ken_model_writer_digest(prune->models, variant, which, described->sha256))
+        code = ken_file_digest(file, described->size, path, ken_run_cancelled, prune, described->sha256, error);
+    if (!code && fdatasync(file)) code = ken_fail_errno(error, errno, "syncing %s", path);
+    close(file);
+    return code;
 }
 
 static int write_index(struct ken_prune *prune, size_t variant, struct ken_error *error)
@@ -261,24 +255,29 @@ static int write_index(struct ken_prune *prune, size_t variant, struct ken_error
     return code;
 }
 
-static int finish_variant_on_worker(struct ken_prune *prune, void *opaque, size_t variant, struct ken_error *error)
+static int finish_variant_on_worker(struct ken_prune *prune, size_t variant, struct ken_error *error)
 {
     struct ken_prune_file *delta = delta_file(prune, variant);
     int code = delta ? ken_delta_write(prune, variant, delta, error) : KEN_OK;
-    (void)opaque;
     if (!code && prune->models && prune->plan->model->has_index) code = write_index(prune, variant, error);
     return code ? code : ken_report_write(prune, variant, delta ? delta->size : 0, report_file(prune, variant), error);
 }
 
-int ken_prune_finish(struct ken_prune *prune, struct ken_error *error)
+/* Variants first: their deltas take longest. */
+static int finish_on_worker(struct ken_prune *prune, void *opaque, size_t index, struct ken_error *error)
 {
     size_t variants = prune->plan->options->variant_count;
+    (void)opaque;
+    return index < variants ? finish_variant_on_worker(prune, index, error) : finish_model_on_worker(prune, index - variants, error);
+}
+
+int ken_prune_finish(struct ken_prune *prune, struct ken_error *error)
+{
+    size_t variants = prune->plan->options->variant_count, models = prune->models ? variants * prune->plan->model->file_count : 0;
     KEN_ASSERT(prune->progress.tensor == prune->plan->model->tensor_count);
     int code = list_files(prune, error);
     if (!code) code = ken_inputs_finish(prune, error);
-    if (!code && prune->models)
-        code = ken_run_parallel(prune, finish_model_on_worker, NULL, variants * prune->plan->model->file_count, error);
-    if (!code) code = ken_run_parallel(prune, finish_variant_on_worker, NULL, variants, error);
+    if (!code) code = ken_run_parallel(prune, finish_on_worker, NULL, variants + models, error);
     if (!code) code = ken_inputs_check(prune->plan, error);
     return code ? code : sync_folders(prune, error);
 }
