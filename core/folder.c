@@ -128,6 +128,12 @@ int ken_file_read(int file, uint64_t offset, void *bytes, uint64_t length, const
     return (uint64_t)count < length ? ken_fail(error, KEN_EIO, "%s is shorter than it was written", path) : KEN_OK;
 }
 
+void ken_file_begin_sync(int file, uint64_t offset, uint64_t length)
+{
+    uint64_t first = offset / DISK_BYTES * DISK_BYTES, end = (offset + length) / DISK_BYTES * DISK_BYTES;
+    if (first < end) sync_file_range(file, (off64_t)first, (off64_t)(end - first), SYNC_FILE_RANGE_WRITE);
+}
+
 int ken_file_digest(int file, uint64_t size, const char *path, bool (*cancelled)(void *opaque), void *opaque,
                     unsigned char sha256[KEN_SHA256_SIZE], struct ken_error *error)
 {
@@ -146,64 +152,4 @@ int ken_file_digest(int file, uint64_t size, const char *path, bool (*cancelled)
     ken_digest_free(&digest);
     free(buffer);
     return code;
-}
-
-int ken_output_create(struct ken_output_file *output, int directory, const char *path, struct ken_error *error)
-{
-    *output = (struct ken_output_file){.file = -1, .buffer = malloc(KEN_OUTPUT_BUFFER)};
-    snprintf(output->path, sizeof output->path, "%s", path);
-    int code = output->buffer ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for writing %s", path);
-    if (!code) code = ken_digest_init(&output->digest, error);
-    if (!code) code = ken_file_open(&output->file, directory, path, true, error);
-    if (code) ken_output_abandon(output);
-    return code;
-}
-
-/* Writes what follows all that was written before, whose length is `at`. */
-static int write_through(struct ken_output_file *output, uint64_t at, const void *bytes, uint64_t length, struct ken_error *error)
-{
-    ken_digest_update(&output->digest, bytes, length);
-    int code = ken_file_write(output->file, at, bytes, length, output->path, error);
-    /* The disk may begin: less is left for the end. Where it cannot be told so, nothing is lost. */
-    if (at / DISK_BYTES != (at + length) / DISK_BYTES) sync_file_range(output->file, 0, 0, SYNC_FILE_RANGE_WRITE);
-    return code;
-}
-
-static int flush(struct ken_output_file *output, struct ken_error *error)
-{
-    size_t used = output->used;
-    output->used = 0;
-    return write_through(output, output->size - used, output->buffer, used, error);
-}
-
-int ken_output_write(struct ken_output_file *output, const void *bytes, uint64_t length, struct ken_error *error)
-{
-    if (output->used + length > KEN_OUTPUT_BUFFER) {
-        int code = flush(output, error);
-        if (code) return code;
-    }
-    uint64_t at = output->size;
-    output->size += length;
-    if (length > KEN_OUTPUT_BUFFER) return write_through(output, at, bytes, length, error);
-    memcpy(output->buffer + output->used, bytes, length);
-    output->used += length;
-    return KEN_OK;
-}
-
-int ken_output_close(struct ken_output_file *output, bool durable, unsigned char sha256[KEN_SHA256_SIZE], struct ken_error *error)
-{
-    int code = flush(output, error);
-    if (!code && durable && fdatasync(output->file)) code = ken_fail_errno(error, errno, "syncing %s", output->path);
-    if (!code) code = ken_digest_final(&output->digest, sha256, error);
-    ken_output_abandon(output);
-    return code;
-}
-
-void ken_output_abandon(struct ken_output_file *output)
-{
-    if (!output->buffer) return;
-    if (output->file >= 0) close(output->file);
-    ken_digest_free(&output->digest);
-    free(output->buffer);
-    *output = (struct ken_output_file){.file = -1};
 }

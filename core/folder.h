@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { KEN_PATH_SIZE = 192, KEN_OUTPUT_BUFFER = 65536 };
+enum { KEN_PATH_SIZE = 192 };
 
 /* Has /dev/null stand in for those of standard input, output and error that came closed: else the first file opened would take such a
    place, and what is printed would go into it. Writing there fails as before. For the first line of main. 0, or an errno. */
@@ -37,28 +37,13 @@ int ken_folder_sync(int directory, const char *path, struct ken_error *error);
 /* Opens a file for reading and writing; fresh: it is made, or emptied; else it must be there (KEN_ENOT_FOUND). */
 int ken_file_open(int *file, int directory, const char *path, bool fresh, struct ken_error *error);
 int ken_file_write(int file, uint64_t offset, const void *bytes, uint64_t length, const char *path, struct ken_error *error);
+/* After writing front to back: lets the disk begin with every 16 MiB that are complete, so that little is left when the file is synced. */
+void ken_file_begin_sync(int file, uint64_t offset, uint64_t length);
 /* A file that is shorter is KEN_EIO. */
 int ken_file_read(int file, uint64_t offset, void *bytes, uint64_t length, const char *path, struct ken_error *error);
 
 /* SHA-256 of the first `size` bytes; KEN_EIO if there are fewer. `cancelled` (may be NULL) is asked now and then: KEN_ECANCELLED. */
 int ken_file_digest(int file, uint64_t size, const char *path, bool (*cancelled)(void *opaque), void *opaque,
                     unsigned char sha256[KEN_SHA256_SIZE], struct ken_error *error);
-
-/* A file written front to back, with its digest. Zeroed: none. */
-struct ken_output_file {
-    int file;
-    char path[KEN_PATH_SIZE];
-    unsigned char *buffer; /* [KEN_OUTPUT_BUFFER] */
-    size_t used;
-    uint64_t size; /* bytes so far */
-    struct ken_digest digest;
-};
-
-int ken_output_create(struct ken_output_file *output, int directory, const char *path, struct ken_error *error);
-int ken_output_write(struct ken_output_file *output, const void *bytes, uint64_t length, struct ken_error *error);
-/* Writes what is left, syncs if durable, closes. The output is none afterwards, also on failure. */
-int ken_output_close(struct ken_output_file *output, bool durable, unsigned char sha256[KEN_SHA256_SIZE], struct ken_error *error);
-/* Closes and leaves what there is; nothing if it is none. */
-void ken_output_abandon(struct ken_output_file *output);
 
 #endif

@@ -365,7 +365,7 @@ static int write_all(struct writer *writer, struct ken_error *error)
     return code;
 }
 
-int ken_delta_write(struct ken_prune *prune, size_t variant, struct ken_prune_file *file, struct ken_error *error)
+int ken_delta_write(struct ken_prune *prune, size_t variant, struct ken_follow *follow, uint64_t *size, struct ken_error *error)
 {
     size_t tensors = prune->plan->model->tensor_count;
     char path[KEN_PATH_SIZE];
@@ -380,10 +380,10 @@ int ken_delta_write(struct ken_prune *prune, size_t variant, struct ken_prune_fi
     bool there = writer->records && writer->forms && writer->items && writer->headers;
     int code = there ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for a delta of %zu tensors", tensors);
     ken_run_path(path, prune->plan, variant, "delta.safetensors");
-    if (!code) code = ken_output_create(&writer->output, prune->env.directory, path, error);
+    if (!code) code = ken_output_create(&writer->output, prune->env.directory, path, follow, error);
     if (!code) code = write_all(writer, error);
-    file->size = writer->output.size;
-    if (!code) code = ken_output_close(&writer->output, prune->env.durable, file->sha256, error);
+    *size = writer->output.size;
+    if (!code) code = ken_output_close(&writer->output, prune->env.durable, NULL, error);
     ken_output_abandon(&writer->output);
     ken_arena_free(&writer->names);
     free(writer->headers);

@@ -246,7 +246,7 @@ static int write_index(struct ken_prune *prune, size_t variant, struct ken_error
     int code = ken_plan_index(prune->plan, &text, &length, error);
     if (code) return code;
     ken_run_path(path, prune->plan, variant, KEN_MODEL_INDEX_NAME);
-    code = ken_output_create(&output, prune->env.directory, path, error);
+    code = ken_output_create(&output, prune->env.directory, path, NULL, error);
     if (!code) code = ken_output_write(&output, text, length, error);
     file->size = length;
     if (!code) code = ken_output_close(&output, prune->env.durable, file->sha256, error);
@@ -258,17 +258,30 @@ static int write_index(struct ken_prune *prune, size_t variant, struct ken_error
 static int finish_variant_on_worker(struct ken_prune *prune, size_t variant, struct ken_error *error)
 {
     struct ken_prune_file *delta = delta_file(prune, variant);
-    int code = delta ? ken_delta_write(prune, variant, delta, error) : KEN_OK;
+    int code = delta ? ken_delta_write(prune, variant, &prune->follow[variant], &delta->size, error) : KEN_OK;
+    ken_follow_end(&prune->follow[variant]);
     if (!code && prune->models && prune->plan->model->has_index) code = write_index(prune, variant, error);
     return code ? code : ken_report_write(prune, variant, delta ? delta->size : 0, report_file(prune, variant), error);
 }
 
-/* Variants first: their deltas take longest. */
+/* Beside the task that writes it, so that a delta is there as soon as it is written. */
+static int digest_delta_on_worker(struct ken_prune *prune, size_t variant, struct ken_error *error)
+{
+    struct ken_prune_file *delta = delta_file(prune, variant);
+    char path[KEN_PATH_SIZE];
+    if (!delta) return KEN_OK;
+    ken_run_path(path, prune->plan, variant, "delta.safetensors");
+    return ken_follow_digest(&prune->follow[variant], prune->env.directory, path, ken_run_cancelled, prune, delta->sha256, error);
+}
+
+/* Writing comes first, as it takes longest; who follows it must not begin before it. */
 static int finish_on_worker(struct ken_prune *prune, void *opaque, size_t index, struct ken_error *error)
 {
     size_t variants = prune->plan->options->variant_count;
     (void)opaque;
-    return index < variants ? finish_variant_on_worker(prune, index, error) : finish_model_on_worker(prune, index - variants, error);
+    if (index < variants) return finish_variant_on_worker(prune, index, error);
+    if (index < 2 * variants) return digest_delta_on_worker(prune, index - variants, error);
+    return finish_model_on_worker(prune, index - 2 * variants, error);
 }
 
 int ken_prune_finish(struct ken_prune *prune, struct ken_error *error)
@@ -276,8 +289,10 @@ int ken_prune_finish(struct ken_prune *prune, struct ken_error *error)
     size_t variants = prune->plan->options->variant_count, models = prune->models ? variants * prune->plan->model->file_count : 0;
     KEN_ASSERT(prune->progress.tensor == prune->plan->model->tensor_count);
     int code = list_files(prune, error);
+    for (size_t v = 0; v < variants; v++) ken_follow_init(&prune->follow[v]);
     if (!code) code = ken_inputs_finish(prune, error);
-    if (!code) code = ken_run_parallel(prune, finish_on_worker, NULL, variants + models, error);
+    if (!code) code = ken_run_parallel(prune, finish_on_worker, NULL, 2 * variants + models, error);
+    for (size_t v = 0; v < variants; v++) ken_follow_destroy(&prune->follow[v]);
     if (!code) code = ken_inputs_check(prune->plan, error);
     return code ? code : sync_folders(prune, error);
 }

@@ -282,8 +282,8 @@ int ken_report_write(struct ken_prune *prune, size_t variant, uint64_t delta_byt
     snprintf(lines, sizeof lines, "out/%s", prune->tensors_path[variant]);
     ken_run_path(path, prune->plan, variant, "report.json");
     int code = make_totals(&report, delta_bytes, &own);
-    if (!code) code = ken_output_create(&report.lines, prune->env.directory, lines, &own);
-    if (!code && file) code = ken_output_create(&report.file, prune->env.directory, path, &own);
+    if (!code) code = ken_output_create(&report.lines, prune->env.directory, lines, NULL, &own);
+    if (!code && file) code = ken_output_create(&report.file, prune->env.directory, path, NULL, &own);
     if (!code) code = write_report(&report, &own);
     if (!code) code = ken_output_close(&report.lines, prune->env.durable, unused, &own);
     if (!code && file) {

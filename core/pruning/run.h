@@ -3,7 +3,7 @@
 #ifndef KEN_RUN_H
 #define KEN_RUN_H
 
-#include "folder.h"
+#include "output.h"
 #include "pruning/inputs.h"
 #include "pruning/journal.h"
 #include "pruning/model_writer.h"
@@ -27,6 +27,7 @@ struct ken_prune {
     struct ken_pipeline *pipeline;
 
     /* made by finish */
+    struct ken_follow follow[KEN_MAX_VARIANTS];
     struct ken_prune_file *files; /* [file_count] */
     size_t file_count;
     char *totals[KEN_MAX_VARIANTS];
@@ -64,8 +65,8 @@ int ken_outputs_end_tensors(struct ken_prune *prune, struct ken_error *error);
 
 /* ---- delta_writer.c */
 
-/* Writes the delta of a variant from its scratch and describes it in *file (size and digest). On any thread. */
-int ken_delta_write(struct ken_prune *prune, size_t variant, struct ken_prune_file *file, struct ken_error *error);
+/* Writes the delta of a variant from its scratch, and tells its size and `follow`, which makes its digest. On any thread. */
+int ken_delta_write(struct ken_prune *prune, size_t variant, struct ken_follow *follow, uint64_t *size, struct ken_error *error);
 
 /* ---- report.c */
 
