@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tasks wait in one queue for each executor; executors with tasks stand in a ring. The loop thread takes the first task of the first
- * executor, sends that executor to the ring's end, and gives the task to libuv's pool, as long as fewer than `threads` are in flight:
- * libuv's pool is larger than that, so that file work finds a thread while all that prune are busy.
+ * Tasks wait in one queue for each executor; executors with tasks stand in a ring. Who takes a task takes the first one of the first
+ * executor, and sends that executor to the ring's end. The loop thread gives tasks to libuv's pool, as long as fewer than `threads` of its
+ * threads run some: that pool is larger, so that file work finds a thread while all that prune are busy. A thread that has run a task
+ * takes the next one itself, while there is one: a block is soon done, and the way over the loop would take a part of that time.
  */
 #include "prune/pool.h"
 
@@ -98,7 +99,7 @@ static void run_slot(uv_work_t *work)
     if (!lowered) setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + NICE); /* on Linux, of this thread alone */
     lowered = true;
     struct slot *slot = work->data;
-    slot->task->run(slot->task); /* may free the task */
+    for (struct ken_task *task = slot->task; task; task = take_task(slot->pool)) task->run(task); /* may free the task */
 }
 
 static void slot_done(uv_work_t *work, int status);
