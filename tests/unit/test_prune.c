@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a pruning gives, against naive computations on small pairs with every kind of tensor. */
 #include "delta/delta.h"
+#include "digest.h"
 #include "made_pair.h"
 #include "make_checkpoint.h"
 #include "prune_pair.h"
@@ -200,6 +201,47 @@ static void check_counts(const char *name, uint64_t unchanged, uint64_t kept, ui
     ck_assert_ptr_nonnull(strstr(line, "\"k\":null"));
     free(text);
 }
+
+static bool tells(const struct made_file *file, const char *before, const void *bytes, size_t length)
+{
+    unsigned char sha256[KEN_SHA256_SIZE];
+    char hex[KEN_SHA256_HEX_SIZE], text[512];
+    ck_assert_int_eq(ken_sha256(bytes, length, sha256, NULL), 0);
+    snprintf(text, sizeof text, "%s%s", before, ken_hex_encode(hex, sha256, sizeof sha256));
+    return memmem(file->bytes, file->length, text, strlen(text)) != NULL;
+}
+
+/* Whatever the order of the tensors in the two files, whichever have no counterpart, and whether the base is converted. */
+START_TEST(inputs_are_hashed)
+{
+    struct ken_options options = magnitude();
+    setup();
+    run(&options);
+    struct made_file report = read_file(pair.folder, "out/report.json"), delta = read_file(pair.folder, "out/delta.safetensors");
+    struct ken_checkpoint *model = opened(made.model), *base = opened(made.base), *const sides[] = {model, base};
+    for (size_t s = 0; s < 2; s++)
+        for (size_t f = 0; f < sides[s]->file_count; f++) {
+            struct ken_source *source = sides[s]->files[f].source;
+            unsigned char *bytes = malloc(source->size);
+            ck_assert_int_eq(ken_source_read(source, 0, bytes, source->size, NULL), 0);
+            ck_assert(tells(&report, "\"sha256\":\"", bytes, source->size));
+            free(bytes);
+        }
+    for (size_t t = 0; t < MADE_TENSORS; t++) {
+        const struct made_tensor *tensor = &made.tensors[t];
+        char before[256];
+        if (!tensor->has_base) continue;
+        snprintf(before, sizeof before, "\\\"name\\\":\\\"%s\\\",\\\"dtype\\\":\\\"%s\\\",\\\"sha256\\\":\\\"", tensor->name,
+                 ken_dtype_name(tensor->base_dtype));
+        ck_assert_msg(tells(&delta, before, tensor->base, tensor->base_length), "%s", tensor->name);
+    }
+    ken_checkpoint_close(&base);
+    ken_checkpoint_close(&model);
+    free(report.bytes);
+    free(delta.bytes);
+    teardown();
+}
+END_TEST
 
 START_TEST(rules_keep_and_reset_and_set_k)
 {
@@ -510,7 +552,7 @@ START_TEST(cells_add_up)
 }
 END_TEST
 
-UNIT_MAIN("prune", equals_a_naive_pruning, totals_are_a_partition, rules_keep_and_reset_and_set_k,
+UNIT_MAIN("prune", equals_a_naive_pruning, totals_are_a_partition, inputs_are_hashed, rules_keep_and_reset_and_set_k,
           every_form_and_method_gives_the_model_back, not_finite_fails_and_names_the_first, not_finite_rows_may_be_kept,
           not_finite_is_told_of_the_converted_base, without_a_base_may_fail, only_wanted_outputs_are_made, the_smallest_form_is_taken,
           the_longest_name_comes_back, cells_add_up)
