@@ -4,10 +4,9 @@
 #include "condition.h"
 #include "error.h"
 
-#include <malloc.h>
 #include <stdlib.h>
 
-enum { ASK_MILLISECONDS = 50, KEPT_BYTES = 16 << 20 };
+enum { ASK_MILLISECONDS = 50 };
 
 /* Lives on the stack of the thread that waits; a queue, so that a large need is not starved by small ones. */
 struct waiter {
@@ -103,10 +102,4 @@ void ken_budget_release(struct ken_budget *budget, uint64_t bytes)
     budget->used -= bytes;
     pthread_cond_broadcast(&budget->changed);
     pthread_mutex_unlock(&budget->lock);
-}
-
-void ken_budget_keep_freed(void)
-{
-    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES / 2);
-    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
 }

@@ -21,10 +21,4 @@ bool ken_budget_acquire(struct ken_budget *budget, uint64_t bytes, bool (*cancel
 bool ken_budget_try(struct ken_budget *budget, uint64_t bytes);
 void ken_budget_release(struct ken_budget *budget, uint64_t bytes);
 
-/*
- * Has the allocator keep what blocks free for the blocks that follow, some MiB at most: given back to the system, every page would have to
- * be faulted in and cleared again. For the first lines of main.
- */
-void ken_budget_keep_freed(void);
-
 #endif

@@ -131,7 +131,8 @@ int ken_file_read(int file, uint64_t offset, void *bytes, uint64_t length, const
 void ken_file_begin_sync(int file, uint64_t offset, uint64_t length)
 {
     uint64_t first = offset / DISK_BYTES * DISK_BYTES, end = (offset + length) / DISK_BYTES * DISK_BYTES;
-    if (first < end) sync_file_range(file, (off64_t)first, (off64_t)(end - first), SYNC_FILE_RANGE_WRITE);
+    /* A hint: what fails to be written fails again when the file is synced. */
+    if (first < end) sync_file_range(file, (off_t)first, (off_t)(end - first), SYNC_FILE_RANGE_WRITE);
 }
 
 int ken_file_digest(int file, uint64_t size, const char *path, bool (*cancelled)(void *opaque), void *opaque,

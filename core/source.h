@@ -30,7 +30,8 @@ enum { KEN_STATE_SIZE = 32 };
 
 struct ken_source {
     const struct ken_source_ops *ops;
-    uint64_t size; /* bytes */
+    uint64_t size;     /* bytes */
+    bool tells_digest; /* its `digest` will be known at the end: whoever reads need not hash the whole */
     /*
      * Tells this state of the file from any other that was or will be at its place: what was made of a part of it before a crash may be
      * used after it only if both are the same. Not known: nothing made of it is taken up.

@@ -70,7 +70,7 @@
     X(fetch, connect_seconds, NUMBER, "20", 1, 600, "Time to connect, TLS included.")                                                     \
     X(fetch, stall_seconds, NUMBER, "60", 1, 3600, "A transfer without a byte for this long is broken off and tried again.")              \
     X(fetch, retries, NUMBER, "5", 0, 100, "How often a request that may pass is tried again, with growing pauses.")                      \
-    X(prune, threads, NUMBER, "@CPUS", 1, 1024, "Threads that prune.")                                                                    \
+    X(prune, threads, NUMBER, "@CPUS", 1, 1000, "Threads that prune.")                                                                    \
     X(prune, memory, SIZE, "96MiB", 8388608, 0, "Buffers of all prunings together; the largest row that can be pruned follows from it.")  \
     X(prune, kernel, KERNEL, "auto", 0, 0, "Instruction set of the selection; auto takes the fastest the machine has.")                   \
     X(jobs, max_queued, NUMBER, "100000", 1, 100000000, "Queued jobs; more are refused with 429.")                                        \

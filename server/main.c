@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "budget.h"
+#include "allocator.h"
 #include "conf.h"
 #include "daemon.h"
 #include "folder.h"
@@ -73,7 +73,7 @@ int main(int argc, char **argv)
     char *set[MAX_SET];
     struct kend_conf_flags flags = {.set = set};
     bool check = false;
-    ken_budget_keep_freed();
+    ken_allocator_keep_freed();
     if (ken_standard_files() != 0) return EXIT_FAILURE;
     static char name[] = "kend";
     argv[0] = name; /* what getopt_long calls it in its messages */

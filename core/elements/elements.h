@@ -8,6 +8,7 @@
 
 #include "dtype.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -64,4 +64,11 @@ static size_t gather(const void *values, const unsigned char *bits, uint64_t fir
     return ken_elements_scalar.gather(values, bits, first, n, size, out);
 }
 
-const struct ken_elements ken_elements_avx2 = {count, mark, merge, gather, any_non_finite, squares};
+const struct ken_elements ken_elements_avx2 = {
+    .count = count,
+    .mark = mark,
+    .merge = merge,
+    .gather = gather,
+    .any_non_finite = any_non_finite,
+    .squares = squares,
+};

@@ -85,4 +85,11 @@ static size_t gather(const void *values, const unsigned char *bits, uint64_t fir
     return found + ken_elements_scalar.gather(from + end * size, bits, first + end, n - end, size, to + found * size);
 }
 
-const struct ken_elements ken_elements_avx512 = {count, mark, merge, gather, any_non_finite, squares};
+const struct ken_elements ken_elements_avx512 = {
+    .count = count,
+    .mark = mark,
+    .merge = merge,
+    .gather = gather,
+    .any_non_finite = any_non_finite,
+    .squares = squares,
+};

@@ -87,4 +87,11 @@ static size_t gather(const void *values, const unsigned char *bits, uint64_t fir
     BY_SIZE(gather_sized, values, bits, first, n, out);
 }
 
-const struct ken_elements ken_elements_scalar = {count, mark, merge, gather, any_non_finite, squares};
+const struct ken_elements ken_elements_scalar = {
+    .count = count,
+    .mark = mark,
+    .merge = merge,
+    .gather = gather,
+    .any_non_finite = any_non_finite,
+    .squares = squares,
+};

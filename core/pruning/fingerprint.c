@@ -75,7 +75,7 @@ int ken_plan_fingerprint(const struct ken_plan *plan, unsigned char sha256[32], 
     struct ken_digest digest;
     int code = ken_digest_init(&digest, error);
     if (code) return code;
-    add_string(&digest, "kend plan 1");
+    add_string(&digest, "kend plan 2");
     add_options(&digest, plan->options);
     add_checkpoint(&digest, plan->model);
     add_checkpoint(&digest, plan->base);

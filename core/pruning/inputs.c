@@ -36,15 +36,10 @@ struct ken_inputs {
 
 /* ---- */
 
-static bool has_digest(const struct ken_source *source)
-{
-    return source->ops->digest != NULL;
-}
-
 static void set_up(struct stream *streams, const struct ken_checkpoint *checkpoint, bool wanted)
 {
     for (size_t f = 0; f < checkpoint->file_count; f++)
-        streams[f] = (struct stream){.checkpoint = checkpoint, .file = f, .wanted = wanted && !has_digest(checkpoint->files[f].source)};
+        streams[f] = (struct stream){.checkpoint = checkpoint, .file = f, .wanted = wanted && !checkpoint->files[f].source->tells_digest};
 }
 
 int ken_inputs_create(struct ken_inputs **inputs, const struct ken_plan *plan, struct ken_error *error)

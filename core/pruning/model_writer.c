@@ -158,7 +158,7 @@ int ken_model_writer_write(struct ken_model_writer *writer, size_t variant, size
     if (current->file == NO_FILE || current->index != index) code = enter_file(writer, variant, index, offset, error);
     ken_model_path(path, writer->plan, variant, index);
     if (!code) code = ken_file_write(current->file, offset, bytes, length, path, error);
-    if (!code) ken_file_begin_sync(current->file, offset, length);
+    if (!code && !writer->durable) ken_file_begin_sync(current->file, offset, length); /* else the syncer does more than that */
     if (code || !current->digest.context) return code;
     KEN_ASSERT(current->digested == offset);
     ken_digest_update(&current->digest, bytes, length);

@@ -7,7 +7,6 @@
 
 enum { TICK_MILLISECONDS = 50 };
 #define PROGRESS_SECONDS 0.2
-#define DEFAULT_SYNC_SECONDS 1.0
 
 /* A place for one block on its way; belongs to the executor between submit and retirement. */
 struct flight {
@@ -28,8 +27,7 @@ struct lane {
 /*
  * Blocks are submitted by the runner, the thread that called ken_prune_rows; run by workers, the threads of the executor, in any order; and
  * taken through each lane in order by the one worker that finds its next block done. Whatever is written, is written in a lane; a block
- * that has been through all is retired. The syncer, a thread
- * that a durable run has to itself, makes it durable and journals it: the disk may take its time, pruning goes on.
+ * that has been through all is retired.
  */
 struct ken_pipeline {
     pthread_mutex_t lock;
@@ -43,14 +41,10 @@ struct ken_pipeline {
     atomic_bool stop;             /* blocks in flight are of no use any more */
     struct ken_progress progress; /* as of the last block written */
 
-    pthread_t runner, syncer;
-    pthread_cond_t retired_one; /* for the syncer */
-    bool ending;                /* no block is in flight any more, and none will be */
-    struct ken_error sync_error;
-
+    pthread_t runner;
     double last_report; /* the runner's, seconds */
     uint64_t reported_rows;
-    uint64_t synced_tensor, synced_unit; /* the syncer's, and of the runner after it */
+    struct ken_syncer *syncer; /* likewise; NULL: the run is not durable */
 };
 
 static double now(void)
@@ -112,11 +106,11 @@ static void free_passed_on_worker(struct ken_prune *prune)
     }
 }
 
-/* The error of the lowest block counts, unless that one was only stopped because of another. */
+/* From the lowest block that failed on, nothing more is done. What is told is its error, unless it was only stopped because of another. */
 static void note_error(struct ken_pipeline *pipeline, uint64_t block, const struct ken_error *error)
 {
-    if (pipeline->error.code && (block >= pipeline->failed || error->code == KEN_ECANCELLED)) return;
-    pipeline->error = *error;
+    if (pipeline->error.code && block >= pipeline->failed) return;
+    if (!pipeline->error.code || error->code != KEN_ECANCELLED) pipeline->error = *error;
     pipeline->failed = block;
     atomic_store(&pipeline->stop, true);
 }
@@ -163,76 +157,7 @@ static void run_on_worker(struct ken_task *task)
         lane->busy = false;
     }
     pthread_cond_signal(&pipeline->changed);
-    pthread_cond_signal(&pipeline->retired_one);
     pthread_mutex_unlock(&pipeline->lock);
-}
-
-/* ---- the syncer */
-
-/* Makes durable what is retired: the outputs first, then the entry that tells of them. Blocks that are retired meanwhile do no harm: the
- * entry does not tell of them. The lock is held, but not while waiting for the disk. */
-static int sync_retired(struct ken_prune *prune, struct ken_error *error)
-{
-    struct ken_pipeline *pipeline = prune->pipeline;
-    struct ken_progress progress = pipeline->progress;
-    if (progress.tensor == pipeline->synced_tensor && progress.unit == pipeline->synced_unit) return KEN_OK;
-    pthread_mutex_unlock(&pipeline->lock);
-    int code = prune->models ? ken_model_writer_sync(prune->models, error) : KEN_OK;
-    if (!code) code = ken_scratch_sync(prune->scratch, error);
-    if (!code) code = ken_journal_append(prune->journal, &progress, error);
-    if (!code && prune->env.durable_rows) prune->env.durable_rows(prune->env.opaque, progress.rows);
-    pthread_mutex_lock(&pipeline->lock);
-    if (code) return code;
-    pipeline->synced_tensor = progress.tensor;
-    pipeline->synced_unit = progress.unit;
-    return KEN_OK;
-}
-
-static void *run_on_syncer(void *opaque)
-{
-    struct ken_prune *prune = opaque;
-    struct ken_pipeline *pipeline = prune->pipeline;
-    double every = prune->env.sync_seconds > 0 ? prune->env.sync_seconds : DEFAULT_SYNC_SECONDS, due = now() + every;
-    struct ken_error error = {0};
-    int code = KEN_OK;
-    pthread_mutex_lock(&pipeline->lock);
-    while (!pipeline->ending && !code) {
-        ken_condition_wait_ms(&pipeline->retired_one, &pipeline->lock, TICK_MILLISECONDS);
-        if (pipeline->ending || now() < due) continue;
-        code = sync_retired(prune, &error);
-        due = now() + every;
-    }
-    pipeline->sync_error = error;
-    pthread_mutex_unlock(&pipeline->lock);
-    return NULL;
-}
-
-static int start_syncer(struct ken_prune *prune, struct ken_error *error)
-{
-    if (!prune->journal) return KEN_OK;
-    int errnum = pthread_create(&prune->pipeline->syncer, NULL, run_on_syncer, prune);
-    return errnum ? ken_fail_errno(error, errnum, "starting a thread") : KEN_OK;
-}
-
-/* Ends the syncer, and makes durable what it has not. */
-static int end_syncer(struct ken_prune *prune, bool sync, struct ken_error *error)
-{
-    struct ken_pipeline *pipeline = prune->pipeline;
-    if (!prune->journal) return KEN_OK;
-    pthread_mutex_lock(&pipeline->lock);
-    pipeline->ending = true;
-    pthread_cond_signal(&pipeline->retired_one);
-    pthread_mutex_unlock(&pipeline->lock);
-    pthread_join(pipeline->syncer, NULL);
-    if (pipeline->sync_error.code) {
-        if (error) *error = pipeline->sync_error;
-        return pipeline->sync_error.code;
-    }
-    if (!sync) return KEN_OK;
-    pthread_mutex_lock(&pipeline->lock);
-    int code = sync_retired(prune, error);
-    pthread_mutex_unlock(&pipeline->lock);
-    return code;
 }
 
 /* ---- the runner */
@@ -263,11 +188,7 @@ static int tend_on_runner(struct ken_prune *prune, struct ken_error *error)
     assert_on_runner(prune);
     report_on_runner(prune, false);
     if (ken_run_cancelled(prune)) return ken_fail(error, KEN_ECANCELLED, "cancelled");
-    pthread_mutex_lock(&pipeline->lock);
-    int code = pipeline->sync_error.code;
-    if (code && error) *error = pipeline->sync_error;
-    pthread_mutex_unlock(&pipeline->lock);
-    return code;
+    return ken_syncer_check(pipeline->syncer, error);
 }
 
 static uint64_t in_flight_on_runner(struct ken_pipeline *pipeline)
@@ -353,7 +274,7 @@ static bool is_busy(const struct ken_pipeline *pipeline)
     return false;
 }
 
-/* Until no block is in flight and no worker touches the pipeline; meanwhile cancelling is passed on. */
+/* Until no block is in flight and no worker touches the pipeline. */
 static void drain_on_runner(struct ken_prune *prune)
 {
     struct ken_pipeline *pipeline = prune->pipeline;
@@ -381,7 +302,6 @@ static int submit_all_on_runner(struct ken_prune *prune, struct ken_error *error
 void ken_pipeline_destroy(struct ken_pipeline **pipeline)
 {
     if (!*pipeline) return;
-    pthread_cond_destroy(&(*pipeline)->retired_one);
     pthread_cond_destroy(&(*pipeline)->changed);
     pthread_mutex_destroy(&(*pipeline)->lock);
     free((*pipeline)->flights);
@@ -398,11 +318,8 @@ static int create(struct ken_prune *prune, struct ken_error *error)
     }
     pthread_mutex_init(&pipeline->lock, NULL);
     ken_condition_init(&pipeline->changed);
-    ken_condition_init(&pipeline->retired_one);
     pipeline->capacity = 2 * (size_t)prune->env.executor->threads;
     pipeline->runner = pthread_self();
-    pipeline->synced_tensor = prune->progress.tensor;
-    pipeline->synced_unit = prune->progress.unit;
     atomic_init(&pipeline->stop, false);
     prune->pipeline = pipeline;
     return KEN_OK;
@@ -429,10 +346,10 @@ int ken_prune_rows(struct ken_prune *prune, struct ken_error *error)
     if (!code) code = ken_outputs_end_tensors(prune, error); /* empty ones at the very beginning */
     if (code) return code;
     prune->pipeline->progress = prune->progress;
-    code = start_syncer(prune, error);
+    code = ken_syncer_start(&prune->pipeline->syncer, prune, &prune->pipeline->lock, &prune->pipeline->progress, error);
     if (code) return code;
     code = run_on_runner(prune, error);
-    int synced = end_syncer(prune, !code, code ? NULL : error);
+    int synced = ken_syncer_end(&prune->pipeline->syncer, !code, code ? NULL : error);
     report_on_runner(prune, true);
     return code ? code : synced;
 }

@@ -219,20 +219,19 @@ static int list_files(struct ken_prune *prune, struct ken_error *error)
     return KEN_OK;
 }
 
-/* Digests a dense file if an earlier run wrote a part of it; and has it written to the disk, so that little is left to be waited for. */
+/* Digests a dense file if an earlier run wrote a part of it. */
 static int finish_model_on_worker(struct ken_prune *prune, size_t index, struct ken_error *error)
 {
     size_t files = prune->plan->model->file_count, variant = index / files, which = index % files;
     struct ken_prune_file *described = model_file(prune, variant, which);
     char path[KEN_PATH_SIZE];
     int file;
+    described->size = prune->plan->file_bytes[which];
+    if (ken_model_writer_digest(prune->models, variant, which, described->sha256)) return KEN_OK;
     ken_model_path(path, prune->plan, variant, which);
     int code = ken_file_open(&file, prune->env.directory, path, false, error);
     if (code) return code;
-    described->size = prune->plan->file_bytes[which];
-    if (!ken_model_writer_digest(prune->models, variant, which, described->sha256))
-        code = ken_file_digest(file, described->size, path, ken_run_cancelled, prune, described->sha256, error);
-    if (!code && fdatasync(file)) code = ken_fail_errno(error, errno, "syncing %s", path);
+    code = ken_file_digest(file, described->size, path, ken_run_cancelled, prune, described->sha256, error);
     close(file);
     return code;
 }
@@ -269,7 +268,6 @@ static int digest_delta_on_worker(struct ken_prune *prune, size_t variant, struc
 {
     struct ken_prune_file *delta = delta_file(prune, variant);
     char path[KEN_PATH_SIZE];
-    if (!delta) return KEN_OK;
     ken_run_path(path, prune->plan, variant, "delta.safetensors");
     return ken_follow_digest(&prune->follow[variant], prune->env.directory, path, ken_run_cancelled, prune, delta->sha256, error);
 }
@@ -277,21 +275,23 @@ static int digest_delta_on_worker(struct ken_prune *prune, size_t variant, struc
 /* Writing comes first, as it takes longest; who follows it must not begin before it. */
 static int finish_on_worker(struct ken_prune *prune, void *opaque, size_t index, struct ken_error *error)
 {
-    size_t variants = prune->plan->options->variant_count;
+    size_t variants = prune->plan->options->variant_count, deltas = delta_file(prune, 0) ? variants : 0;
     (void)opaque;
     if (index < variants) return finish_variant_on_worker(prune, index, error);
-    if (index < 2 * variants) return digest_delta_on_worker(prune, index - variants, error);
-    return finish_model_on_worker(prune, index - 2 * variants, error);
+    if (index < variants + deltas) return digest_delta_on_worker(prune, index - variants, error);
+    return finish_model_on_worker(prune, index - variants - deltas, error);
 }
 
 int ken_prune_finish(struct ken_prune *prune, struct ken_error *error)
 {
-    size_t variants = prune->plan->options->variant_count, models = prune->models ? variants * prune->plan->model->file_count : 0;
+    size_t variants = prune->plan->options->variant_count;
+    size_t models = prune->models ? variants * prune->plan->model->file_count : 0;
+    size_t deltas = prune->plan->options->outputs & KEN_OUTPUT_DELTA ? variants : 0;
     KEN_ASSERT(prune->progress.tensor == prune->plan->model->tensor_count);
     int code = list_files(prune, error);
     for (size_t v = 0; v < variants; v++) ken_follow_init(&prune->follow[v]);
     if (!code) code = ken_inputs_finish(prune, error);
-    if (!code) code = ken_run_parallel(prune, finish_on_worker, NULL, 2 * variants + models, error);
+    if (!code) code = ken_run_parallel(prune, finish_on_worker, NULL, variants + deltas + models, error);
     for (size_t v = 0; v < variants; v++) ken_follow_destroy(&prune->follow[v]);
     if (!code) code = ken_inputs_check(prune->plan, error);
     return code ? code : sync_folders(prune, error);

@@ -9,6 +9,7 @@
 #include "pruning/model_writer.h"
 #include "pruning/plan.h"
 #include "pruning/scratch.h"
+#include "pruning/syncer.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

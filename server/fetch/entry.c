@@ -486,6 +486,7 @@ int kend_entry_source_open(struct kend_location *location, const struct kend_url
     struct kend_entry_source *source = calloc(1, sizeof *source);
     if (!source) return ken_fail(error, KEN_ENOMEM, "out of memory");
     source->source.base.ops = &source_ops;
+    source->source.base.tells_digest = true; /* made while the bytes come in */
     source->source.more = &more_ops;
     source->source.location = location;
     int code;

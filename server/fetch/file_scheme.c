@@ -238,6 +238,7 @@ int kend_file_scheme_open(struct kend_location *location, const struct kend_url 
     if (!source) return ken_fail(error, KEN_ENOMEM, "out of memory");
     source->fd = -1;
     source->source.base.ops = &source_ops;
+    source->source.base.tells_digest = location->has_sha256;
     source->source.more = &more_ops;
     source->source.location = location;
     source->shown = strdup(url->shown);

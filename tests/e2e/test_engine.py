@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -523,6 +525,22 @@ def of_pair(origin: Origin, number: int) -> dict[str, Any]:
 
 def size_of(pairs: Path, number: int) -> int:
     return sum((pairs / f"{side}{number}.safetensors").stat().st_size for side in ("model", "base"))
+
+
+def test_files_are_read_once(tmp_path: Path, pairs: Path) -> None:
+    """Their digests are made of what is read to be pruned."""
+    size = size_of(pairs, 1)
+    document = {"model": f"file://{pairs}/model1.safetensors", "base": f"file://{pairs}/base1.safetensors", "keep": 0.5}
+    with kend_of(tmp_path, fetch__file_roots=pairs) as kend:
+        job = kend.submit(document)
+        assert kend.wait(job)["status"] == "succeeded"
+        assert (
+            size <= metric(kend, 'kend_fetch_bytes_total{source="file"}') < size * 1.1 + 65536
+        )  # headers are read before
+        report = json.loads(kend.download(job, "report.json"))
+        for side in ("model", "base"):
+            content = (pairs / f"{side}1.safetensors").read_bytes()
+            assert report["inputs"][side]["files"][0]["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_a_pair_larger_than_the_cache_fails_in_the_check(tmp_path: Path, pairs: Path) -> None:

@@ -389,7 +389,7 @@ START_TEST(bad_values_name_what_is_allowed)
         {"fetch.proxy=http://u:p@proxy:3128", "must be empty, or http://HOST:PORT without a user name"},
         {"fetch.proxy=http://proxy", "must be empty, or http://HOST:PORT without a user name"},
         {"prune.kernel=sse", "must be auto, scalar, avx2, avx512 or neon"},
-        {"prune.threads=0", "must be a whole number from 1 to 1024"},
+        {"prune.threads=0", "must be a whole number from 1 to 1000"},
         {"log.level=trace", "must be error, warn, info or debug"},
         {"log.format=text", "must be logfmt or json"},
         {"fetch.ca_file=a ;b", "must not hold control characters or \" ;\", which begins a comment"},
