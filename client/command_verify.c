@@ -30,7 +30,7 @@ static void free_subject(struct subject *subject)
 
 static bool is_there(const char *folder, const char *name)
 {
-    struct stat state;
+    struct stat state = {0};
     char *path = kenctl_join(folder, name);
     bool there = path && stat(path, &state) == 0;
     free(path);
@@ -53,7 +53,7 @@ static int find_subject(const struct kenctl *kenctl, const char *folder, struct 
 /* Compares the bytes of the index of a sharded model, which may be the folder's or the model's path itself. */
 static int check_index(const struct subject *subject, const struct ken_delta *delta)
 {
-    struct stat state;
+    struct stat state = {0};
     struct ken_error error = {0};
     char *text = NULL;
     size_t length;
@@ -119,7 +119,7 @@ static int verify(const struct kenctl *kenctl, const struct subject *subject, js
     struct ken_error error = {0};
     struct ken_delta *delta = NULL;
     struct ken_checkpoint *model = NULL;
-    struct stat state;
+    struct stat state = {0};
     int code = ken_delta_open_path(&delta, subject->delta, &error);
     if (!code && stat(subject->delta, &state) != 0) code = ken_fail_errno(&error, errno, "cannot read %s", subject->delta);
     if (!code && subject->model) code = ken_checkpoint_open_path(&model, subject->model, NULL, &error);
