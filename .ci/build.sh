@@ -7,6 +7,10 @@
 build_in() {
     folder=$1
     shift
+    if [ -f config.status ]; then
+        echo "this folder itself was configured, so nothing can be built in $folder/: run \"make distclean\" here, and again" >&2
+        return 1
+    fi
     if [ ! -x configure ] || [ -n "$(find configure.ac Makefile.am -newer configure)" ]; then build_quietly autoreconf -i || return; fi
     mkdir -p "$folder"
     # A Makefile that is there brings itself up to date when configure.ac or Makefile.am change.

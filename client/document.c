@@ -216,6 +216,8 @@ const char *kenctl_option_of(const char *pointer)
     } others[] = {{"model", "--model"}, {"base", "--base"}, {"rules", "--rule"}, {"outputs", "--outputs"}, {"metadata", "--metadata"}};
     char field[64];
     if (*pointer != '/') return NULL;
+    if (strcmp(pointer, "/model/sha256") == 0) return "--model-sha256";
+    if (strcmp(pointer, "/base/sha256") == 0) return "--base-sha256";
     snprintf(field, sizeof field, "%.*s", (int)strcspn(pointer + 1, "/"), pointer + 1);
     for (size_t i = 0; i < FIELD_COUNT; i++)
         if (strcmp(fields[i].field, field) == 0) return fields[i].name;

@@ -2,6 +2,7 @@
 #include "pruning/plan.h"
 
 #include "checkpoint/model_header.h"
+#include "glob.h"
 #include "pruning/block.h"
 #include "pruning/progress.h"
 #include "selection/select.h"
@@ -324,6 +325,25 @@ static bool changes_anything(const struct ken_plan *plan)
     return false;
 }
 
+static bool matches_any(const struct ken_plan *plan, const char *glob)
+{
+    size_t t = 0;
+    while (t < plan->model->tensor_count && !ken_glob_match(glob, plan->model->tensors[t].name)) t++;
+    return t < plan->model->tensor_count;
+}
+
+/* A rule that matches nothing is most often a slip of the pen. */
+static int warn_of_idle_rules(struct ken_plan *plan)
+{
+    int code = KEN_OK;
+    char text[NAME_TEXT];
+    for (size_t i = 0; !code && i < plan->options->rule_count; i++) {
+        const char *glob = plan->options->rules[i].match;
+        if (!matches_any(plan, glob)) code = warn(plan, "rule %zu, \"%s\", matches no tensor of the model", i + 1, show(text, glob));
+    }
+    return code;
+}
+
 static int plan_tensors(struct ken_plan *plan, const struct ken_plan_limits *limits, struct ken_error *error)
 {
     size_t matching = 0;
@@ -343,9 +363,8 @@ static int plan_tensors(struct ken_plan *plan, const struct ken_plan_limits *lim
         code = fit(plan, entry, limits, error);
         if (code) return code;
     }
-    if (!changes_anything(plan) && warn(plan, "no tensor is pruned or reset: the rules keep all of them"))
-        return ken_fail(error, KEN_ENOMEM, "out of memory for warnings");
-    return KEN_OK;
+    bool failed = !changes_anything(plan) && warn(plan, "no tensor is pruned or reset: the rules keep all of them");
+    return failed || warn_of_idle_rules(plan) ? ken_fail(error, KEN_ENOMEM, "out of memory for warnings") : KEN_OK;
 }
 
 int ken_plan_make(struct ken_plan **plan, const struct ken_checkpoint *model, const struct ken_checkpoint *base,

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 #define DEFAULT_SYNC_SECONDS 1.0
+#define FIRST_SYNC_SECONDS 0.05 /* of a process that may soon be killed as the one before, something should last; the next one doubles it \
+                                 */
 
 struct ken_syncer {
     struct ken_prune *prune;
@@ -14,6 +16,7 @@ struct ken_syncer {
     const struct ken_progress *progress;
     uint64_t tensor, unit; /* durable up to there; the thread's, and of whoever ends it behind it */
     pthread_t thread;
+    double seconds; /* to the next; the thread's */
 
     pthread_mutex_t own; /* over what follows */
     pthread_cond_t ended;
@@ -42,7 +45,9 @@ static int sync_written(struct ken_syncer *syncer, struct ken_error *error)
 /* False when it is to end. */
 static bool wait_for_next(struct ken_syncer *syncer)
 {
-    double seconds = syncer->prune->env.sync_seconds > 0 ? syncer->prune->env.sync_seconds : DEFAULT_SYNC_SECONDS;
+    double most = syncer->prune->env.sync_seconds > 0 ? syncer->prune->env.sync_seconds : DEFAULT_SYNC_SECONDS;
+    double seconds = syncer->seconds < most ? syncer->seconds : most;
+    syncer->seconds = 2 * seconds;
     pthread_mutex_lock(&syncer->own);
     if (!syncer->ending) ken_condition_wait_ms(&syncer->ended, &syncer->own, seconds > 0.001 ? (int64_t)(seconds * 1000) : 1);
     bool ending = syncer->ending;
@@ -79,6 +84,7 @@ int ken_syncer_start(struct ken_syncer **syncer, struct ken_prune *prune, pthrea
     started->prune = prune;
     started->lock = lock;
     started->progress = progress;
+    started->seconds = FIRST_SYNC_SECONDS;
     started->tensor = progress->tensor;
     started->unit = progress->unit;
     pthread_mutex_init(&started->own, NULL);

@@ -35,6 +35,14 @@ const struct ken_kernel *ken_kernel_at(size_t i)
     return i < KERNELS ? kernels[i] : NULL;
 }
 
+static void fail_unknown(const char *name, struct ken_error *error)
+{
+#define X(kernel) ", " #kernel
+    static const char names[] = "auto" KEN_KERNEL_MAP(X);
+#undef X
+    ken_fail(error, KEN_EINVALID, "there is no kernel \"%s\" for this architecture: there are %s", name, names);
+}
+
 const struct ken_kernel *ken_kernel_find(const char *name, struct ken_error *error)
 {
     if (strcmp(name, "auto") == 0) return fastest();
@@ -44,7 +52,7 @@ const struct ken_kernel *ken_kernel_find(const char *name, struct ken_error *err
         ken_fail(error, KEN_EINVALID, "this machine has no %s, which the kernel of that name needs", name);
         return NULL;
     }
-    ken_fail(error, KEN_EINVALID, "there is no kernel %s for this architecture", name);
+    fail_unknown(name, error);
     return NULL;
 }
 

@@ -287,6 +287,7 @@ static struct kend_outcome outcome_of(const struct kend_run *run, int code, enum
     default: break;
     }
     outcome.error = proto_job_error_of(code);
+    if (code == KEN_EDIGEST) outcome.error_stage = PROTO_FETCHING; /* wherever it was noticed */
     if (stage == PROTO_PUBLISHING && code == KEN_EIO) outcome.error = PROTO_JOB_ARTIFACT_STORE_FAILED;
     return outcome;
 }

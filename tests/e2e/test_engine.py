@@ -527,6 +527,13 @@ def size_of(pairs: Path, number: int) -> int:
     return sum((pairs / f"{side}{number}.safetensors").stat().st_size for side in ("model", "base"))
 
 
+def test_a_wrong_digest_belongs_to_fetching(tmp_path: Path, pairs: Path) -> None:
+    with Origin(pairs) as origin, kend_of(tmp_path) as kend:
+        model = {"url": f"{origin.url}/model1.safetensors", "sha256": "0" * 64}
+        error = kend.wait(kend.submit({**of_pair(origin, 1), "model": model}))["error"]
+        assert (error["code"], error["stage"]) == ("digest_mismatch", "fetching")
+
+
 def test_files_are_read_once(tmp_path: Path, pairs: Path) -> None:
     """Their digests are made of what is read to be pruned."""
     size = size_of(pairs, 1)

@@ -420,7 +420,11 @@ def test_an_interrupted_prune_leaves_nothing(tmp_path: Path) -> None:
         (("--k", "5", "--threads", "0"), "--threads is a number from 1 to 1024, not '0'"),
         (("--k", "5", "--threads", "-3"), "--threads is a number from 1 to 1024, not '-3'"),
         (("--k", "5", "--memory", "lots"), "--memory is a size as 96MiB, at least 1MiB, not 'lots'"),
-        (("--k", "5", "--kernel", "sse9"), "--kernel: there is no kernel sse9 for this architecture"),
+        (("--k", "5", "--model-sha256", "00"), "--model-sha256: must be 64 hexadecimal digits"),
+        (
+            ("--k", "5", "--kernel", "sse9"),
+            '--kernel: there is no kernel "sse9" for this architecture: there are auto, scalar',
+        ),
         (("--k", "5", "--model", "https://models.example/a"), '  --model: must be a path, not a URL of scheme "https"'),
         (("--k", "5", "--job", "x.json"), "a document and options that make one exclude each other"),
         (("--k", "5", "--timeout", "3"), "unknown option '--timeout'"),
@@ -475,6 +479,15 @@ def test_errors_name_the_side_and_the_users_file(tmp_path: Path, kenctl: Run) ->
             result = kenctl("prune", "--model", paths[0], "--base", paths[1], "--k", 5, "-o", "out")
             assert result.returncode == 1
             assert result.stderr.startswith(f"kenctl: {side}: {message}"), result.stderr
+
+
+def test_a_rule_that_matches_nothing_warns(tmp_path: Path, kenctl: Run) -> None:
+    model, base = make_pair(tmp_path)
+    rules = ("--rule", "emb.*=keep", "--rule", "embbedings.*=keep")
+    result = kenctl("prune", "--model", model, "--base", base, "--k", "5", *rules, "-o", "out")
+    warning = 'rule 2, "embbedings.*", matches no tensor of the model'
+    assert (result.returncode, result.stderr.count("rule"), warning in result.stderr) == (0, 1, True), result.stderr
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["warnings"] == [warning]
 
 
 def test_a_job_that_keeps_everything_warns(tmp_path: Path, kenctl: Run) -> None:
