@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #define DEFAULT_SYNC_SECONDS 1.0
-#define FIRST_SYNC_SECONDS 0.05 /* of a process that may soon be killed as the one before, something should last; the next one doubles it \
-                                 */
+/* Then twice as much, and so on: something should last of a process that is killed as soon as the one before it. */
+#define FIRST_SYNC_SECONDS 0.05
 
 struct ken_syncer {
     struct ken_prune *prune;
