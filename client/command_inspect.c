@@ -49,7 +49,7 @@ static struct totals checkpoint_totals(const struct ken_checkpoint *checkpoint)
         totals.parameters += ken_tensor_elements(&checkpoint->tensors[i]);
         totals.bytes += checkpoint->tensors[i].length;
     }
-    for (size_t i = 0; i < checkpoint->file_count; i++) totals.file_bytes += checkpoint->files[i].source->size;
+    for (size_t i = 0; i < checkpoint->file_count; i++) totals.file_bytes += checkpoint->files[i].stored->size;
     return totals;
 }
 
@@ -67,7 +67,7 @@ static json_t *checkpoint_json(const struct ken_checkpoint *checkpoint)
     for (size_t i = 0; i < checkpoint->file_count; i++) {
         const struct ken_checkpoint_file *file = &checkpoint->files[i];
         json_t *metadata = file->metadata_json ? json_loads(file->metadata_json, JSON_ALLOW_NUL, NULL) : json_null();
-        json_array_append_new(files, json_pack("{s:s, s:I, s:I, s:o}", "name", file_name(file), "size", (json_int_t)file->source->size,
+        json_array_append_new(files, json_pack("{s:s, s:I, s:I, s:o}", "name", file_name(file), "size", (json_int_t)file->stored->size,
                                                "tensors", (json_int_t)file->count, "metadata", metadata));
     }
     for (size_t i = 0; i < checkpoint->tensor_count; i++) {
@@ -251,7 +251,7 @@ static int run(struct kenctl *kenctl)
     }
     if (ken_checkpoint_open_path(&checkpoint, path, &ken_delta_limits, &error)) return kenctl_fail_error(&error);
     if (ken_delta_is(checkpoint))
-        status = inspect_delta(kenctl, path, checkpoint->files[0].source->size);
+        status = inspect_delta(kenctl, path, checkpoint->files[0].stored->size);
     else
         status = kenctl->json ? print_and_free(checkpoint_json(checkpoint)) : print_checkpoint(checkpoint);
     ken_checkpoint_close(&checkpoint);

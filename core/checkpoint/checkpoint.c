@@ -5,6 +5,7 @@
 #include "checkpoint/model_header.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/shape.h"
+#include "checkpoint/torch.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -52,6 +53,7 @@ void ken_checkpoint_close(struct ken_checkpoint **checkpoint)
     }
     free(internal->by_name);
     free(internal->store.tensors);
+    free(internal->store.ties);
     ken_arena_free(&internal->store.arena);
     free(internal);
     free(closing->files);
@@ -61,16 +63,17 @@ void ken_checkpoint_close(struct ken_checkpoint **checkpoint)
 /* ---- files */
 
 /* Reads the header of files[number], which takes over the source, also on failure. */
-static int read_file(struct ken_checkpoint *checkpoint, size_t number, const char *name, struct ken_source *source, const char *label,
-                     struct ken_error *error)
+static int read_file(struct ken_checkpoint *checkpoint, size_t number, const char *name, struct ken_source *source,
+                     enum ken_content content, const char *label, struct ken_error *error)
 {
     struct internal *internal = checkpoint->internal;
     struct ken_checkpoint_file *file = &checkpoint->files[number];
-    file->source = source;
+    file->source = file->stored = source;
     file->name = ken_arena_copy(&internal->store.arena, name, strlen(name));
     file->label = strcmp(name, label) == 0 ? file->name : ken_arena_copy(&internal->store.arena, label, strlen(label));
     if (!file->name || !file->label) return no_memory(error);
-    return ken_safetensors_read(&internal->store, file, (uint32_t)number, label, error);
+    return (content == KEN_CONTENT_TORCH_ZIP ? ken_torch_read : ken_safetensors_read)(&internal->store, file, (uint32_t)number, label,
+                                                                                      error);
 }
 
 static int read_shard(struct ken_checkpoint *checkpoint, size_t number, const char *name, struct ken_opener *opener,
@@ -84,8 +87,9 @@ static int read_shard(struct ken_checkpoint *checkpoint, size_t number, const ch
     if (code == KEN_ENOT_FOUND) return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: file \"%s\" does not exist", index_label, label);
     if (code) return code;
     code = ken_content_detect(source, label, &content, error);
-    if (!code && content == KEN_CONTENT_JSON) code = ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: not a safetensors file but JSON", label);
-    if (!code) return read_file(checkpoint, number, name, source, label, error);
+    if (!code && content == KEN_CONTENT_JSON)
+        code = ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: neither a safetensors nor a torch file, but JSON", label);
+    if (!code) return read_file(checkpoint, number, name, source, content, label, error);
     ken_source_close(&source);
     return code;
 }
@@ -108,6 +112,8 @@ static int sort_names(struct ken_checkpoint *checkpoint, struct ken_error *error
     if (fitting) store->tensors = fitting;
     checkpoint->tensors = store->tensors;
     checkpoint->tensor_count = store->count;
+    checkpoint->ties = store->ties;
+    checkpoint->tie_count = store->tie_count;
     internal->by_name = malloc((store->count + 1) * sizeof *internal->by_name);
     if (!internal->by_name) return no_memory(error);
     for (size_t i = 0; i < store->count; i++) internal->by_name[i] = (uint32_t)i;
@@ -144,31 +150,61 @@ bool ken_tensor_same_shape(const struct ken_tensor *a, const struct ken_tensor *
 
 /* ---- a checkpoint with an index */
 
-/* A tensor that the index does not have at this place of the order by name. */
-static int unexpected(const struct ken_checkpoint *checkpoint, const struct ken_tensor *tensor, const struct ken_tensor *previous,
-                      const char *label, struct ken_error *error)
+/* A name of a tensor, its own or a tie's, and the file that has it. */
+struct named {
+    const char *name;
+    uint32_t file;
+};
+
+static int compare_named(const void *a, const void *b)
 {
-    char shown[SHOWN], file[SHOWN], other[SHOWN];
-    const char *name = checkpoint->files[tensor->file].name;
-    KEN_ASSERT(name); /* as every file of an index has one */
-    ken_printable(shown, sizeof shown, tensor->name, strlen(tensor->name));
-    ken_printable(file, sizeof file, name, strlen(name));
-    if (!previous || strcmp(previous->name, tensor->name) != 0)
-        return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: tensor \"%s\" of %s is not in the weight_map", label, shown, file);
-    name = checkpoint->files[previous->file].name;
-    return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: tensor \"%s\" is in both %s and %s", label, shown,
-                    ken_printable(other, sizeof other, name, strlen(name)), file);
+    const struct named *left = a, *right = b;
+    int order = strcmp(left->name, right->name);
+    return order ? order : left->file < right->file ? -1 : left->file > right->file;
 }
 
-/* Holds the tensors that there are against those of the index, both in the order of names. */
-static int compare_with_index(const struct ken_checkpoint *checkpoint, const struct ken_index *index, const char *label,
-                              struct ken_error *error)
+/* All names [*count], sorted; NULL if out of memory. */
+static struct named *list_names(const struct ken_checkpoint *checkpoint, size_t *count)
 {
-    const struct internal *internal = checkpoint->internal;
-    const struct ken_tensor *previous = NULL;
+    struct named *names = malloc((checkpoint->tensor_count + checkpoint->tie_count + 1) * sizeof *names);
+    *count = 0;
+    if (!names) return NULL;
+    for (size_t i = 0; i < checkpoint->tensor_count; i++)
+        names[(*count)++] = (struct named){checkpoint->tensors[i].name, checkpoint->tensors[i].file};
+    for (size_t i = 0; i < checkpoint->tie_count; i++)
+        names[(*count)++] = (struct named){checkpoint->ties[i].name, checkpoint->ties[i].file};
+    if (*count) qsort(names, *count, sizeof *names, compare_named);
+    return names;
+}
+
+static const char *show_file(const struct ken_checkpoint *checkpoint, uint32_t file, char shown[SHOWN])
+{
+    const char *name = checkpoint->files[file].name;
+    KEN_ASSERT(name); /* as every file of an index has one */
+    return ken_printable(shown, SHOWN, name, strlen(name));
+}
+
+/* A tensor that the index does not have at this place of the order by name. */
+static int unexpected(const struct ken_checkpoint *checkpoint, const struct named *tensor, const struct named *previous, const char *label,
+                      struct ken_error *error)
+{
     char shown[SHOWN], file[SHOWN], other[SHOWN];
-    for (size_t i = 0, j = 0; i < checkpoint->tensor_count || j < index->tensor_count; i++, j++) {
-        const struct ken_tensor *tensor = i < checkpoint->tensor_count ? &checkpoint->tensors[internal->by_name[i]] : NULL;
+    ken_printable(shown, sizeof shown, tensor->name, strlen(tensor->name));
+    show_file(checkpoint, tensor->file, file);
+    if (!previous || strcmp(previous->name, tensor->name) != 0)
+        return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: tensor \"%s\" of %s is not in the weight_map", label, shown, file);
+    return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: tensor \"%s\" is in both %s and %s", label, shown,
+                    show_file(checkpoint, previous->file, other), file);
+}
+
+/* Holds names [count] that there are against those of the index, both in order. */
+static int compare_names(const struct ken_checkpoint *checkpoint, const struct named *names, size_t count, const struct ken_index *index,
+                         const char *label, struct ken_error *error)
+{
+    const struct named *previous = NULL;
+    char shown[SHOWN], file[SHOWN], other[SHOWN];
+    for (size_t i = 0, j = 0; i < count || j < index->tensor_count; i++, j++) {
+        const struct named *tensor = i < count ? &names[i] : NULL;
         const struct ken_index_tensor *mapped = j < index->tensor_count ? &index->tensors[j] : NULL;
         KEN_ASSERT(tensor || mapped);
         int order = !tensor ? 1 : !mapped ? -1 : strcmp(tensor->name, mapped->name);
@@ -177,15 +213,23 @@ static int compare_with_index(const struct ken_checkpoint *checkpoint, const str
         ken_printable(file, sizeof file, index->files[mapped->file], strlen(index->files[mapped->file]));
         if (order > 0)
             return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: tensor \"%s\" is mapped to %s, which does not have it", label, shown, file);
-        if (tensor->file != mapped->file) {
-            const char *name = checkpoint->files[tensor->file].name;
-            KEN_ASSERT(name);
+        if (tensor->file != mapped->file)
             return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: tensor \"%s\" is mapped to %s, but it is in %s", label, shown, file,
-                            ken_printable(other, sizeof other, name, strlen(name)));
-        }
+                            show_file(checkpoint, tensor->file, other));
         previous = tensor;
     }
     return KEN_OK;
+}
+
+static int compare_with_index(const struct ken_checkpoint *checkpoint, const struct ken_index *index, const char *label,
+                              struct ken_error *error)
+{
+    size_t count;
+    struct named *names = list_names(checkpoint, &count);
+    if (!names) return no_memory(error);
+    int code = compare_names(checkpoint, names, count, index, label, error);
+    free(names);
+    return code;
 }
 
 static int open_sharded(struct ken_checkpoint **checkpoint, struct ken_opener *opener, struct ken_source *source, const char *label,
@@ -209,7 +253,7 @@ free_index:
 }
 
 /* Takes over the source, also on failure. */
-static int open_single(struct ken_checkpoint **checkpoint, struct ken_source *source, const char *label,
+static int open_single(struct ken_checkpoint **checkpoint, struct ken_source *source, enum ken_content content, const char *label,
                        const struct ken_checkpoint_limits *limits, struct ken_error *error)
 {
     *checkpoint = create(1, limits);
@@ -217,7 +261,7 @@ static int open_single(struct ken_checkpoint **checkpoint, struct ken_source *so
         ken_source_close(&source);
         return no_memory(error);
     }
-    int code = read_file(*checkpoint, 0, KEN_MODEL_FILE_NAME, source, label, error);
+    int code = read_file(*checkpoint, 0, KEN_MODEL_FILE_NAME, source, content, label, error);
     return code ? code : sort_names(*checkpoint, error);
 }
 
@@ -236,7 +280,7 @@ int ken_checkpoint_open(struct ken_checkpoint **checkpoint, struct ken_opener *o
         code = open_sharded(checkpoint, opener, source, label, limits, error);
         ken_source_close(&source);
     } else {
-        code = open_single(checkpoint, source, label, limits, error);
+        code = open_single(checkpoint, source, content, label, limits, error);
     }
     if (code) ken_checkpoint_close(checkpoint);
     return code;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A checkpoint: one or more safetensors files and what their headers say, wholly checked. */
+/* A checkpoint: one or more safetensors or torch files and what their headers say, wholly checked. */
 #ifndef KEN_CHECKPOINT_H
 #define KEN_CHECKPOINT_H
 
@@ -18,13 +18,20 @@ struct ken_tensor {
     uint32_t rank;         /* number of dimensions; 0 for a scalar */
     const uint64_t *shape; /* [rank] */
     uint64_t rows, n;      /* rows of n elements as KEN.md defines them; rows * n = elements; a tensor without elements has rows or n = 0 */
-    uint64_t offset, length; /* bytes in the file, counted from its beginning */
+    uint64_t offset, length; /* bytes in the file's source, counted from its beginning */
+};
+
+/* Another name of a tensor: in a torch file, two names may stand for the same elements of the same storage. */
+struct ken_tie {
+    const char *name, *of; /* of: the tensor's name */
+    uint32_t file;
 };
 
 struct ken_checkpoint_file {
     const char *name;          /* relative to the checkpoint; "model.safetensors" for a single file, whatever it was called */
     const char *label;         /* what people call it, printable: by the opener's label where it is a single file, else its name */
-    struct ken_source *source; /* owned */
+    struct ken_source *source; /* owned; of a torch file, a view that has the tensors' bytes as a safetensors file would */
+    struct ken_source *stored; /* the file as it is stored, which size and digest are of: source, or what the view reads (owned by it) */
     uint64_t data_offset;      /* where the tensors' bytes begin */
     size_t metadata_length;    /* bytes of metadata_json */
     const char *metadata_json; /* __metadata__ of the header as a compact JSON object, keys in the file's order; NULL if there was none */
@@ -37,7 +44,9 @@ struct ken_checkpoint {
     struct ken_tensor
         *tensors; /* [tensor_count], grouped by file, ascending offset within (an empty tensor before the one that begins where it does) */
     size_t tensor_count;
-    bool has_index; /* it came with a *.safetensors.index.json, hence is written back with one */
+    const struct ken_tie *ties; /* [tie_count], by file, in the order of each one's state dict */
+    size_t tie_count;
+    bool has_index; /* it came with an index, hence is written back with one */
     void *internal; /* lookup table and arenas */
 };
 
@@ -53,9 +62,9 @@ enum { KEN_TENSOR_NAME_MAX = 4096 };
 
 /*
  * Opens what the opener finds and reads the headers only, as streams. What a file is, is told from its content: a safetensors file, a
- * JSON index, a torch file (KEN_EUNSUPPORTED, by name). A folder is probed for model.safetensors, model.safetensors.index.json,
- * pytorch_model.bin, pytorch_model.bin.index.json, in that order. limits: NULL for the defaults. *checkpoint is owned by the caller, the
- * opener may go. KEN_EBAD_CHECKPOINT names the file, the tensor or byte, and the reason.
+ * JSON index, a torch file (zip; the older formats are KEN_EUNSUPPORTED, by name). A folder is probed for model.safetensors,
+ * model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json, in that order. limits: NULL for the defaults. *checkpoint
+ * is owned by the caller, the opener may go. KEN_EBAD_CHECKPOINT names the file, the tensor or byte, and the reason.
  */
 int ken_checkpoint_open(struct ken_checkpoint **checkpoint, struct ken_opener *opener, const struct ken_checkpoint_limits *limits,
                         struct ken_error *error);

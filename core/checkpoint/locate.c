@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LENGTH_SIZE = 8 }; /* of the header's length, which a safetensors file begins with */
+enum {
+    LENGTH_SIZE = 8, /* of the header's length, which a safetensors file begins with */
+    TAR_MAGIC = 257,
+};
 
 /* First byte that is no white space, behind a byte order mark; NUL if there is none, or if there is a NUL byte where text has none. */
 static char first_of_text(const unsigned char *head, size_t length)
@@ -28,6 +31,7 @@ enum ken_content ken_content_of(const unsigned char *head, size_t length)
     if (length > LENGTH_SIZE && head[LENGTH_SIZE] == '{') return KEN_CONTENT_SAFETENSORS;
     if (length >= 4 && memcmp(head, "PK\3\4", 4) == 0) return KEN_CONTENT_TORCH_ZIP;
     if (length >= 3 && head[0] == 0x80 && head[1] >= 1 && head[1] <= 5 && head[2]) return KEN_CONTENT_TORCH_PICKLE;
+    if (length >= TAR_MAGIC + 5 && memcmp(head + TAR_MAGIC, "ustar", 5) == 0) return KEN_CONTENT_TORCH_TAR;
     return KEN_CONTENT_UNKNOWN;
 }
 
@@ -42,11 +46,12 @@ int ken_content_detect(struct ken_source *source, const char *label, enum ken_co
     *content = ken_content_of(head, length);
     switch (*content) {
     case KEN_CONTENT_SAFETENSORS:
-    case KEN_CONTENT_JSON: return KEN_OK;
-    case KEN_CONTENT_TORCH_ZIP:
+    case KEN_CONTENT_JSON:
+    case KEN_CONTENT_TORCH_ZIP: return KEN_OK;
     case KEN_CONTENT_TORCH_PICKLE:
-        return ken_fail(error, KEN_EUNSUPPORTED, "%s: a torch file (%s), not a safetensors file", label,
-                        *content == KEN_CONTENT_TORCH_ZIP ? "zip" : "pickle");
+    case KEN_CONTENT_TORCH_TAR:
+        return ken_fail(error, KEN_EUNSUPPORTED, "%s: a torch file in the %s format of before PyTorch 1.6: save it again with a newer one",
+                        label, *content == KEN_CONTENT_TORCH_PICKLE ? "pickle" : "tar");
     case KEN_CONTENT_HTML: return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: this is an HTML page, not a checkpoint", label);
     case KEN_CONTENT_LFS_POINTER:
         return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: this is a Git LFS pointer, not the file it stands for", label);
@@ -55,19 +60,12 @@ int ken_content_detect(struct ken_source *source, const char *label, enum ken_co
     char shown[64];
     size_t few = length < 9 ? length : 9;
     if (length < 9) return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: %zu bytes are too few for a safetensors file", label, length);
-    return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: neither a safetensors file nor an index: it begins with \"%s\", and byte 8 is not '{'",
-                    label, ken_printable(shown, sizeof shown, (const char *)head, few));
+    return ken_fail(error, KEN_EBAD_CHECKPOINT,
+                    "%s: neither a safetensors file, a torch file nor an index: it begins with \"%s\", and byte 8 is not '{'", label,
+                    ken_printable(shown, sizeof shown, (const char *)head, few));
 }
 
-static const struct probe {
-    const char *name;
-    bool torch;
-} probes[] = {
-    {KEN_MODEL_FILE_NAME, false},
-    {KEN_MODEL_INDEX_NAME, false},
-    {"pytorch_model.bin", true},
-    {"pytorch_model.bin.index.json", true},
-};
+static const char *const probes[] = {KEN_MODEL_FILE_NAME, KEN_MODEL_INDEX_NAME, "pytorch_model.bin", "pytorch_model.bin.index.json"};
 
 /* A file's name behind that of the folder, where it has one, which is cut if there is no room for both. */
 static void label_in_folder(char label[KEN_LABEL_SIZE], const struct ken_opener *opener, const char *name)
@@ -85,21 +83,19 @@ static int no_checkpoint(const struct ken_opener *opener, struct ken_error *erro
 {
     char shown[KEN_LABEL_SIZE] = "here";
     if (opener->label) ken_printable(shown, sizeof shown, opener->label, strlen(opener->label));
-    return ken_fail(error, KEN_ENOT_FOUND, "no checkpoint %s%s: neither %s nor %s, %s or %s", opener->label ? "in " : "", shown,
-                    probes[0].name, probes[1].name, probes[2].name, probes[3].name);
+    return ken_fail(error, KEN_ENOT_FOUND, "no checkpoint %s%s: neither %s nor %s, %s or %s", opener->label ? "in " : "", shown, probes[0],
+                    probes[1], probes[2], probes[3]);
 }
 
 static int locate_in_folder(struct ken_opener *opener, struct ken_source **source, enum ken_content *content, char label[KEN_LABEL_SIZE],
                             struct ken_error *error)
 {
     for (size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
-        int code = opener->open(opener, probes[i].name, source, error);
+        int code = opener->open(opener, probes[i], source, error);
         if (code == KEN_ENOT_FOUND) continue;
         if (code) return code;
-        label_in_folder(label, opener, probes[i].name);
+        label_in_folder(label, opener, probes[i]);
         code = ken_content_detect(*source, label, content, error);
-        if (!code && probes[i].torch && *content == KEN_CONTENT_JSON)
-            code = ken_fail(error, KEN_EUNSUPPORTED, "%s: an index of torch files, not of safetensors files", label);
         if (code) ken_source_close(source);
         return code;
     }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint/safetensors.h"
-#include "array.h"
 #include "checkpoint/index.h"
 #include "checkpoint/metadata.h"
 #include "checkpoint/shape.h"
@@ -42,15 +41,6 @@ __attribute__((format(printf, 3, 4))) static int bad_tensor(const struct reading
                     ken_printable(shown, sizeof shown, name, strlen(name)), reason);
 }
 
-/* Holds names, shapes and metadata to the limit. */
-static int check_memory(const struct reading *reading)
-{
-    uint64_t limit = reading->store->limits.max_header_bytes;
-    if (reading->store->arena.used <= limit && reading->store->metadata_bytes <= limit - reading->store->arena.used) return KEN_OK;
-    return ken_fail(reading->error, KEN_ETOO_LARGE, "%s: names, shapes and metadata take more than the limit of %" PRIu64 " bytes",
-                    reading->label, limit);
-}
-
 /* ---- __metadata__ */
 
 static int read_metadata(struct reading *reading)
@@ -63,7 +53,7 @@ static int read_metadata(struct reading *reading)
     if (code) return code;
     file->metadata_json = text;
     reading->store->metadata_bytes += file->metadata_length;
-    return check_memory(reading);
+    return ken_header_store_check(reading->store, reading->label, reading->error);
 }
 
 /* ---- one tensor */
@@ -147,32 +137,16 @@ static int measure(struct reading *reading, struct ken_tensor *tensor)
     return KEN_OK;
 }
 
-static int grow_tensors(struct reading *reading)
-{
-    struct ken_header_store *store = reading->store;
-    if (store->count == store->limits.max_tensors)
-        return ken_fail(reading->error, KEN_ETOO_LARGE, "%s: more than %" PRIu64 " tensors", reading->label, store->limits.max_tensors);
-    struct ken_tensor *tensors = ken_array_grow(store->tensors, store->count, &store->capacity, sizeof *tensors);
-    if (!tensors) return no_memory(reading);
-    store->tensors = tensors;
-    return KEN_OK;
-}
-
 /* A tensor, of which the name was read. */
 static int read_tensor(struct reading *reading)
 {
     struct ken_json_reader *json = &reading->json;
     struct ken_tensor tensor = {.file = reading->number};
     unsigned seen = 0;
-    if (!json->length) return ken_json_fail(json, reading->error, "the name of a tensor is empty");
-    const uint64_t own = reading->store->limits.max_name_bytes, most = own ? own : KEN_TENSOR_NAME_MAX;
-    if (json->length > most) {
-        char reason[80];
-        snprintf(reason, sizeof reason, "the name of a tensor is longer than %" PRIu64 " bytes", most);
-        return ken_json_fail(json, reading->error, reason);
-    }
-    if (memchr(json->text, '\0', json->length)) return ken_json_fail(json, reading->error, "the name of a tensor has a NUL character");
-    int code = grow_tensors(reading);
+    char reason[80];
+    const char *refused = ken_header_store_refuses(reading->store, json->text, json->length, reason, sizeof reason);
+    if (refused) return ken_json_fail(json, reading->error, refused);
+    int code = ken_header_store_grow(reading->store, reading->label, reading->error);
     if (code) return code;
     tensor.name = ken_arena_copy(&reading->store->arena, json->text, json->length);
     if (!tensor.name) return no_memory(reading);
@@ -185,7 +159,7 @@ static int read_tensor(struct reading *reading)
         if (!(seen & 1U << field)) return bad_tensor(reading, tensor.name, "field \"%s\" is missing", field_names[field]);
     if ((code = measure(reading, &tensor))) return code;
     reading->store->tensors[reading->store->count++] = tensor;
-    return check_memory(reading);
+    return ken_header_store_check(reading->store, reading->label, reading->error);
 }
 
 /* ---- the header as a whole */

@@ -3,21 +3,11 @@
 #ifndef KEN_SAFETENSORS_H
 #define KEN_SAFETENSORS_H
 
-#include "arena.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/header_store.h"
 #include "error.h"
 
-#include <stddef.h>
 #include <stdint.h>
-
-/* What the headers of one checkpoint leave in memory. */
-struct ken_header_store {
-    struct ken_checkpoint_limits limits;
-    struct ken_arena arena;  /* names and shapes */
-    uint64_t metadata_bytes; /* of all files */
-    struct ken_tensor *tensors;
-    size_t count, capacity;
-};
 
 /*
  * Reads the header of file->source, whose number in the checkpoint is `number`, and appends its tensors to the store in ascending offset;

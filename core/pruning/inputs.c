@@ -13,6 +13,7 @@ struct stream {
     const struct ken_checkpoint *checkpoint;
     size_t file;
     bool wanted, known;
+    bool apart; /* blocks read a view of the file, not the file: its digest is left to the end */
     uint64_t position;
     struct ken_digest digest; /* none before the first byte and behind the last */
     unsigned char sha256[KEN_SHA256_SIZE];
@@ -38,8 +39,15 @@ struct ken_inputs {
 
 static void set_up(struct stream *streams, const struct ken_checkpoint *checkpoint, bool wanted)
 {
-    for (size_t f = 0; f < checkpoint->file_count; f++)
-        streams[f] = (struct stream){.checkpoint = checkpoint, .file = f, .wanted = wanted && !checkpoint->files[f].source->tells_digest};
+    for (size_t f = 0; f < checkpoint->file_count; f++) {
+        const struct ken_checkpoint_file *file = &checkpoint->files[f];
+        streams[f] = (struct stream){
+            .checkpoint = checkpoint,
+            .file = f,
+            .wanted = wanted && !file->stored->tells_digest,
+            .apart = file->stored != file->source,
+        };
+    }
 }
 
 int ken_inputs_create(struct ken_inputs **inputs, const struct ken_plan *plan, struct ken_error *error)
@@ -79,10 +87,15 @@ static struct ken_source *source_of(const struct stream *stream)
     return stream->checkpoint->files[stream->file].source;
 }
 
+static struct ken_source *stored_of(const struct stream *stream)
+{
+    return stream->checkpoint->files[stream->file].stored;
+}
+
 /* ---- on the way */
 
-/* Adds bytes [offset, offset + length) of the file where they go on from its position; all others are left to the end. */
-static int add_to_stream(struct stream *stream, uint64_t offset, const unsigned char *bytes, uint64_t length, struct ken_error *error)
+/* Adds bytes [offset, offset + length) of the file as it is stored, where they go on from its position; all others are left to the end. */
+static int add_stored(struct stream *stream, uint64_t offset, const unsigned char *bytes, uint64_t length, struct ken_error *error)
 {
     if (!stream->wanted || stream->known || offset > stream->position || offset + length <= stream->position) return KEN_OK;
     uint64_t old = stream->position - offset;
@@ -90,10 +103,16 @@ static int add_to_stream(struct stream *stream, uint64_t offset, const unsigned 
     if (code) return code;
     ken_digest_update(&stream->digest, bytes + old, length - old);
     stream->position = offset + length;
-    if (stream->position < source_of(stream)->size) return KEN_OK;
+    if (stream->position < stored_of(stream)->size) return KEN_OK;
     code = ken_digest_final(&stream->digest, stream->sha256, error);
     stream->known = !code;
     return code;
+}
+
+/* As above, for bytes of the source that blocks read. */
+static int add_to_stream(struct stream *stream, uint64_t offset, const unsigned char *bytes, uint64_t length, struct ken_error *error)
+{
+    return stream->apart ? KEN_OK : add_stored(stream, offset, bytes, length, error);
 }
 
 /* Reads the header into the digest, which no block reads. */
@@ -101,7 +120,7 @@ static int add_header(struct ken_inputs *inputs, struct stream *stream, struct k
 {
     uint64_t length = stream->checkpoint->files[stream->file].data_offset;
     int code = KEN_OK;
-    while (!code && stream->wanted && stream->position < length) {
+    while (!code && stream->wanted && !stream->apart && stream->position < length) {
         uint64_t from = stream->position, count = length - from < READ_BYTES ? length - from : READ_BYTES;
         code = ken_source_read(source_of(stream), from, inputs->buffer, count, error);
         if (!code) code = add_to_stream(stream, from, inputs->buffer, count, error);
@@ -189,7 +208,23 @@ static int feed(struct pass *pass, uint64_t from, uint64_t to, struct ken_digest
 static int catch_up(struct pass *pass, uint64_t to, struct ken_error *error)
 {
     const struct stream *stream = pass->stream;
-    return stream->wanted && !stream->known ? feed(pass, stream->position, to, NULL, error) : KEN_OK;
+    return stream->wanted && !stream->known && !stream->apart ? feed(pass, stream->position, to, NULL, error) : KEN_OK;
+}
+
+/* Reads a file of which blocks have read a view alone. */
+static int digest_apart(struct pass *pass, struct ken_error *error)
+{
+    struct stream *stream = pass->stream;
+    struct ken_source *stored = stored_of(stream);
+    int code = KEN_OK;
+    while (!code && stream->apart && stream->wanted && !stream->known) {
+        uint64_t left = stored->size - stream->position;
+        size_t count = left < KEN_WORK_BYTES ? left : KEN_WORK_BYTES;
+        if (ken_run_cancelled(pass->prune)) return ken_fail(error, KEN_ECANCELLED, "cancelled");
+        code = ken_source_read(stored, stream->position, pass->buffer, count, error);
+        if (!code) code = add_stored(stream, stream->position, pass->buffer, count, error);
+    }
+    return code;
 }
 
 /* The tensor of the model that has this one as its base, or NULL. */
@@ -235,6 +270,7 @@ static int finish_on_worker(struct ken_prune *prune, void *opaque, size_t index,
     int code = pass.buffer ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for a digest");
     if (!code && inputs->wants_tensors && stream->checkpoint == inputs->plan->base) code = digest_tensors(&pass, error);
     if (!code) code = catch_up(&pass, source_of(stream)->size, error);
+    if (!code) code = digest_apart(&pass, error);
     free(pass.buffer);
     return code;
 }
@@ -242,7 +278,7 @@ static int finish_on_worker(struct ken_prune *prune, void *opaque, size_t index,
 /* Asks the source for its digest first, which may have made it while the bytes came in. */
 static int ask_source(const struct ken_inputs *inputs, struct stream *stream, struct ken_error *error)
 {
-    struct ken_source *source = source_of(stream);
+    struct ken_source *source = stored_of(stream);
     struct ken_error unknown = {0};
     int code = ken_source_wait(source, 0, source->size, error);
     if (code || stream->known || !(inputs->plan->options->outputs & KEN_OUTPUT_REPORT)) return code;

@@ -251,6 +251,8 @@ static uint64_t reported_at_most(const struct ken_plan *plan)
     }
     for (size_t i = 0; i < plan->dropped_count; i++) bytes += ESCAPED * (uint64_t)strlen(plan->base->tensors[plan->dropped[i]].name) + 3;
     for (size_t i = 0; i < plan->warning_count; i++) bytes += ESCAPED * (uint64_t)strlen(plan->warnings[i]) + 3;
+    for (size_t i = 0; i < plan->model->tie_count; i++)
+        bytes += ESCAPED * (uint64_t)(strlen(plan->model->ties[i].name) + strlen(plan->model->ties[i].of)) + 32;
     for (size_t f = 0; f < plan->model->file_count; f++) bytes += ESCAPED * (uint64_t)strlen(plan->model->files[f].name) + 160;
     for (size_t f = 0; f < plan->base->file_count; f++) bytes += ESCAPED * (uint64_t)strlen(plan->base->files[f].name) + 160;
     return bytes;

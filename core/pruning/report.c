@@ -185,7 +185,7 @@ static void tell_checkpoint(struct ken_json_writer *json, const char *key, const
     for (size_t f = 0; f < checkpoint->file_count; f++) {
         ken_json_begin_object(json);
         string(json, "name", checkpoint->files[f].name);
-        number(json, "size", checkpoint->files[f].source->size);
+        number(json, "size", checkpoint->files[f].stored->size);
         string(json, "sha256", ken_hex_encode(hex, digest(inputs, f), KEN_SHA256_SIZE));
         ken_json_end_object(json);
     }
@@ -206,6 +206,21 @@ static void tell_variant(struct ken_json_writer *json, const struct ken_variant 
     number(json, "seed", variant->seed);
 }
 
+/* Names of the model for tensors that have another one; nothing where there are none. */
+static void tell_ties(struct ken_json_writer *json, const struct ken_checkpoint *model)
+{
+    if (!model->tie_count) return;
+    ken_json_key(json, "tied");
+    ken_json_begin_array(json);
+    for (size_t i = 0; i < model->tie_count; i++) {
+        ken_json_begin_object(json);
+        string(json, "name", model->ties[i].name);
+        string(json, "of", model->ties[i].of);
+        ken_json_end_object(json);
+    }
+    ken_json_end_array(json);
+}
+
 static void tell_lists(struct ken_json_writer *json, const struct ken_plan *plan)
 {
     ken_json_key(json, "warnings");
@@ -216,6 +231,7 @@ static void tell_lists(struct ken_json_writer *json, const struct ken_plan *plan
     ken_json_begin_array(json);
     for (size_t i = 0; i < plan->dropped_count; i++) ken_json_string(json, plan->base->tensors[plan->dropped[i]].name);
     ken_json_end_array(json);
+    tell_ties(json, plan->model);
 }
 
 static void tell_head(struct report *report)

@@ -133,7 +133,7 @@ void kend_check_close(struct kend_check *check)
 static json_t *side_to_json(const struct ken_checkpoint *checkpoint)
 {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < checkpoint->file_count; i++) bytes += checkpoint->files[i].source->size;
+    for (size_t i = 0; i < checkpoint->file_count; i++) bytes += checkpoint->files[i].stored->size;
     return json_pack("{s:I, s:I, s:I}", "files", (json_int_t)checkpoint->file_count, "tensors", (json_int_t)checkpoint->tensor_count,
                      "bytes", (json_int_t)bytes);
 }

@@ -11,6 +11,8 @@ from typing import Any, Iterator, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
+from torch_files import make_torch, malformed_torch_files
+
 PathLike = Union[str, Path]
 Tensors = Mapping[str, "np.ndarray[Any, Any]"]
 
@@ -190,19 +192,23 @@ def malformed_headers() -> "Iterator[tuple[str, bytes, str, str]]":
     yield "empty-file", b"", bad, "the file is empty"
     yield "seven-bytes", b"\x02" + bytes(6), bad, "7 bytes are too few for a safetensors file"
     yield "length-only", bytes(8), bad, "8 bytes are too few for a safetensors file"
-    yield "text", b"just some text, no model", bad, "neither a safetensors file nor an index"
+    yield "text", b"just some text, no model", bad, "neither a safetensors file, a torch file nor an index"
     yield "git-lfs-pointer", b"version https://git-lfs.github.com/spec/v1\n", bad, "this is a Git LFS pointer"
-    yield "gguf", b"GGUF\3\0\0\0" + bytes(20), bad, "neither a safetensors file nor an index"
+    yield "gguf", b"GGUF\3\0\0\0" + bytes(20), bad, "neither a safetensors file, a torch file nor an index"
     yield "html", b"<!DOCTYPE html><title>404</title>", bad, "this is an HTML page, not a checkpoint"
-    yield "torch-zip", b"PK\3\4\0\0\x08\x08" + bytes(30), unsupported, "a torch file (zip)"
-    yield "torch-pickle", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", unsupported, "a torch file (pickle)"
+    older = "format of before PyTorch 1.6: save it again with a newer one"
+    legacy = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+    yield "torch-pickle", legacy, unsupported, f"a torch file in the pickle {older}"
+    yield "torch-tar", b"sys_info".ljust(257, b"\0") + b"ustar" + bytes(
+        300
+    ), unsupported, f"a torch file in the tar {older}"
     yield "header-of-2-gib", raw("{}", 100, 1 << 31), large, "a header of 2147483648 bytes is over the limit of "
     yield "header-of-2-to-63", raw("{}", 0, 1 << 63), large, "a header of 9223372036854775808 bytes is over the limit"
     yield "header-of-2-to-64-less-1", raw("{}", 0, (1 << 64) - 1), large, "bytes is over the limit"
     yield "header-beyond-file", raw("{}", 0, 3), bad, "a header of 3 bytes reaches beyond the end of the file of 10"
     yield "header-truncated", raw("{" + good, 0, 1000), bad, "reaches beyond the end of the file"
     yield "header-of-0", raw("{}", 0, 0), bad, "byte 8: expected a value"
-    yield "header-with-space-first", raw(" {}"), bad, "neither a safetensors file nor an index"
+    yield "header-with-space-first", raw(" {}"), bad, "neither a safetensors file, a torch file nor an index"
     yield "too-many-tensors", raw(
         "{" + ",".join(entry(str(i), '"U8"', "[0]", "[0,0]") for i in range(100001)) + "}"
     ), large, "more than 100000 tensors"
@@ -327,11 +333,11 @@ def malformed_indexes() -> "Iterator[tuple[str, bytes, str, str]]":
     yield "index-wrong-file", make_index({"a": "t.safetensors", "b": "s.safetensors"}), bad, "but it is in"
     yield "index-names-itself", make_index(
         {"a": "model.safetensors.index.json"}
-    ), bad, "not a safetensors file but JSON"
+    ), bad, "neither a safetensors nor a torch file, but JSON"
 
 
 def malformed_checkpoints() -> Iterator[Malformed]:
-    """More than 65 checkpoints that must be refused, each with the code and the reason."""
+    """More than 170 checkpoints that must be refused, each with the code and the reason."""
     for name, content, code, message in malformed_headers():
         yield Malformed(name, {"model.safetensors": content}, code, message)
     shards = {
@@ -358,22 +364,28 @@ def malformed_checkpoints() -> Iterator[Malformed]:
     yield Malformed(
         "shard-torch",
         {index: make_index({"a": "s.bin"}), "s.bin": b"PK\3\4" + bytes(30)},
-        "unsupported_checkpoint",
-        "s.bin: a torch file (zip)",
+        "bad_checkpoint",
+        "s.bin: torch file: the end of the zip is missing: the file is cut short",
         index,
     )
     yield Malformed(
-        "folder-torch",
-        {"pytorch_model.bin": b"PK\3\4" + bytes(30)},
-        "unsupported_checkpoint",
-        "pytorch_model.bin: a torch file (zip)",
-        "",
-    )
-    yield Malformed(
         "folder-torch-index",
-        {"pytorch_model.bin.index.json": make_index({"a": "pytorch_model-00001-of-00001.bin"})},
-        "unsupported_checkpoint",
-        "pytorch_model.bin.index.json: an index of torch files",
+        {
+            "pytorch_model.bin.index.json": make_index({"a": "s.bin"}),
+            "s.bin": make_torch({"b": np.zeros(2, np.float32)}),
+        },
+        "bad_checkpoint",
+        'pytorch_model.bin.index.json: tensor "a" is mapped to s.bin, which does not have it',
         "",
     )
+    tied = make_torch({"a": np.zeros(2, np.float32)}, ties={"b": "a"})
+    yield Malformed(
+        "torch-index-lacks-tie",
+        {"pytorch_model.bin.index.json": make_index({"a": "s.bin"}), "s.bin": tied},
+        "bad_checkpoint",
+        'pytorch_model.bin.index.json: tensor "b" of s.bin is not in the weight_map',
+        "",
+    )
+    for name, content, code, message in malformed_torch_files():
+        yield Malformed(name, {"pytorch_model.bin": content}, code, message, "pytorch_model.bin")
     yield Malformed("folder-html", {"model.safetensors": b"<html>"}, "bad_checkpoint", "this is an HTML page", "")

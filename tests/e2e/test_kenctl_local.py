@@ -470,9 +470,9 @@ def test_errors_name_the_side_and_the_users_file(tmp_path: Path, kenctl: Run) ->
     (tmp_path / "a" / "pytorch_model.bin").write_bytes(b"PK\3\4" + bytes(60))
     none = "no checkpoint in a/empty/: neither model.safetensors nor model.safetensors.index.json, "
     for path, message in (
-        ("a/evaluate.py", "a/evaluate.py: neither a safetensors file nor an index"),
+        ("a/evaluate.py", "a/evaluate.py: neither a safetensors file, a torch file nor an index"),
         ("a/empty/", none),
-        ("a", "a/pytorch_model.bin: a torch file (zip), not a safetensors file"),
+        ("a", "a/pytorch_model.bin: torch file: the end of the zip is missing: the file is cut short"),
         ("a/none", '"a/none" does not exist'),
     ):
         for side, paths in (("model", (path, base)), ("base", (model, path))):

@@ -100,7 +100,7 @@ static const char *const contradictions[][2] = {
      LABEL "tensor \"a.bias\" is mapped to m-2.safetensors, but it is in m-1.safetensors"},
     {"\"a.bias\":\"m-1.safetensors\"", LABEL "tensor \"z.weight\" of m-1.safetensors is not in the weight_map"},
     {MAPPING ",\"c\":\"m-4.safetensors\"", LABEL "file \"m-4.safetensors\" does not exist"},
-    {MAPPING ",\"c\":\"model.safetensors.index.json\"", "model.safetensors.index.json: not a safetensors file but JSON"},
+    {MAPPING ",\"c\":\"model.safetensors.index.json\"", "model.safetensors.index.json: neither a safetensors nor a torch file, but JSON"},
     {MAPPING ",\"c\":\"../m-1.safetensors\"", LABEL "file name \"../m-1.safetensors\" is not a plain relative path"},
 };
 
@@ -156,8 +156,8 @@ START_TEST(a_malformed_shard_is_named)
     struct ken_error error = {0};
     ck_assert_int_eq(open_with((struct made_file){(unsigned char *)"<html>", 6}, &error), KEN_EBAD_CHECKPOINT);
     ck_assert_str_eq(error.message, "m-2.safetensors: this is an HTML page, not a checkpoint");
-    ck_assert_int_eq(open_with((struct made_file){(unsigned char *)"PK\3\4", 4}, &error), KEN_EUNSUPPORTED);
-    ck_assert_str_eq(error.message, "m-2.safetensors: a torch file (zip), not a safetensors file");
+    ck_assert_int_eq(open_with((struct made_file){(unsigned char *)"PK\3\4", 4}, &error), KEN_EBAD_CHECKPOINT);
+    ck_assert_str_eq(error.message, "m-2.safetensors: torch file: 4 bytes are too few for a zip");
     ck_assert_int_eq(open_with((struct made_file){(unsigned char *)"\3\0\0\0\0\0\0\0{}", 10}, &error), KEN_EBAD_CHECKPOINT);
     ck_assert_str_eq(error.message, "m-2.safetensors: a header of 3 bytes reaches beyond the end of the file of 10");
 }

@@ -62,16 +62,28 @@ static const struct {
 } single[] = {
     {BYTES(TENSORS), KEN_OK, ""},
     {BYTES(INDEX), KEN_OK, ""},
-    {BYTES(ZIP), KEN_EUNSUPPORTED, "model.safetensors: a torch file (zip), not a safetensors file"},
-    {BYTES(PICKLE), KEN_EUNSUPPORTED, "model.safetensors: a torch file (pickle), not a safetensors file"},
+    {BYTES(ZIP), KEN_OK, ""},
+    {BYTES(PICKLE), KEN_EUNSUPPORTED,
+     "model.safetensors: a torch file in the pickle format of before PyTorch 1.6: save it again with a newer one"},
     {BYTES("<html>"), KEN_EBAD_CHECKPOINT, "model.safetensors: this is an HTML page, not a checkpoint"},
     {BYTES(""), KEN_EBAD_CHECKPOINT, "model.safetensors: the file is empty"},
     {BYTES("version https://git-lfs.github.com/spec/v1\noid sha256:"), KEN_EBAD_CHECKPOINT,
      "model.safetensors: this is a Git LFS pointer, not the file it stands for"},
     {BYTES("abc"), KEN_EBAD_CHECKPOINT, "model.safetensors: 3 bytes are too few for a safetensors file"},
     {BYTES("GGUF\3\0\0\0\1\0"), KEN_EBAD_CHECKPOINT,
-     "model.safetensors: neither a safetensors file nor an index: it begins with \"GGUF\\x03\\x00\\x00\\x00\\x01\", and byte 8 is not '{'"},
+     "model.safetensors: neither a safetensors file, a torch file nor an index: it begins with \"GGUF\\x03\\x00\\x00\\x00\\x01\", and byte "
+     "8 is not '{'"},
 };
+
+START_TEST(a_tar_archive_is_told_from_its_magic)
+{
+    unsigned char head[KEN_CONTENT_HEAD] = "sys_info";
+    memcpy(head + 257, "ustar", 5);
+    ck_assert_int_eq(ken_content_of(head, sizeof head), KEN_CONTENT_TORCH_TAR);
+    ck_assert_int_eq(ken_content_of(head, 262), KEN_CONTENT_TORCH_TAR);
+    ck_assert_int_eq(ken_content_of(head, 261), KEN_CONTENT_UNKNOWN);
+}
+END_TEST
 
 START_TEST(a_file_is_what_its_content_says)
 {
@@ -130,10 +142,10 @@ START_TEST(a_folder_is_probed_in_order)
     ck_assert_str_eq(label, "model.safetensors");
     ck_assert_int_eq(locate_in(files, 3, label, &error), KEN_OK);
     ck_assert_str_eq(label, "model.safetensors.index.json");
-    ck_assert_int_eq(locate_in(files, 2, label, &error), KEN_EUNSUPPORTED);
-    ck_assert_str_eq(error.message, "pytorch_model.bin: a torch file (zip), not a safetensors file");
-    ck_assert_int_eq(locate_in(files, 1, label, &error), KEN_EUNSUPPORTED);
-    ck_assert_str_eq(error.message, "pytorch_model.bin.index.json: an index of torch files, not of safetensors files");
+    ck_assert_int_eq(locate_in(files, 2, label, &error), KEN_OK);
+    ck_assert_str_eq(label, "pytorch_model.bin");
+    ck_assert_int_eq(locate_in(files, 1, label, &error), KEN_OK);
+    ck_assert_str_eq(label, "pytorch_model.bin.index.json");
     ck_assert_int_eq(locate_in(files, 0, label, &error), KEN_ENOT_FOUND);
     ck_assert_str_eq(error.message, "no checkpoint here: neither model.safetensors nor model.safetensors.index.json, pytorch_model.bin or "
                                     "pytorch_model.bin.index.json");
@@ -142,7 +154,7 @@ END_TEST
 
 START_TEST(the_label_of_a_folder_is_in_messages)
 {
-    static const struct memory_file file = {"pytorch_model.bin", BYTES(ZIP)};
+    static const struct memory_file file = {"pytorch_model.bin", BYTES(PICKLE)};
     static const struct {
         const char *label, *shown;
     } labels[] = {{"tuned", "tuned/"}, {"a\n/", "a\\x0a/"}};
@@ -154,7 +166,9 @@ START_TEST(the_label_of_a_folder_is_in_messages)
         struct memory_opener opener = make_opener(&file, 1, true);
         opener.opener.label = labels[i].label;
         ck_assert_int_eq(ken_locate(&opener.opener, &source, &content, label, &error), KEN_EUNSUPPORTED);
-        snprintf(expected, sizeof expected, "%spytorch_model.bin: a torch file (zip), not a safetensors file", labels[i].shown);
+        snprintf(expected, sizeof expected,
+                 "%spytorch_model.bin: a torch file in the pickle format of before PyTorch 1.6: save it again with a newer one",
+                 labels[i].shown);
         ck_assert_str_eq(error.message, expected);
     }
     memset(longest, 'x', sizeof longest - 1);
@@ -183,5 +197,6 @@ START_TEST(other_failures_end_the_probing)
 }
 END_TEST
 
-UNIT_MAIN("locate", content_is_told_from_first_bytes, a_file_is_what_its_content_says, the_label_of_the_location_is_in_messages,
-          a_folder_is_probed_in_order, the_label_of_a_folder_is_in_messages, other_failures_end_the_probing)
+UNIT_MAIN("locate", content_is_told_from_first_bytes, a_tar_archive_is_told_from_its_magic, a_file_is_what_its_content_says,
+          the_label_of_the_location_is_in_messages, a_folder_is_probed_in_order, the_label_of_a_folder_is_in_messages,
+          other_failures_end_the_probing)

@@ -9,10 +9,12 @@
 #include "failing_alloc.h"
 #include "json_writer.h"
 #include "make_checkpoint.h"
+#include "make_torch.h"
 #include "unit.h"
 #include "unit_folder.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Runs the operation with its n-th allocation failing, for n = 1, 2, ... until it succeeds; returns how many there were. It opens so many
@@ -63,6 +65,25 @@ START_TEST(opening_checkpoints)
     ck_assert_uint_ge(sweep(open_and_close, path, 1), 12);
     unit_path(path, &folder, "index");
     ck_assert_uint_ge(sweep(open_and_close, path, 1), 25);
+    unit_folder_remove(&folder);
+}
+END_TEST
+
+START_TEST(opening_torch_files)
+{
+    static const struct make_torch_tensor tensors[] = {
+        {"a", "FloatStorage", 0, 6, 4, 0, 2, {2, 3}, {3, 1}},
+        {"turned", "FloatStorage", 0, 6, 4, 0, 2, {3, 2}, {1, 3}},
+        {"tied", "FloatStorage", 0, 6, 4, 0, 2, {2, 3}, {3, 1}},
+    };
+    struct unit_folder folder;
+    char path[PATH_MAX];
+    unit_folder_make(&folder);
+    struct made_file file = make_torch(tensors, 3);
+    write_file(folder.path, "1", file.bytes, file.length);
+    free(file.bytes);
+    unit_path(path, &folder, "1");
+    ck_assert_uint_ge(sweep(open_and_close, path, 1), 20);
     unit_folder_remove(&folder);
 }
 END_TEST
@@ -139,4 +160,4 @@ START_TEST(writing_json)
 }
 END_TEST
 
-UNIT_MAIN("out_of_memory", opening_checkpoints, verifying_deltas, writing_json)
+UNIT_MAIN("out_of_memory", opening_checkpoints, opening_torch_files, verifying_deltas, writing_json)

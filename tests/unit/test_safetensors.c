@@ -106,9 +106,9 @@ START_TEST(the_header_begins_at_once_and_ends_in_spaces)
     struct ken_checkpoint *checkpoint = NULL;
     struct ken_error error = {0};
     ck_assert_int_eq(open_header(&checkpoint, " {}", 3, 0, &error), KEN_EBAD_CHECKPOINT);
-    ck_assert_str_eq(error.message,
-                     PREFIX "neither a safetensors file nor an index: it begins with \"\\x03\\x00\\x00\\x00\\x00\\x00\\x00\\x00 \", "
-                            "and byte 8 is not '{'");
+    ck_assert_str_eq(error.message, PREFIX
+                     "neither a safetensors file, a torch file nor an index: it begins with \"\\x03\\x00\\x00\\x00\\x00\\x00\\x00\\x00 \", "
+                     "and byte 8 is not '{'");
     ck_assert_int_eq(open_header(&checkpoint, "[]", 2, 0, &error), KEN_EBAD_CHECKPOINT);
     ck_assert_int_eq(open_header(&checkpoint, "{}  \n\t\r ", 8, 0, &error), KEN_OK);
     ck_assert_uint_eq(checkpoint->tensor_count, 0);
