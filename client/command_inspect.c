@@ -264,9 +264,8 @@ const struct kenctl_command kenctl_command_inspect = {
     .name = "inspect",
     .summary = "Tell what is in a checkpoint, a delta or a report",
     .operands = "FILE",
-    .text = "FILE is a safetensors file, the index of a sharded checkpoint, a folder with one, a delta, or a report. What it is, is told "
-            "from its\n"
-            "content. Headers are checked in full.\n"
+    .text = "FILE is a safetensors or PyTorch file, the index of a sharded checkpoint, a folder with one, a delta, or a report. What it\n"
+            "is, is told from its content. Headers are checked in full.\n"
             "\nExamples:\n"
             "  kenctl inspect model.safetensors\n"
             "  kenctl inspect delta.safetensors -o json | jq .totals\n",

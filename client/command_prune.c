@@ -299,9 +299,9 @@ const struct kenctl_command kenctl_command_prune = {
     .summary = "Prune a model on this machine",
     .operands = "",
     .text =
-        "MODEL and BASE are safetensors files, indexes of sharded checkpoints, or folders with one. DIR receives delta.safetensors, the\n"
-        "pruned model and report.json: the same bytes as a job of a kend gives, whatever the threads and the memory. It comes into sight\n"
-        "whole. --job takes the full document, variants and all; its inputs are paths or file: URLs.\n"
+        "MODEL and BASE are safetensors or PyTorch files, indexes of sharded checkpoints, or folders with one. DIR receives\n"
+        "delta.safetensors, the pruned model and report.json: the same bytes as a job of a kend gives, whatever the threads and the\n"
+        "memory. It comes into sight whole. --job takes the full document, variants and all; its inputs are paths or file: URLs.\n"
         "\nExamples:\n"
         "  kenctl prune --model tuned/ --base bert/ --keep 0.25 --rescale l1 -o pruned\n"
         "  kenctl prune --model tuned.safetensors --base bert.safetensors --k 384 --rule '*.LayerNorm.*=keep' --outputs delta,report -o "

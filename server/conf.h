@@ -60,7 +60,7 @@
       "Networks beyond the global addresses that may be connected to, as CIDRs, comma-separated.")                                        \
     X(fetch, file_roots, FOLDERS, "", 0, 0, "Folders below which file: URLs may lie, comma-separated.")                                   \
     X(fetch, max_bytes, SIZE, "0", 0, 0, "Largest file that is fetched; 0: no limit.")                                                    \
-    X(fetch, max_header_bytes, SIZE, "25MB", 1024, 1000000000, "Largest safetensors header or index.")                                    \
+    X(fetch, max_header_bytes, SIZE, "25MB", 1024, 1000000000, "Largest safetensors header, index, or data.pkl of a torch file.")         \
     X(fetch, max_tensors, NUMBER, "100000", 1, 10000000, "Most tensors in a checkpoint.")                                                 \
     X(fetch, connections, NUMBER, "4", 1, 32, "Ranges of one file that are fetched at once.")                                             \
     X(fetch, ca_file, FILE, "", 0, 0, "PEM file of the authorities to trust; empty: the system's.")                                       \
