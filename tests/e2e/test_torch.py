@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import subprocess
 from pathlib import Path
 from typing import Any, Callable
@@ -15,7 +16,7 @@ import pytest
 from checkpoints import make_index, read_metadata, read_safetensors, to_bf16, write_safetensors, write_sharded
 from daemon import Kend
 from origin import Origin
-from torch_files import make_torch
+from torch_files import Entry, dict_of, make_file, make_torch, pickled, storage, tensor, text
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 METADATA = {"format": "pt"}
@@ -81,6 +82,19 @@ def test_a_torch_pair_gives_the_bytes_of_a_safetensors_pair(tmp_path: Path, kenc
         delta = out / "delta.safetensors"
         ok(kenctl("inject", "--base", tmp_path / "base.pt", "--delta", delta, "-o", out / "again.safetensors"))
         assert (out / "again.safetensors").read_bytes() == expected[0]["model.safetensors"]
+
+
+def test_sizes_may_be_in_zip64_fields(tmp_path: Path, kenctl: Run) -> None:
+    content = np.arange(6, dtype=np.float32)
+    pickle = pickled(dict_of((text("a"), tensor(storage("7", "FloatStorage", 6), [2, 3]))))
+    field = struct.pack("<HHQQ", 1, 16, 24, 24)
+    told = {"size": 0xFFFFFFFF, "stored": 0xFFFFFFFF}
+    for like_torch in (True, False):
+        entry = Entry("archive/data/7", content.tobytes(), central=told, extra=field)
+        (tmp_path / "a.pt").write_bytes(make_file(pickle, {}, more=[entry], like_torch=like_torch))
+        prune(kenctl, tmp_path / "a.pt", tmp_path / "a.pt", tmp_path / f"out{like_torch}")
+        found = read_safetensors(tmp_path / f"out{like_torch}" / "model.safetensors")
+        assert (found["a"] == content.reshape(2, 3)).all()
 
 
 def test_verify_compares_with_a_torch_file(tmp_path: Path, kenctl: Run) -> None:

@@ -330,7 +330,8 @@ START_TEST(no_byte_of_a_file_can_do_harm)
         unsigned char was = file.bytes[i];
         for (size_t v = 0; v < COUNT(values) + 8; v++) {
             error = (struct ken_error){0};
-            file.bytes[i] = v < COUNT(values) ? values[v] : (unsigned char)(was ^ 1U << (v - COUNT(values)));
+            file.bytes[i] = values[v % COUNT(values)];
+            if (v >= COUNT(values)) file.bytes[i] = (unsigned char)(was ^ (unsigned char)(1U << (v - COUNT(values))));
             int code = try(file.bytes, file.length, &error);
             if (code) assert_refused(code, &error);
         }
