@@ -134,8 +134,8 @@ static int read_pickle(struct reading *reading)
     if (!reading->text) return no_memory(reading);
     code = read_entry(reading, entry, reading->text);
     if (code) return code;
-    return ken_pickle_read(&reading->pickle, reading->text, entry->size, reading->label, limit, reading->store->limits.max_tensors,
-                           reading->error);
+    return ken_pickle_read(&reading->pickle, reading->text, entry->size, reading->label, limit - entry->size,
+                           reading->store->limits.max_tensors, reading->error);
 }
 
 /* ---- tensors */
@@ -379,7 +379,7 @@ static int read_all(struct reading *reading)
 {
     const struct ken_checkpoint_limits *limits = &reading->store->limits;
     struct ken_checkpoint_file *file = reading->file;
-    int code = ken_zip_read(&reading->zip, file->source, reading->label, limits->max_header_bytes, reading->error);
+    int code = ken_zip_read(&reading->zip, file->source, reading->label, limits->max_header_bytes / 2, reading->error);
     if (!code) code = read_pickle(reading);
     if (!code) code = find_tensors(reading);
     if (!code) code = check_names(reading);

@@ -18,7 +18,8 @@
  *
  * KEN_EBAD_CHECKPOINT unless zip and pickle are well-formed (zip.h, pickle.h), every storage has its entry, of just its size, and every
  * tensor lies in its storage. KEN_EUNSUPPORTED: what those say, big-endian files, a zip that is no torch file. KEN_ETOO_LARGE: over a
- * limit of the store, or tensors that are more than KEN_TORCH_SPREAD times the file, as expanded ones may be.
+ * limit of the store (of max_header_bytes, the zip's directory may be half; data.pkl and its objects together all), or tensors that are
+ * more than KEN_TORCH_SPREAD times the file, as expanded ones may be.
  */
 int ken_torch_read(struct ken_header_store *store, struct ken_checkpoint_file *file, uint32_t number, const char *label,
                    struct ken_error *error);
