@@ -39,7 +39,7 @@
     X(RULE, "rule", 0, "GLOB=ACTION", "prune, prune:K, prune:SHARE, keep or reset what matches; may be repeated, the first decides") \
     X(UNMATCHED, "unmatched", 0, "HOW", "add (default) or fail at a tensor that the base has not")                                   \
     X(OUTPUTS, "outputs", 0, "LIST", "of delta,model,report (default: all)")                                                         \
-    X(ENCODING, "delta-encoding", 0, "HOW", "plain (default), the only one so far")                                                  \
+    X(ENCODING, "delta-encoding", 0, "HOW", "plain (default) or packed: the same, smaller")                                          \
     X(NAME, "name", 0, "TEXT", "a name for people")                                                                                  \
     X(METADATA, "metadata", 0, "KEY=VALUE", "metadata; may be repeated")                                                             \
     X(TIMEOUT, "timeout", 0, "SECONDS", "end the job as failed after that long")                                                     \

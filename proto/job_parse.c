@@ -424,8 +424,6 @@ static void read_job(struct proto_reader *reader, struct proto_job *job)
     static const struct proto_place root = {.parent = NULL};
     if (!proto_reader_expect(reader, &root, reader->root, JSON_OBJECT, "an object")) return;
     proto_read_fields(reader, &root, reader->root, job_fields, COUNT(job_fields), job);
-    if (job->options.encoding == KEN_ENCODING_PACKED)
-        proto_reader_later(reader, &root, "delta_encoding", "\"packed\" is not supported by this version");
     if (job->kind == PROTO_KIND_INJECT)
         proto_reader_later(reader, &root, "kind", "\"inject\" is not supported by this version");
     else

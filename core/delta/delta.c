@@ -4,8 +4,8 @@
 #include "checkpoint/model_header.h"
 #include "checkpoint/shape.h"
 #include "delta/delta_internal.h"
+#include "delta/packed.h"
 #include "json_reader.h"
-#include "options.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -143,6 +143,24 @@ static int check_entry(const struct ken_tensor *entry, const char *tensor, const
     return KEN_OK;
 }
 
+/* The only entry of a tensor in encoding packed: it has a whole index at least. */
+static int find_packed(const struct ken_delta *delta, size_t index, bool *used, struct ken_error *error)
+{
+    const struct ken_delta_tensor *tensor = &delta->tensors[index];
+    struct ken_delta_entries *entries = &delta->entries[index];
+    size_t size = ken_packed_size(tensor->dtype);
+    uint64_t blocks = ken_packed_blocks(entries->length / size, size);
+    if (tensor->form == KEN_FORM_GAPS) return ken_delta_fail(error, tensor->name, "form gaps, which there is not in encoding packed");
+    if (tensor->form == KEN_FORM_SAME) return KEN_OK;
+    int code = find_entry(delta, tensor->name, "packed", used, &entries->values, error);
+    if (code) return code;
+    if (entries->values->dtype != KEN_U8 || entries->values->rank != 1)
+        return ken_delta_fail(error, tensor->name, "entry \"packed\" is not of dtype U8 with one dimension");
+    if (entries->values->length / KEN_PACKED_INDEX_ENTRY < blocks)
+        return ken_delta_fail(error, tensor->name, "entry \"packed\" is shorter than the index of %" PRIu64 " blocks", blocks);
+    return KEN_OK;
+}
+
 /* Finds and checks the entries of one tensor. */
 static int find_entries(const struct ken_delta *delta, size_t index, bool *used, struct ken_error *error)
 {
@@ -184,7 +202,7 @@ static int check_tensors(struct ken_delta *delta, struct ken_error *error)
     for (size_t i = 0; i < delta->tensor_count && !code; i++) {
         code = measure(&delta->tensors[i], &delta->entries[i], error);
         if (!code) code = check_form(&delta->tensors[i], &delta->entries[i], error);
-        if (!code) code = find_entries(delta, i, used, error);
+        if (!code) code = (delta->encoding == KEN_ENCODING_PACKED ? find_packed : find_entries)(delta, i, used, error);
     }
     for (size_t i = 0; i < count && !code; i++) {
         const char *name = delta->checkpoint->tensors[i].name;
@@ -198,10 +216,9 @@ static int check_tensors(struct ken_delta *delta, struct ken_error *error)
 
 /* ---- opening */
 
-static int check_format(const struct metadata *metadata, struct ken_error *error)
+static int check_format(const struct metadata *metadata, enum ken_encoding *encoding, struct ken_error *error)
 {
     char shown[64];
-    const char *encoding = ken_encoding_name(KEN_ENCODING_PLAIN);
     if (!metadata_is(metadata, METADATA_FORMAT, KEN_DELTA_FORMAT))
         return ken_fail(error, KEN_EBAD_DELTA, "this is no delta: its metadata do not say format \"%s\"", KEN_DELTA_FORMAT);
     if (!metadata->text[METADATA_VERSION] || !metadata->text[METADATA_ENCODING])
@@ -209,10 +226,12 @@ static int check_format(const struct metadata *metadata, struct ken_error *error
     if (!metadata_is(metadata, METADATA_VERSION, KEN_DELTA_VERSION))
         return ken_fail(error, KEN_EUNSUPPORTED, "a delta of version \"%s\"; this program reads version " KEN_DELTA_VERSION,
                         ken_printable(shown, sizeof shown, metadata->text[METADATA_VERSION], metadata->length[METADATA_VERSION]));
-    if (!metadata_is(metadata, METADATA_ENCODING, encoding))
-        return ken_fail(error, KEN_EUNSUPPORTED, "a delta in encoding \"%s\"; this program reads \"%s\"",
-                        ken_printable(shown, sizeof shown, metadata->text[METADATA_ENCODING], metadata->length[METADATA_ENCODING]),
-                        encoding);
+    unsigned found = 0;
+    while (found < KEN_ENCODING_COUNT && !metadata_is(metadata, METADATA_ENCODING, ken_encoding_name((enum ken_encoding)found))) found++;
+    if (found == KEN_ENCODING_COUNT)
+        return ken_fail(error, KEN_EUNSUPPORTED, "a delta in encoding \"%s\"; this program reads \"plain\" and \"packed\"",
+                        ken_printable(shown, sizeof shown, metadata->text[METADATA_ENCODING], metadata->length[METADATA_ENCODING]));
+    *encoding = (enum ken_encoding)found;
     if (!metadata->text[METADATA_MODEL] || !metadata->text[METADATA_TENSORS])
         return ken_fail(error, KEN_EBAD_DELTA, "metadata: model or tensors is missing");
     if (metadata->has_other) return ken_fail(error, KEN_EBAD_DELTA, "metadata: a key that a delta has not");
@@ -226,8 +245,7 @@ static int parse(struct ken_delta *delta, struct ken_error *error)
     if (delta->checkpoint->file_count != 1 || delta->checkpoint->has_index || !delta->checkpoint->files[0].metadata_json)
         return ken_fail(error, KEN_EBAD_DELTA, "this is no delta: a checkpoint without metadata of one");
     code = read_metadata(&metadata, delta->checkpoint, error);
-    if (!code) code = check_format(&metadata, error);
-    if (!code) snprintf(delta->encoding, sizeof delta->encoding, "%s", metadata.text[METADATA_ENCODING]);
+    if (!code) code = check_format(&metadata, &delta->encoding, error);
     if (!code) code = ken_delta_parse_model(delta, metadata.text[METADATA_MODEL], metadata.length[METADATA_MODEL], error);
     if (!code) code = ken_delta_parse_tensors(delta, metadata.text[METADATA_TENSORS], metadata.length[METADATA_TENSORS], error);
     ken_arena_free(&metadata.arena);
@@ -278,7 +296,7 @@ const struct ken_delta_tensor *ken_delta_tensor(const struct ken_delta *delta, s
 
 const char *ken_delta_encoding(const struct ken_delta *delta)
 {
-    return delta->encoding;
+    return ken_encoding_name(delta->encoding);
 }
 
 size_t ken_delta_file_count(const struct ken_delta *delta)

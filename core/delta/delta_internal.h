@@ -6,6 +6,7 @@
 #include "arena.h"
 #include "delta/delta.h"
 #include "digest.h"
+#include "options.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,8 +15,8 @@ enum { KEN_DELTA_LABEL_SIZE = 160 };
 
 /* Where the stored values of a tensor are. */
 struct ken_delta_entries {
-    const struct ken_tensor *values; /* T.whole or T.values; NULL for form `same` */
-    const struct ken_tensor *places; /* T.mask or T.gaps; NULL for the other forms */
+    const struct ken_tensor *values; /* T.whole, T.values or T.packed; NULL for form `same` */
+    const struct ken_tensor *places; /* T.mask or T.gaps; NULL for the other forms and in encoding packed */
     uint64_t elements, length;       /* of the tensor: elements, bytes */
     bool described;                  /* there is a member for it in `tensors` */
 };
@@ -30,7 +31,7 @@ struct ken_delta_file {
 struct ken_delta {
     struct ken_checkpoint *checkpoint; /* the delta's own entries */
     struct ken_arena arena;            /* names, shapes, metadata */
-    char encoding[16];
+    enum ken_encoding encoding;
     struct ken_delta_file *files; /* [file_count] */
     size_t file_count;
     bool has_index;

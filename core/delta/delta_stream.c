@@ -3,20 +3,22 @@
 
 #include "bits.h"
 #include "checkpoint/shape.h"
+#include "delta/packed.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Elements of a piece: a multiple of 8, so that a piece of the mask is whole bytes. */
-enum { PIECE = 1 << 16, WIDEST = 8 };
+enum { PIECE = 1 << 16, WIDEST = 8, PIECE_BYTES = PIECE * WIDEST };
+_Static_assert((int)PIECE_BYTES >= (int)KEN_PACKED_RAW, "what a block is decoded to is one piece");
 
 /* Reads a range of a source from its beginning to its end, buffered. */
 struct run {
     struct ken_source *source;
     uint64_t offset, left; /* of what is not in the buffer yet */
-    unsigned char *buffer; /* [PIECE * WIDEST] */
-    size_t at, filled;
+    unsigned char *buffer; /* [capacity + KEN_PACKED_SLACK] */
+    size_t capacity, at, filled;
 };
 
 struct ken_delta_stream {
@@ -31,7 +33,9 @@ struct ken_delta_stream {
     uint64_t next;          /* form `gaps`: element of the next value, count when there is none */
     struct run base_run, value_run, place_run;
     struct ken_digest digest;
-    unsigned char *piece; /* [PIECE * WIDEST] */
+    unsigned char *piece;          /* [PIECE_BYTES] */
+    struct ken_unpacker *unpacker; /* encoding packed: value_run is of blocks, place_run of their index */
+    const char *misfit;            /* why a block does not go with the base; told only if the base turns out to be the right one */
 };
 
 static void run_begin(struct run *run, struct ken_source *source, uint64_t offset, uint64_t length)
@@ -47,14 +51,20 @@ static void run_entry(struct run *run, const struct ken_delta *delta, const stru
     run_begin(run, delta->checkpoint->files[entry->file].source, entry->offset, entry->length);
 }
 
-/* Makes *bytes the next `length` bytes, at most PIECE * WIDEST, which must be there. */
+/* What was not taken yet. */
+static uint64_t run_left(const struct run *run)
+{
+    return run->left + (run->filled - run->at);
+}
+
+/* Makes *bytes the next `length` bytes, at most the run's capacity, which must be there. */
 static int run_take(struct run *run, size_t length, const unsigned char **bytes, struct ken_error *error)
 {
     size_t kept = run->filled - run->at;
-    KEN_ASSERT(length <= (size_t)PIECE * WIDEST && length <= kept + run->left);
+    KEN_ASSERT(length <= run->capacity && length <= kept + run->left);
     if (length > kept) {
         memmove(run->buffer, run->buffer + run->at, kept);
-        size_t more = (size_t)PIECE * WIDEST - kept;
+        size_t more = run->capacity - kept;
         if (more > run->left) more = (size_t)run->left;
         int code = ken_source_wait(run->source, run->offset, more, error);
         if (!code) code = ken_source_read(run->source, run->offset, run->buffer + kept, more, error);
@@ -69,20 +79,29 @@ static int run_take(struct run *run, size_t length, const unsigned char **bytes,
     return KEN_OK;
 }
 
+static bool run_create(struct run *run, size_t capacity)
+{
+    run->capacity = capacity;
+    run->buffer = malloc(capacity + KEN_PACKED_SLACK);
+    if (run->buffer) memset(run->buffer + capacity, 0, KEN_PACKED_SLACK);
+    return run->buffer;
+}
+
 int ken_delta_stream_create(struct ken_delta_stream **stream, const struct ken_delta *delta, const struct ken_checkpoint *base,
                             struct ken_error *error)
 {
     struct ken_delta_stream *made = calloc(1, sizeof *made);
     *stream = made;
+    bool packed = delta->encoding == KEN_ENCODING_PACKED, there = made;
     if (made) {
         made->delta = delta;
         made->base = base;
-        made->piece = malloc((size_t)PIECE * WIDEST);
-        made->base_run.buffer = malloc((size_t)PIECE * WIDEST);
-        made->value_run.buffer = malloc((size_t)PIECE * WIDEST);
-        made->place_run.buffer = malloc((size_t)PIECE * WIDEST);
+        made->piece = malloc(PIECE_BYTES);
+        there = made->piece && run_create(&made->base_run, PIECE_BYTES) && run_create(&made->place_run, PIECE_BYTES) &&
+                run_create(&made->value_run, packed ? KEN_PACKED_LONGEST : PIECE_BYTES);
     }
-    if (made && made->piece && made->base_run.buffer && made->value_run.buffer && made->place_run.buffer) return KEN_OK;
+    if (there && packed) there = ken_unpacker_create(&made->unpacker, NULL) == KEN_OK;
+    if (there) return KEN_OK;
     ken_delta_stream_free(stream);
     return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
 }
@@ -91,6 +110,7 @@ void ken_delta_stream_free(struct ken_delta_stream **stream)
 {
     if (!*stream) return;
     ken_digest_free(&(*stream)->digest);
+    ken_unpacker_free(&(*stream)->unpacker);
     free((*stream)->place_run.buffer);
     free((*stream)->value_run.buffer);
     free((*stream)->base_run.buffer);
@@ -136,6 +156,15 @@ static int read_gap(struct ken_delta_stream *stream, struct ken_error *error)
     return KEN_OK;
 }
 
+/* Parts the entry into the index and the blocks; it is as long as the index at least. */
+static void begin_packed(struct ken_delta_stream *stream)
+{
+    struct run *blocks = &stream->value_run;
+    uint64_t index = KEN_PACKED_INDEX_ENTRY * ken_packed_blocks(stream->count, stream->size);
+    run_begin(&stream->place_run, blocks->source, blocks->offset, index);
+    run_begin(blocks, blocks->source, blocks->offset + index, blocks->left - index);
+}
+
 int ken_delta_stream_begin(struct ken_delta_stream *stream, size_t tensor, struct ken_error *error)
 {
     const struct ken_delta *delta = stream->delta;
@@ -150,7 +179,9 @@ int ken_delta_stream_begin(struct ken_delta_stream *stream, size_t tensor, struc
         stream->count = stream->entries->length;
     }
     stream->done = stream->stored = stream->next = 0;
+    stream->misfit = NULL;
     if (stream->entries->values) run_entry(&stream->value_run, delta, stream->entries->values);
+    if (stream->entries->values && stream->unpacker) begin_packed(stream);
     if (stream->entries->places) run_entry(&stream->place_run, delta, stream->entries->places);
     ken_digest_free(&stream->digest);
     int code = stream->from_base ? begin_base(stream, error) : KEN_OK;
@@ -158,19 +189,20 @@ int ken_delta_stream_begin(struct ken_delta_stream *stream, size_t tensor, struc
     return code;
 }
 
-/* Reads the base's elements, and makes them the piece unless everything is stored. */
-static int take_base(struct ken_delta_stream *stream, size_t count, struct ken_error *error)
+/* Reads at most PIECE of the base's elements, and makes them those of the piece from `first` on unless everything is stored. */
+static int take_base(struct ken_delta_stream *stream, size_t first, size_t count, struct ken_error *error)
 {
     const struct ken_delta_tensor *tensor = stream->tensor;
+    unsigned char *piece = stream->piece + first * stream->size;
     const unsigned char *bytes;
     int code = run_take(&stream->base_run, count * stream->base_size, &bytes, error);
     if (code) return code;
     ken_digest_update(&stream->digest, bytes, count * stream->base_size);
     if (tensor->form == KEN_FORM_WHOLE) return KEN_OK;
     if (tensor->dtype == tensor->base_dtype)
-        memcpy(stream->piece, bytes, count * stream->size);
+        memcpy(piece, bytes, count * stream->size);
     else
-        ken_convert(tensor->base_dtype, bytes, tensor->dtype, stream->piece, count);
+        ken_convert(tensor->base_dtype, bytes, tensor->dtype, piece, count);
     return KEN_OK;
 }
 
@@ -223,18 +255,65 @@ static int apply_gaps(struct ken_delta_stream *stream, size_t count, struct ken_
     return KEN_OK;
 }
 
+/* Reads the next block, checks it, and decodes it into the piece. */
+static int apply_packed(struct ken_delta_stream *stream, size_t count, struct ken_error *error)
+{
+    const char *tensor = stream->tensor->name, *reason;
+    uint64_t number = stream->done / ken_packed_elements(stream->size);
+    struct ken_packed_entry entry;
+    const unsigned char *bytes;
+    unsigned char check[sizeof entry.check];
+    int code = run_take(&stream->place_run, KEN_PACKED_INDEX_ENTRY, &bytes, error);
+    if (code) return code;
+    ken_packed_entry_read(&entry, bytes);
+    if (entry.length > KEN_PACKED_LONGEST || entry.length > run_left(&stream->value_run))
+        return ken_delta_fail(error, tensor, "block %" PRIu64 " is longer than a block can be or than what is there", number);
+    code = run_take(&stream->value_run, entry.length, &bytes, error);
+    if (!code) code = ken_packed_check(check, bytes, entry.length, error);
+    if (code) return code;
+    if (memcmp(check, entry.check, sizeof check) != 0)
+        return ken_delta_fail(error, tensor, "block %" PRIu64 " is damaged: it has another SHA-256 than the index tells", number);
+    if (stream->tensor->form == KEN_FORM_WHOLE) memset(stream->piece, 0, count * stream->size);
+    enum ken_unpacked result =
+        ken_unpacker_unpack(stream->unpacker, stream->tensor->dtype, stream->piece, count, entry.stored, bytes, entry.length, &reason);
+    if (result == KEN_UNPACKED_BAD) return ken_delta_fail(error, tensor, "block %" PRIu64 ": %s", number, reason);
+    if (result == KEN_UNPACKED_MISFIT) stream->misfit = reason;
+    stream->stored += entry.stored;
+    return KEN_OK;
+}
+
+static int finish_packed(const struct ken_delta_stream *stream, struct ken_error *error)
+{
+    const struct ken_delta_tensor *tensor = stream->tensor;
+    uint64_t stored = tensor->form == KEN_FORM_WHOLE ? stream->count : tensor->stored;
+    if (tensor->form == KEN_FORM_SAME) return KEN_OK;
+    if (stream->stored != stored)
+        return ken_delta_fail(error, tensor->name, "its blocks store %" PRIu64 " elements, not %" PRIu64, stream->stored, stored);
+    if (run_left(&stream->value_run))
+        return ken_delta_fail(error, tensor->name, "%" PRIu64 " bytes behind its last block", run_left(&stream->value_run));
+    return KEN_OK;
+}
+
+static int tell_misfit(const struct ken_delta_stream *stream, struct ken_error *error)
+{
+    return stream->misfit ? ken_delta_fail(error, stream->tensor->name, "a block: %s", stream->misfit) : KEN_OK;
+}
+
 /* All pieces were given: is the base the right one, and was everything used? */
 static int finish(struct ken_delta_stream *stream, struct ken_error *error)
 {
     const struct ken_delta_tensor *tensor = stream->tensor;
     unsigned char sha256[KEN_SHA256_SIZE];
+    int code = stream->unpacker ? finish_packed(stream, error) : KEN_OK;
+    if (code) return code;
     if (tensor->form == KEN_FORM_MASK && stream->stored != tensor->stored)
         return ken_delta_fail(error, tensor->name, "its mask has %" PRIu64 " bits, but %" PRIu64 " values are stored", stream->stored,
                               tensor->stored);
-    if (!stream->from_base) return KEN_OK;
+    if (!stream->from_base) return tell_misfit(stream, error);
     stream->from_base = false;
-    int code = ken_digest_final(&stream->digest, sha256, error);
-    if (code || memcmp(sha256, tensor->base_sha256, sizeof sha256) == 0) return code;
+    code = ken_digest_final(&stream->digest, sha256, error);
+    if (code) return code;
+    if (memcmp(sha256, tensor->base_sha256, sizeof sha256) == 0) return tell_misfit(stream, error);
     char shown[KEN_DELTA_LABEL_SIZE], found[KEN_SHA256_HEX_SIZE], wanted[KEN_SHA256_HEX_SIZE];
     return ken_fail(error, KEN_EDIGEST, "base tensor \"%s\" has SHA-256 %s, the delta was made from %s: this is another base",
                     ken_printable(shown, sizeof shown, tensor->base_name, strlen(tensor->base_name)),
@@ -246,13 +325,16 @@ int ken_delta_stream_next(struct ken_delta_stream *stream, const void **bytes, s
     static int (*const appliers[])(struct ken_delta_stream *, size_t, struct ken_error *) = {
         [KEN_FORM_WHOLE] = apply_whole, [KEN_FORM_MASK] = apply_mask, [KEN_FORM_GAPS] = apply_gaps};
     uint64_t left = stream->count - stream->done;
-    size_t count = left < PIECE ? (size_t)left : PIECE;
+    size_t most = stream->unpacker ? (size_t)ken_packed_elements(stream->size) : PIECE;
+    size_t count = left < most ? (size_t)left : most;
     int code = KEN_OK;
     *bytes = stream->piece;
     *length = count * stream->size;
     if (!count) return finish(stream, error);
-    if (stream->from_base) code = take_base(stream, count, error);
-    if (!code && stream->tensor->form != KEN_FORM_SAME) code = appliers[stream->tensor->form](stream, count, error);
+    for (size_t first = 0; !code && stream->from_base && first < count; first += PIECE)
+        code = take_base(stream, first, count - first < PIECE ? count - first : PIECE, error);
+    if (!code && stream->tensor->form != KEN_FORM_SAME)
+        code = (stream->unpacker ? apply_packed : appliers[stream->tensor->form])(stream, count, error);
     stream->done += count;
     return code;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pruning/run.h"
+#include "pruning/packing.h"
 
 #include "arena.h"
 #include "bits.h"
@@ -14,7 +14,7 @@ enum { PIECE = 4096, PIECE_BYTES = 8 * PIECE }; /* elements at a time, and their
 enum { COPY_BYTES = 2 * KEN_OUTPUT_BUFFER };
 
 /* One tensor of the delta file. */
-enum kind { VALUES, MASK, GAPS, WHOLE };
+enum kind { VALUES, MASK, GAPS, WHOLE, PACKED };
 struct item {
     enum kind kind;
     size_t tensor;
@@ -52,7 +52,8 @@ static enum ken_form choose_form(const struct ken_entry *entry, const struct ken
 
 static int add_item(struct writer *writer, size_t tensor, enum kind kind, enum ken_dtype dtype, uint64_t count, uint64_t length)
 {
-    static const char *const suffixes[] = {[VALUES] = ".values", [MASK] = ".mask", [GAPS] = ".gaps", [WHOLE] = ".whole"};
+    static const char *const suffixes[] = {
+        [VALUES] = ".values", [MASK] = ".mask", [GAPS] = ".gaps", [WHOLE] = ".whole", [PACKED] = ".packed"};
     const struct ken_tensor *model = writer->prune->plan->entries[tensor].model;
     size_t own = strlen(model->name), rest = strlen(suffixes[kind]) + 1;
     char *name = ken_arena_allocate(&writer->names, own + rest);
@@ -93,10 +94,27 @@ static int add_items(struct writer *writer, size_t tensor, unsigned bits)
     return code;
 }
 
+static int list_packed(struct writer *writer)
+{
+    const struct ken_packing *packing = writer->prune->packing;
+    int code = KEN_OK;
+    for (size_t t = 0; !code && t < writer->prune->plan->model->tensor_count; t++) {
+        const struct ken_entry *entry = &writer->prune->plan->entries[t];
+        uint64_t length = ken_packing_length(packing, writer->variant, t);
+        writer->forms[t] = KEN_FORM_SAME;
+        if (entry->base && !writer->records[t].stored) continue;
+        writer->forms[t] = entry->base && !entry->packed ? KEN_FORM_MASK : KEN_FORM_WHOLE;
+        code = add_item(writer, t, PACKED, KEN_U8, length, length);
+    }
+    return code;
+}
+
 static int list_items(struct writer *writer, struct ken_error *error)
 {
     static const unsigned descending[] = {64, 32, 16, 8, 6, 4};
     size_t tensors = writer->prune->plan->model->tensor_count;
+    if (writer->prune->packing)
+        return list_packed(writer) ? ken_fail(error, KEN_ENOMEM, "out of memory for the header of a delta") : KEN_OK;
     for (size_t t = 0; t < tensors; t++) writer->forms[t] = choose_form(&writer->prune->plan->entries[t], &writer->records[t]);
     for (size_t b = 0; b < sizeof descending / sizeof *descending; b++)
         for (size_t t = 0; t < tensors; t++)
@@ -338,6 +356,25 @@ static int write_whole(struct writer *writer, size_t tensor, struct ken_error *e
     return KEN_OK;
 }
 
+static int write_packed(struct writer *writer, size_t tensor, struct ken_error *error)
+{
+    const struct ken_packing *packing = writer->prune->packing;
+    uint64_t blocks = ken_packing_blocks(packing, writer->variant, tensor);
+    unsigned char entry[KEN_PACKED_INDEX_ENTRY], *bytes = malloc(KEN_PACKED_LONGEST);
+    int code = bytes ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for writing a delta");
+    for (uint64_t b = 0; !code && b < blocks; b++) {
+        ken_packed_entry_write(entry, ken_packing_entry(packing, writer->variant, tensor, b));
+        code = ken_output_write(&writer->output, entry, sizeof entry, error);
+    }
+    for (uint64_t b = 0; !code && b < blocks; b++) {
+        code = cancelled(writer, error);
+        if (!code) code = ken_packing_read(packing, writer->variant, tensor, b, bytes, error);
+        if (!code) code = ken_output_write(&writer->output, bytes, ken_packing_entry(packing, writer->variant, tensor, b)->length, error);
+    }
+    free(bytes);
+    return code;
+}
+
 static int write_item(struct writer *writer, size_t index, struct ken_error *error)
 {
     const struct item *item = &writer->items[index];
@@ -348,6 +385,7 @@ static int write_item(struct writer *writer, size_t index, struct ken_error *err
     case VALUES: return copy_scratch(writer, ken_scratch_values, record->values, length, error);
     case MASK: return copy_scratch(writer, ken_scratch_mask, record->mask, length, error);
     case GAPS: return write_gaps(writer, item->tensor, ken_dtype_size(writer->headers[index].dtype), error);
+    case PACKED: return write_packed(writer, item->tensor, error);
     case WHOLE: break;
     }
     return entry->pruned ? write_whole(writer, item->tensor, error) : copy_model(writer, entry->model, error);

@@ -295,7 +295,7 @@ int ken_inputs_finish(struct ken_prune *prune, struct ken_error *error)
     size_t files = inputs->plan->model->file_count + inputs->plan->base->file_count;
     int code = KEN_OK;
     for (size_t f = 0; !code && f < files; f++) code = ask_source(inputs, &inputs->model_files[f], error);
-    return code ? code : ken_run_parallel(prune, finish_on_worker, inputs, files, error);
+    return code ? code : ken_run_parallel(prune, finish_on_worker, inputs, files, KEN_WORK_BYTES, error);
 }
 
 int ken_inputs_check(const struct ken_plan *plan, struct ken_error *error)

@@ -21,6 +21,7 @@ struct group {
     pthread_mutex_t lock;
     pthread_cond_t ended;
     size_t running;
+    uint64_t bytes; /* of the budget, for each */
 };
 
 static void run_on_worker(struct ken_task *task)
@@ -47,7 +48,7 @@ static int start(struct group *group, struct item *item, struct ken_error *error
     struct ken_prune *prune = group->prune;
     wait_for_fewer(group, prune->env.executor->threads);
     uint64_t total = ken_budget_total(prune->env.budget);
-    item->bytes = total < KEN_WORK_BYTES ? total : KEN_WORK_BYTES;
+    item->bytes = total < group->bytes ? total : group->bytes;
     if (ken_run_cancelled(prune) || !ken_budget_acquire(prune->env.budget, item->bytes, ken_run_cancelled, prune))
         return ken_fail(error, KEN_ECANCELLED, "cancelled");
     pthread_mutex_lock(&group->lock);
@@ -58,9 +59,9 @@ static int start(struct group *group, struct item *item, struct ken_error *error
 }
 
 int ken_run_parallel(struct ken_prune *prune, int (*work)(struct ken_prune *prune, void *opaque, size_t index, struct ken_error *error),
-                     void *opaque, size_t count, struct ken_error *error)
+                     void *opaque, size_t count, uint64_t bytes, struct ken_error *error)
 {
-    struct group group = {.prune = prune, .work = work, .opaque = opaque};
+    struct group group = {.prune = prune, .work = work, .opaque = opaque, .bytes = bytes};
     struct item *items = calloc(count + 1, sizeof *items);
     int code = KEN_OK;
     size_t started = 0;

@@ -2,6 +2,7 @@
 #include "pruning/plan.h"
 
 #include "checkpoint/model_header.h"
+#include "delta/packed.h"
 #include "glob.h"
 #include "pruning/block.h"
 #include "pruning/progress.h"
@@ -258,6 +259,14 @@ static uint64_t reported_at_most(const struct ken_plan *plan)
     return bytes;
 }
 
+/* What packing adds to values and mask at most, where they are noise. */
+static uint64_t packing_at_most(const struct ken_plan *plan, const struct ken_entry *entry, uint64_t stored)
+{
+    enum { HEAD = 256 }; /* of a block, and what the index tells of it */
+    if (plan->options->encoding != KEN_ENCODING_PACKED || !stored) return 0;
+    return stored + HEAD * ken_packed_blocks(entry->elements, entry->size);
+}
+
 /* Adds what one variant needs: its delta, and values and masks on their way there. */
 static void measure_variant(struct ken_plan *plan, size_t variant)
 {
@@ -270,8 +279,11 @@ static void measure_variant(struct ken_plan *plan, size_t variant)
         const struct ken_entry *entry = &plan->entries[t];
         uint64_t values = stored_at_most(plan, t, variant) * entry->size;
         uint64_t mask = entry->base && !entry->packed && values ? entry->elements / 8 + 1 : 0;
-        delta += described_at_most(entry->model) + (values + mask < entry->model->length ? values + mask : entry->model->length);
-        scratch += values + mask + described_at_most(entry->model);
+        uint64_t packing = packing_at_most(plan, entry, values / entry->size);
+        bool packed = plan->options->encoding == KEN_ENCODING_PACKED;
+        uint64_t smallest = values + mask < entry->model->length || packed ? values + mask + packing : entry->model->length;
+        delta += described_at_most(entry->model) + smallest;
+        scratch += values + mask + described_at_most(entry->model) + (packed ? smallest : 0);
     }
     plan->totals.delta_bytes_at_most += delta;
     plan->totals.disk_bytes += plan->options->outputs & KEN_OUTPUT_DELTA ? delta + scratch : 0;
@@ -374,8 +386,6 @@ int ken_plan_make(struct ken_plan **plan, const struct ken_checkpoint *model, co
 {
     KEN_ASSERT(options->variant_count >= 1 && options->variant_count <= KEN_MAX_VARIANTS && limits->threads > 0);
     *plan = NULL;
-    if (options->encoding != KEN_ENCODING_PLAIN)
-        return ken_fail(error, KEN_EUNSUPPORTED, "encoding \"%s\" is not there yet", ken_encoding_name(options->encoding));
     struct ken_plan *made = calloc(1, sizeof *made);
     if (!made) return ken_fail(error, KEN_ENOMEM, "out of memory for a plan");
     *made = (struct ken_plan){.model = model, .base = base, .options = options};

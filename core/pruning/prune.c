@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "pruning/packing.h"
 #include "pruning/run.h"
 
 #include "checkpoint/model_header.h"
@@ -291,7 +292,9 @@ int ken_prune_finish(struct ken_prune *prune, struct ken_error *error)
     int code = list_files(prune, error);
     for (size_t v = 0; v < variants; v++) ken_follow_init(&prune->follow[v]);
     if (!code) code = ken_inputs_finish(prune, error);
-    if (!code) code = ken_run_parallel(prune, finish_on_worker, NULL, variants + deltas + models, error);
+    if (!code && deltas && prune->plan->options->encoding == KEN_ENCODING_PACKED) code = ken_packing_make(&prune->packing, prune, error);
+    if (!code) code = ken_run_parallel(prune, finish_on_worker, NULL, variants + deltas + models, KEN_WORK_BYTES, error);
+    ken_packing_free(&prune->packing);
     for (size_t v = 0; v < variants; v++) ken_follow_destroy(&prune->follow[v]);
     if (!code) code = ken_inputs_check(prune->plan, error);
     return code ? code : sync_folders(prune, error);

@@ -26,6 +26,7 @@ struct ken_prune {
     struct ken_scratch *scratch;
     struct ken_journal *journal; /* NULL: not durable */
     struct ken_pipeline *pipeline;
+    struct ken_packing *packing; /* of packed deltas, while they are made */
 
     /* made by finish */
     struct ken_follow follow[KEN_MAX_VARIANTS];
@@ -47,14 +48,14 @@ void ken_pipeline_destroy(struct ken_pipeline **pipeline);
 
 /* ---- parallel.c */
 
-enum { KEN_WORK_BYTES = 1 << 19 };
+enum { KEN_WORK_BYTES = 1 << 19, KEN_PACKING_BYTES = 6 << 20 };
 
 /*
  * Runs work(prune, opaque, i) for i in 0..count-1 on the executor, at most as many at once as it has threads and the budget allows, each
- * with KEN_WORK_BYTES of the budget for its buffers. Returns the error of the lowest i that failed.
+ * with so many bytes of the budget for its buffers. Returns the error of the lowest i that failed.
  */
 int ken_run_parallel(struct ken_prune *prune, int (*work)(struct ken_prune *prune, void *opaque, size_t index, struct ken_error *error),
-                     void *opaque, size_t count, struct ken_error *error);
+                     void *opaque, size_t count, uint64_t bytes, struct ken_error *error);
 
 /* ---- outputs.c */
 

@@ -243,6 +243,46 @@ def bench_sizes(figures: Figures, work: Path, quick: bool) -> None:
     figures.add("cost of a parameter, the largest against 10 M", per_parameter[-1] / per_parameter[1], 1.6, "x")
 
 
+def bench_packed(figures: Figures, work: Path) -> None:
+    """What packing adds to a job, how small the delta becomes, and how fast it is injected."""
+    pair, out = work / "bert", work / "out"
+    if not pair.exists():
+        write_pair(pair, bert_shapes())
+    size = (pair / "model.safetensors").stat().st_size
+    threads = ("--threads", "2")
+    ratio, note = median_ratio(
+        5, lambda: prune(pair, out, *threads, "--delta-encoding", "packed"), lambda: prune(pair, out, *threads)
+    )
+    figures.add("kenctl prune, packed delta against plain", ratio, 1.3, "x", note)
+    files = ["--model", str(pair / "model.safetensors"), "--base", str(pair / "base.safetensors"), "--outputs", "delta"]
+    for encoding in ("plain", "packed"):
+        shutil.rmtree(out, ignore_errors=True)
+        timed(
+            [
+                str(BUILD / "kenctl"),
+                "prune",
+                *files,
+                "--keep",
+                "0.5",
+                "--delta-encoding",
+                encoding,
+                "-o",
+                str(out),
+                "-q",
+            ]
+        )
+        delta = out / "delta.safetensors"
+        figures.add(f"{encoding} delta of F32 at keep 0.5, against the model", delta.stat().st_size / size, None, "x")
+        base, new = str(pair / "base.safetensors"), str(work / "new.safetensors")
+        command = [str(BUILD / "kenctl"), "inject", "--base", base, "--delta", str(delta), "-o", new, "--force", "-q"]
+        seconds = statistics.median(in_turns(5, lambda: timed(command))[0])
+        bound = 500 if encoding == "packed" else None
+        figures.add(
+            f"kenctl inject, {encoding}, one thread", size / seconds / 1e6, bound, "MB/s", least=encoding == "packed"
+        )
+    shutil.rmtree(out)
+
+
 def bench_memory(figures: Figures, work: Path, gib: int) -> None:
     write_pair(work / "large", square_shapes(gib * 1024 * MIB // 4))
     with Kend(fresh(work / "kend"), {"fetch.file_roots": work}) as kend:
@@ -276,13 +316,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="leave out what takes minutes and some 50 GB of disk")
     parser.add_argument("--json", type=Path, help="add the figures to this file")
     parser.add_argument("--folder", type=Path, help="work below this folder (default: the build)")
-    parser.add_argument("--only", action="append", choices=["local", "http", "sizes", "memory", "oracle"])
+    parser.add_argument("--only", action="append", choices=["local", "http", "packed", "sizes", "memory", "oracle"])
     options = parser.parse_args()
     figures = Figures()
     work = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder or options.build)).resolve()
     benches = {
         "local": lambda: bench_local(figures, work),
         "http": lambda: bench_over_http(figures, work),
+        "packed": lambda: bench_packed(figures, work),
         "sizes": lambda: bench_sizes(figures, work, options.quick),
         "memory": lambda: bench_memory(figures, work, 1 if options.quick else 8),
         "oracle": lambda: bench_oracle(figures, options.build),

@@ -813,7 +813,7 @@ def test_help_and_version(kenctl: Run) -> None:
         assert max(len(line) for line in help_text.splitlines()) < 150
         assert ok(kenctl("help", command)) == help_text
         assert ("--server" in help_text) == (command not in ("prune", "inject", "verify", "inspect"))
-        assert "hf://" not in help_text and "packed" not in help_text
+        assert "hf://" not in help_text and ("packed" in help_text) == (command in ("prune", "submit"))
         assert ("--metadata" in help_text) == (command in ("submit", "list"))
     assert re.search(r"--model MODEL +the pruned model$", ok(kenctl("verify", "--help")), re.M)
     assert ok(kenctl("help")) == text and "hf://" not in text

@@ -332,7 +332,6 @@ DOCUMENTS: list[tuple[str, Any, str]] = [
 ]
 LATER: list[tuple[str, Any, str]] = [
     ("inject", {"kind": "inject", "base": GOOD["base"], "delta": GOOD["model"]}, "/kind"),
-    ("packed", {**GOOD, "delta_encoding": "packed"}, "/delta_encoding"),
 ]
 
 

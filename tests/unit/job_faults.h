@@ -114,8 +114,6 @@ static const struct {
     {"{MB, 'k': 1, 'outputs': ['delta', 'weights', 3]}",
      "/outputs/1: must be \"delta\", \"model\" or \"report\", not \"weights\"\n"
      "/outputs/2: must be a string, not an integer"},
-    {"{MB, 'k': 1, 'delta_encoding': 'packed'}",
-     "? /delta_encoding: \"packed\" is not supported by this version"},
     {"{MB, 'k': 1, 'delta_encoding': 'zip'}",
      "/delta_encoding: must be \"plain\" or \"packed\", not \"zip\""},
     {"{MB, 'k': 1, 'name': ''}",

@@ -296,8 +296,11 @@ START_TEST(every_form_and_method_gives_the_model_back)
                 options.variants[0].method = method;
                 options.variants[0].rescale = rescale;
                 options.variants[0].duplicates = i % 2 ? KEN_DUPLICATES_ALL : KEN_DUPLICATES_EXACT;
-                run(&options);
-                check_delta();
+                for (unsigned encoding = 0; encoding < KEN_ENCODING_COUNT; encoding++) {
+                    options.encoding = encoding;
+                    run(&options);
+                    check_delta();
+                }
             }
     teardown();
 }

@@ -91,15 +91,18 @@ START_TEST(threads_and_memory_do_not_matter)
     unit_folder_make(&folder);
     made_pair_write(&made, folder.path);
     struct prune_pair first = {.model = made.model, .base = made.base, .folder = work("work")}, pair = first;
-    run(&first, &options);
-    for (size_t t = 0; t < 4; t++)
-        for (size_t m = 0; m < 3; m++) {
-            pair.threads = threads[t];
-            pair.memory = memory[m];
-            pair.durable = m == 1;
-            run(&pair, &options);
-            ck_assert_str_eq(pair.files, first.files);
-        }
+    for (unsigned encoding = 0; encoding < KEN_ENCODING_COUNT; encoding++) {
+        options.encoding = encoding;
+        run(&first, &options);
+        for (size_t t = 0; t < 4; t++)
+            for (size_t m = 0; m < 3; m++) {
+                pair.threads = threads[t];
+                pair.memory = memory[m];
+                pair.durable = m == 1;
+                run(&pair, &options);
+                ck_assert_str_eq(pair.files, first.files);
+            }
+    }
     prune_pair_free(&first);
     prune_pair_free(&pair);
     made_pair_free(&made);
