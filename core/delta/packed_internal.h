@@ -45,19 +45,13 @@ static inline uint64_t ken_packed_all(struct ken_packed_kind kind)
     return UINT64_MAX >> (64 - 8 * kind.size);
 }
 
-/* An element's bits as a number that grows with its value, and back. */
+/* An element's bits as a signed number that grows with its value, and back; only the lower bits of what is given and returned count. It
+ * is that of delta-format.md less 2^(w-1), which differences do not notice. */
 static inline uint64_t ken_packed_order(struct ken_packed_kind kind, uint64_t bits)
 {
-    uint64_t top = UINT64_C(1) << (8 * kind.size - 1);
-    if (!kind.floating) return bits;
-    return bits ^ (((0 - (bits >> (8 * kind.size - 1))) & (top - 1)) | top);
-}
-
-static inline uint64_t ken_packed_unorder(struct ken_packed_kind kind, uint64_t number)
-{
-    uint64_t top = UINT64_C(1) << (8 * kind.size - 1);
-    if (!kind.floating) return number;
-    return number ^ ((((number >> (8 * kind.size - 1)) - 1) & (top - 1)) | top);
+    unsigned unused = 64 - 8 * (unsigned)kind.size;
+    int64_t number = (int64_t)(bits << unused) >> unused;
+    return (uint64_t)(kind.floating ? number ^ ((number >> 63) & (INT64_MAX >> unused)) : number);
 }
 
 /* Differences near zero, of either sign, as small numbers. */

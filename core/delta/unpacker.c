@@ -183,7 +183,7 @@ static inline __attribute__((always_inline)) void restore(struct cursor *cursor,
     }
     uint64_t number = high | get(cursor->low, cursor->at, width, kind.size == 8);
     cursor->at += width;
-    uint64_t value = ken_packed_unorder(kind, (ken_packed_order(kind, base) + ken_packed_unfold(number)) & ken_packed_all(kind));
+    uint64_t value = ken_packed_order(kind, ken_packed_order(kind, base) + ken_packed_unfold(number));
     memcpy(element, &value, kind.size);
 }
 
