@@ -239,9 +239,10 @@ static char *undisturbed(const struct ken_options *options)
     return files;
 }
 
-START_TEST(cancelled_and_resumed)
+static void check_cancelled_and_resumed(enum ken_encoding encoding)
 {
     struct ken_options options = quick();
+    options.encoding = encoding;
     unit_folder_make(&folder);
     char *expected = undisturbed(&options);
     struct prune_pair pair = era("work");
@@ -279,6 +280,17 @@ START_TEST(cancelled_and_resumed)
     free(expected);
     prune_pair_free(&pair);
     unit_folder_remove(&folder);
+}
+
+START_TEST(cancelled_and_resumed)
+{
+    check_cancelled_and_resumed(KEN_ENCODING_PLAIN);
+}
+END_TEST
+
+START_TEST(cancelled_and_resumed_packed)
+{
+    check_cancelled_and_resumed(KEN_ENCODING_PACKED);
 }
 END_TEST
 
@@ -360,9 +372,10 @@ START_TEST(killed_and_resumed)
 END_TEST
 
 /* The disk is full from the n-th call on, for every n: the error says so, and with room again the work goes on. */
-START_TEST(a_full_disk_is_told_and_survived)
+static void check_a_full_disk_is_told_and_survived(enum ken_encoding encoding)
 {
     struct ken_options options = three_variants();
+    options.encoding = encoding;
     struct made_pair made;
     unit_folder_make(&folder);
     made_pair_write(&made, folder.path);
@@ -395,6 +408,17 @@ START_TEST(a_full_disk_is_told_and_survived)
     made_pair_free(&made);
     unit_folder_remove(&folder);
 }
+
+START_TEST(a_full_disk_is_told_and_survived)
+{
+    check_a_full_disk_is_told_and_survived(KEN_ENCODING_PLAIN);
+}
+END_TEST
+
+START_TEST(a_full_disk_is_told_and_survived_packed)
+{
+    check_a_full_disk_is_told_and_survived(KEN_ENCODING_PACKED);
+}
 END_TEST
 
 /* An input that is exchanged meanwhile is noticed at the end. */
@@ -424,5 +448,5 @@ START_TEST(a_changed_input_is_noticed)
 END_TEST
 
 UNIT_MAIN("prune_bytes", threads_and_memory_do_not_matter, variants_alone_give_the_same, several_at_once_share_threads_and_memory,
-          a_row_that_hardly_fits_gives_the_same, cancelled_and_resumed, another_input_begins_anew, killed_and_resumed,
-          a_full_disk_is_told_and_survived, a_changed_input_is_noticed)
+          a_row_that_hardly_fits_gives_the_same, cancelled_and_resumed, cancelled_and_resumed_packed, another_input_begins_anew,
+          killed_and_resumed, a_full_disk_is_told_and_survived, a_full_disk_is_told_and_survived_packed, a_changed_input_is_noticed)
