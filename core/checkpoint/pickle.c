@@ -492,7 +492,7 @@ static int on_setitems(struct pickle_machine *machine)
 static int on_global(struct pickle_machine *machine)
 {
     const char *module, *name;
-    size_t module_length, name_length;
+    size_t module_length = 0, name_length = 0;
     struct pickle_value value;
     int code = take_line(machine, &module, &module_length);
     if (!code) code = take_line(machine, &name, &name_length);

@@ -58,7 +58,7 @@ def unpack(block: bytes, stored: int, base: "np.ndarray[Any, Any]", dtype: str) 
     where: Any = np.flatnonzero(np.unpackbits(mask, bitorder="little")) if mask_kind else range(n)
     assert len(where) == stored
     symbols = [iter(part(head[4], bool(head[1]))) for head in heads]
-    low = np.unpackbits(np.frombuffer(block[at:], np.uint8), bitorder="little").tolist()
+    low: Any = np.unpackbits(np.frombuffer(block[at:], np.uint8), bitorder="little").tolist()
     taken, sign, all_bits = 0, 1 << (w - 1), 2**w - 1
     out = base.copy()
     for i in where:

@@ -21,9 +21,26 @@ void __wrap_ken_block_run(struct ken_block *block);
 int __wrap_ken_inputs_add(struct ken_inputs *inputs, const struct ken_block *block, struct ken_error *error);
 int __wrap_ken_outputs_add(struct ken_prune *prune, struct ken_block *block, struct ken_error *error);
 
-/* The second tensor was cancelled while it ran. */
+static bool is_writing(void)
+{
+    return atomic_load(&outputs_taken) > 0;
+}
+
+static bool has_failed(void)
+{
+    return atomic_load(&inputs_failed);
+}
+
+static void wait_until(bool (*is)(void))
+{
+    const struct timespec pause = {0, 10000000};
+    for (int i = 0; i < PATIENCE && !is(); i++) nanosleep(&pause, NULL);
+}
+
+/* The second tensor was cancelled while it ran. The first block is done before all others, so that these are in the other lane first. */
 void __wrap_ken_block_run(struct ken_block *block)
 {
+    if (block->range.tensor || block->range.first) wait_until(is_writing);
     __real_ken_block_run(block);
     if (block->range.tensor == CANCELLED) block->code = ken_fail(&block->error, KEN_ECANCELLED, "cancelled");
 }
@@ -39,9 +56,7 @@ int __wrap_ken_inputs_add(struct ken_inputs *inputs, const struct ken_block *blo
 /* The first block is written slowly. */
 int __wrap_ken_outputs_add(struct ken_prune *prune, struct ken_block *block, struct ken_error *error)
 {
-    const struct timespec pause = {0, 10000000};
-    if (atomic_fetch_add(&outputs_taken, 1) == 0)
-        for (int i = 0; i < PATIENCE && !atomic_load(&inputs_failed); i++) nanosleep(&pause, NULL);
+    if (atomic_fetch_add(&outputs_taken, 1) == 0) wait_until(has_failed);
     if (block->range.tensor >= CANCELLED) atomic_store(&written_too_far, true);
     return __real_ken_outputs_add(prune, block, error);
 }
