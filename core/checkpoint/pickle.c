@@ -107,8 +107,8 @@ static struct pickle_value *top(const struct pickle_machine *machine)
 static int pop(struct pickle_machine *machine, struct pickle_value *value)
 {
     const struct pickle_value *found = top(machine);
+    *value = found ? *found : (struct pickle_value){0};
     if (!found) return machine->error->code;
-    *value = *found;
     machine->depth--;
     return KEN_OK;
 }
@@ -118,9 +118,9 @@ static int pop_to_mark(struct pickle_machine *machine, const struct pickle_value
 {
     size_t at = machine->depth;
     while (at && machine->stack[at - 1].kind != PICKLE_MARK) at--;
-    if (!at) return pickle_fail(machine, KEN_EBAD_CHECKPOINT, "a mark is missing");
     *values = machine->stack + at;
     *count = machine->depth - at;
+    if (!at) return pickle_fail(machine, KEN_EBAD_CHECKPOINT, "a mark is missing");
     machine->depth = at - 1;
     return KEN_OK;
 }
@@ -466,7 +466,7 @@ static int add_pair(struct pickle_machine *machine, struct pickle_dict *dict, co
 
 static int on_setitem(struct pickle_machine *machine)
 {
-    struct pickle_value key, value;
+    struct pickle_value key = {0}, value;
     int code = pop(machine, &value);
     if (!code) code = pop(machine, &key);
     if (code) return code;
@@ -502,7 +502,7 @@ static int on_global(struct pickle_machine *machine)
 
 static int on_stack_global(struct pickle_machine *machine)
 {
-    struct pickle_value module, name, value;
+    struct pickle_value module = {0}, name, value;
     int code = pop(machine, &name);
     if (!code) code = pop(machine, &module);
     if (code) return code;
@@ -514,7 +514,7 @@ static int on_stack_global(struct pickle_machine *machine)
 
 static int on_reduce(struct pickle_machine *machine)
 {
-    struct pickle_value global, arguments, result;
+    struct pickle_value global = {0}, arguments, result;
     int code = pop(machine, &arguments);
     if (!code) code = pop(machine, &global);
     if (!code) code = pickle_call(machine, &global, &arguments, &result);

@@ -103,7 +103,7 @@ static int rebuild_tensor(const struct pickle_machine *machine, bool has_dtype, 
                           struct pickle_value *result)
 {
     const struct pickle_value *items = arguments->items;
-    uint32_t rank;
+    uint32_t rank = 0;
     if (arguments->length < 6U + has_dtype || arguments->length > 7U + has_dtype || items[0].kind != PICKLE_STORAGE)
         return pickle_fail(machine, KEN_EBAD_CHECKPOINT, "a tensor is made of other arguments than PyTorch's");
     if (has_dtype && (items[6].kind != PICKLE_GLOBAL || items[6].global->what != DTYPE))

@@ -46,7 +46,8 @@ struct reading {
 
 static int no_memory(const struct reading *reading)
 {
-    return ken_fail(reading->error, KEN_ENOMEM, "out of memory for reading %s", reading->label);
+    ken_fail(reading->error, KEN_ENOMEM, "out of memory for reading %s", reading->label);
+    return KEN_ENOMEM;
 }
 
 __attribute__((format(printf, 3, 4))) static int bad_file(const struct reading *reading, int code, const char *format, ...)
@@ -127,7 +128,7 @@ static int read_pickle(struct reading *reading)
     uint64_t limit = reading->store->limits.max_header_bytes;
     int code = find_pickle(reading, &entry);
     if (!code) code = check_byte_order(reading);
-    if (code) return code;
+    if (code || !entry) return code;
     if (entry->size > limit)
         return bad_file(reading, KEN_ETOO_LARGE, "a data.pkl of %" PRIu64 " bytes is over the limit of %" PRIu64, entry->size, limit);
     reading->text = malloc(entry->size + 1);
@@ -343,7 +344,7 @@ static int lay_out(struct reading *reading, uint64_t at)
         const struct ken_pickle_tensor *tensor = reading->found[i].tensor;
         tensors[i].offset = at;
         if (!tensors[i].length) continue;
-        uint64_t *room = ken_arena_allocate(&reading->arena, 2 * tensor->rank * sizeof *room);
+        uint64_t *room = ken_arena_allocate(&reading->arena, 2 * (size_t)tensor->rank * sizeof *room);
         if (!room) return no_memory(reading);
         struct ken_torch_part *part = &reading->parts[reading->part_count++];
         part->offset = at;

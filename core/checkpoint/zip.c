@@ -40,7 +40,8 @@ struct reading {
 
 static int no_memory(const struct reading *reading)
 {
-    return ken_fail(reading->error, KEN_ENOMEM, "out of memory for reading %s", reading->label);
+    ken_fail(reading->error, KEN_ENOMEM, "out of memory for reading %s", reading->label);
+    return KEN_ENOMEM;
 }
 
 __attribute__((format(printf, 2, 3))) static int bad_zip(const struct reading *reading, const char *format, ...)
