@@ -52,6 +52,13 @@ int ken_fail(struct ken_error *error, int code, const char *format, ...) __attri
  * appended. */
 int ken_fail_errno(struct ken_error *error, int errnum, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Fails for want of memory while `what`, e.g. a file by its label, is read. Inline, so that an analyser sees that it is a failure. */
+static inline int ken_fail_no_memory(struct ken_error *error, const char *what)
+{
+    ken_fail(error, KEN_ENOMEM, "out of memory for reading %s", what);
+    return KEN_ENOMEM;
+}
+
 /*
  * Makes text from outside printable in a message: control characters (of the direction of text, too), quotes and bytes that are not UTF-8
  * as \xNN, cut with "..." where it does not fit. Writes to buffer[size] and returns it. `length` bytes are read, NUL bytes among them.

@@ -21,7 +21,7 @@ int ken_json_reader_open(struct ken_json_reader *reader, struct ken_source *sour
     KEN_ASSERT(offset <= source->size && length <= source->size - offset);
     *reader = (struct ken_json_reader){.source = source, .base = offset, .total = length, .subject = subject, .code = code};
     reader->piece = malloc(PIECE);
-    if (!reader->piece) return ken_fail(error, KEN_ENOMEM, "out of memory for reading %s", subject);
+    if (!reader->piece) return ken_fail_no_memory(error, subject);
     return ken_source_wait(source, offset, length, error);
 }
 
@@ -93,7 +93,7 @@ static int append(struct ken_json_reader *reader, const char *bytes, size_t leng
         size_t capacity = reader->capacity ? reader->capacity : 256;
         while (capacity - reader->length <= length) capacity *= 2; /* cannot wrap: what is read is in memory already, or was of this size */
         char *buffer = realloc(reader->buffer, capacity);
-        if (!buffer) return ken_fail(reader->error, KEN_ENOMEM, "out of memory for reading %s", reader->subject);
+        if (!buffer) return ken_fail_no_memory(reader->error, reader->subject);
         reader->buffer = buffer;
         reader->capacity = capacity;
     }

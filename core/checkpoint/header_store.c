@@ -4,20 +4,16 @@
 #include "array.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-static int no_memory(const char *label, struct ken_error *error)
-{
-    return ken_fail(error, KEN_ENOMEM, "out of memory for reading %s", label);
-}
 
 int ken_header_store_grow(struct ken_header_store *store, const char *label, struct ken_error *error)
 {
     if (store->count == store->limits.max_tensors)
         return ken_fail(error, KEN_ETOO_LARGE, "%s: more than %" PRIu64 " tensors", label, store->limits.max_tensors);
     struct ken_tensor *tensors = ken_array_grow(store->tensors, store->count, &store->capacity, sizeof *tensors);
-    if (!tensors) return no_memory(label, error);
+    if (!tensors) return ken_fail_no_memory(error, label);
     store->tensors = tensors;
     return KEN_OK;
 }
@@ -25,7 +21,7 @@ int ken_header_store_grow(struct ken_header_store *store, const char *label, str
 int ken_header_store_grow_ties(struct ken_header_store *store, const char *label, struct ken_error *error)
 {
     struct ken_tie *ties = ken_array_grow(store->ties, store->tie_count, &store->tie_capacity, sizeof *ties);
-    if (!ties) return no_memory(label, error);
+    if (!ties) return ken_fail_no_memory(error, label);
     store->ties = ties;
     return KEN_OK;
 }
@@ -46,4 +42,16 @@ const char *ken_header_store_refuses(const struct ken_header_store *store, const
         return buffer;
     }
     return memchr(name, '\0', length) ? "the name of a tensor has a NUL character" : NULL;
+}
+
+int ken_header_bad_tensor(const char *label, struct ken_error *error, const char *name, const char *format, ...)
+{
+    enum { SHOWN = 160 };
+    char shown[SHOWN], reason[SHOWN];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof reason, format, arguments);
+    va_end(arguments);
+    return ken_fail(error, KEN_EBAD_CHECKPOINT, "%s: tensor \"%s\": %s", label, ken_printable(shown, sizeof shown, name, strlen(name)),
+                    reason);
 }

@@ -28,5 +28,8 @@ int ken_header_store_grow_ties(struct ken_header_store *store, const char *label
 int ken_header_store_check(const struct ken_header_store *store, const char *label, struct ken_error *error);
 /* Why there can be no tensor of that name [length], or NULL; buffer [size] may be used for it. */
 const char *ken_header_store_refuses(const struct ken_header_store *store, const char *name, size_t length, char *buffer, size_t size);
+/* Fails with KEN_EBAD_CHECKPOINT and 'FILE: tensor "NAME": reason'. */
+int ken_header_bad_tensor(const char *label, struct ken_error *error, const char *name, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 #endif

@@ -38,11 +38,6 @@ bool ken_file_name_is_safe(const char *name, size_t length)
     return true;
 }
 
-static int no_memory(const struct reading *reading)
-{
-    return ken_fail(reading->error, KEN_ENOMEM, "out of memory for reading %s", reading->label);
-}
-
 /* Where the name of a file stands in reading->order, or would; true if it is there. */
 static bool find_file(const struct reading *reading, const char *name, size_t *place)
 {
@@ -69,13 +64,13 @@ static int add_file(struct reading *reading, size_t place)
     if (index->file_count == KEN_SHARDS_MAX)
         return ken_fail(reading->error, KEN_ETOO_LARGE, "%s: more than %d files", reading->label, KEN_SHARDS_MAX);
     uint32_t *order = ken_array_grow(reading->order, index->file_count, &reading->order_capacity, sizeof *order);
-    if (!order) return no_memory(reading);
+    if (!order) return ken_fail_no_memory(reading->error, reading->label);
     reading->order = order;
     const char **files = ken_array_grow(index->files, index->file_count, &reading->file_capacity, sizeof *files);
-    if (!files) return no_memory(reading);
+    if (!files) return ken_fail_no_memory(reading->error, reading->label);
     index->files = files;
     const char *name = ken_arena_copy(&index->arena, reading->json.text, reading->json.length);
-    if (!name) return no_memory(reading);
+    if (!name) return ken_fail_no_memory(reading->error, reading->label);
     memmove(reading->order + place + 1, reading->order + place, (index->file_count - place) * sizeof *reading->order);
     reading->order[place] = (uint32_t)index->file_count;
     index->files[index->file_count++] = name;
@@ -93,10 +88,10 @@ static int read_mapping(struct reading *reading)
     if (index->tensor_count == reading->max_tensors)
         return ken_fail(reading->error, KEN_ETOO_LARGE, "%s: more than %" PRIu64 " tensors", reading->label, reading->max_tensors);
     struct ken_index_tensor *tensors = ken_array_grow(index->tensors, index->tensor_count, &reading->tensor_capacity, sizeof *tensors);
-    if (!tensors) return no_memory(reading);
+    if (!tensors) return ken_fail_no_memory(reading->error, reading->label);
     index->tensors = tensors;
     const char *name = ken_arena_copy(&index->arena, json->text, json->length);
-    if (!name) return no_memory(reading);
+    if (!name) return ken_fail_no_memory(reading->error, reading->label);
     int code = ken_json_expect(json, KEN_JSON_STRING, "the name of a file", reading->error);
     if (code) return code;
     if (!ken_file_name_is_safe(json->text, json->length))
@@ -154,7 +149,7 @@ static int arrange(struct reading *reading)
     struct ken_index *index = reading->index;
     char shown[SHOWN];
     uint32_t *rank = malloc(index->file_count * sizeof *rank);
-    if (!rank) return no_memory(reading);
+    if (!rank) return ken_fail_no_memory(reading->error, reading->label);
     for (size_t i = 0; i < index->file_count; i++) rank[reading->order[i]] = (uint32_t)i;
     for (size_t i = 0; i < index->tensor_count; i++) index->tensors[i].file = rank[index->tensors[i].file];
     free(rank);

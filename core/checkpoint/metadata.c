@@ -31,21 +31,16 @@ struct key_list {
     size_t count, capacity;
 };
 
-static int no_memory(const struct ken_json_reader *json, struct ken_error *error)
-{
-    return ken_fail(error, KEN_ENOMEM, "out of memory for reading %s", json->subject);
-}
-
 static int add_key(struct key_list *list, const struct ken_json_reader *json, uint64_t max_entries, struct ken_error *error)
 {
     if (list->count == max_entries)
         return ken_fail(error, KEN_ETOO_LARGE, "%s: more than %" PRIu64 " entries in __metadata__", json->subject, max_entries);
     if (memchr(json->text, '\0', json->length)) return ken_json_fail(json, error, "a key of __metadata__ has a NUL character");
     const char **keys = ken_array_grow(list->keys, list->count, &list->capacity, sizeof *keys);
-    if (!keys) return no_memory(json, error);
+    if (!keys) return ken_fail_no_memory(error, json->subject);
     list->keys = keys;
     const char *key = ken_arena_copy(&list->arena, json->text, json->length);
-    if (!key) return no_memory(json, error);
+    if (!key) return ken_fail_no_memory(error, json->subject);
     list->keys[list->count++] = key;
     return KEN_OK;
 }
@@ -77,7 +72,7 @@ int ken_metadata_read(struct ken_json_reader *json, uint64_t max_entries, char *
     int code = copy_entries(json, max_entries, &writer, &list, error);
     if (code) goto free_all;
     ken_json_end_object(&writer);
-    if (ken_json_writer_take(&writer, text, length)) code = no_memory(json, error);
+    if (ken_json_writer_take(&writer, text, length)) code = ken_fail_no_memory(error, json->subject);
 free_all:
     ken_json_writer_free(&writer);
     ken_arena_free(&list.arena);

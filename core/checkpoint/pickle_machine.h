@@ -70,13 +70,36 @@ struct pickle_machine {
     bool stopped;
 };
 
+/* ---- pickle_machine.c */
+
 const char *pickle_kind_name(const struct pickle_value *value);
 /* Fails with "LABEL: torch file: data.pkl: byte N: reason" of the opcode at work. */
 int pickle_fail(const struct pickle_machine *machine, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* KEN_ETOO_LARGE if there may not be so many bytes more of objects, stack, memo and dicts. */
+int pickle_check_room(const struct pickle_machine *machine, uint64_t more);
 /* Memory of the arena; NULL with the error told if there is none or the limit is reached. */
 void *pickle_allocate(const struct pickle_machine *machine, size_t size);
+/* Sees to room for one more element in the array [count] that *array points to, whose bytes count. */
+int pickle_grow(struct pickle_machine *machine, void *array, size_t count, size_t *capacity, size_t size);
 /* An empty dict, or NULL with the error told. */
 struct pickle_dict *pickle_dict_create(struct pickle_machine *machine);
+int pickle_push(struct pickle_machine *machine, struct pickle_value value);
+int pickle_push_kind(struct pickle_machine *machine, enum pickle_kind kind);
+/* The value on top, which is no mark, or NULL with the error told. */
+struct pickle_value *pickle_top(const struct pickle_machine *machine);
+/* Takes off the value on top; *value is all zero where there is none. */
+int pickle_pop(struct pickle_machine *machine, struct pickle_value *value);
+/* Takes off all down to the last mark; they stay readable at *values until the next push. */
+int pickle_pop_to_mark(struct pickle_machine *machine, const struct pickle_value **values, size_t *count);
+/* What follows an opcode: so many bytes, an unsigned number of `size` bytes, little-endian, or a line without its end. */
+int pickle_take(struct pickle_machine *machine, uint64_t length, const unsigned char **bytes);
+int pickle_take_number(struct pickle_machine *machine, size_t size, uint64_t *number);
+int pickle_take_line(struct pickle_machine *machine, const char **line, size_t *length);
+
+/* ---- pickle_opcodes.c */
+
+/* Runs the next opcode. KEN_EUNSUPPORTED names one that a state dict does not need. */
+int pickle_step(struct pickle_machine *machine);
 
 /* ---- pickle_globals.c */
 

@@ -24,23 +24,6 @@ struct reading {
     struct ken_error *error;
 };
 
-static int no_memory(const struct reading *reading)
-{
-    return ken_fail(reading->error, KEN_ENOMEM, "out of memory for reading %s", reading->label);
-}
-
-/* Fails with KEN_EBAD_CHECKPOINT and 'FILE: tensor "NAME": reason'. */
-__attribute__((format(printf, 3, 4))) static int bad_tensor(const struct reading *reading, const char *name, const char *format, ...)
-{
-    char shown[SHOWN], reason[SHOWN];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(reason, sizeof reason, format, arguments);
-    va_end(arguments);
-    return ken_fail(reading->error, KEN_EBAD_CHECKPOINT, "%s: tensor \"%s\": %s", reading->label,
-                    ken_printable(shown, sizeof shown, name, strlen(name)), reason);
-}
-
 /* ---- __metadata__ */
 
 static int read_metadata(struct reading *reading)
@@ -83,7 +66,7 @@ static int read_shape(struct reading *reading, struct ken_tensor *tensor)
 {
     const char *reason;
     int code = ken_shape_read(&reading->json, &reading->store->arena, &tensor->shape, &tensor->rank, &reason, reading->error);
-    return reason ? bad_tensor(reading, tensor->name, "%s", reason) : code;
+    return reason ? ken_header_bad_tensor(reading->label, reading->error, tensor->name, "%s", reason) : code;
 }
 
 /* Leaves the tensor's offsets in offset (begin) and length (end). */
@@ -95,11 +78,12 @@ static int read_offsets(struct reading *reading, struct ken_tensor *tensor)
     for (size_t i = 0; i < 2 && !code; i++) {
         if ((code = ken_json_next(json, reading->error))) return code;
         if (!ken_json_uint64(json, values[i]))
-            return bad_tensor(reading, tensor->name, "data_offsets are not two integers from 0 to 2^64-1");
+            return ken_header_bad_tensor(reading->label, reading->error, tensor->name,
+                                         "data_offsets are not two integers from 0 to 2^64-1");
     }
     if (!code) code = ken_json_next(json, reading->error);
     if (code || json->token == KEN_JSON_ARRAY_END) return code;
-    return bad_tensor(reading, tensor->name, "data_offsets are not two integers from 0 to 2^64-1");
+    return ken_header_bad_tensor(reading->label, reading->error, tensor->name, "data_offsets are not two integers from 0 to 2^64-1");
 }
 
 static int read_field(struct reading *reading, struct ken_tensor *tensor, unsigned *seen)
@@ -109,9 +93,10 @@ static int read_field(struct reading *reading, struct ken_tensor *tensor, unsign
     unsigned field = 0;
     while (field < FIELD_COUNT && !ken_json_text_is(&reading->json, field_names[field])) field++;
     if (field == FIELD_COUNT)
-        return bad_tensor(reading, tensor->name, "unknown field \"%s\"",
-                          ken_printable(shown, sizeof shown, reading->json.text, reading->json.length));
-    if (*seen & 1U << field) return bad_tensor(reading, tensor->name, "field \"%s\" appears twice", field_names[field]);
+        return ken_header_bad_tensor(reading->label, reading->error, tensor->name, "unknown field \"%s\"",
+                                     ken_printable(shown, sizeof shown, reading->json.text, reading->json.length));
+    if (*seen & 1U << field)
+        return ken_header_bad_tensor(reading->label, reading->error, tensor->name, "field \"%s\" appears twice", field_names[field]);
     *seen |= 1U << field;
     return readers[field](reading, tensor);
 }
@@ -122,14 +107,17 @@ static int measure(struct reading *reading, struct ken_tensor *tensor)
     uint64_t begin = tensor->offset, end = tensor->length;
     struct ken_extent extent;
     const char *reason = ken_shape_measure(tensor->shape, tensor->rank, tensor->dtype, &extent);
-    if (reason) return bad_tensor(reading, tensor->name, "%s", reason);
-    if (begin > end) return bad_tensor(reading, tensor->name, "data_offsets begin at %" PRIu64 ", after their end at %" PRIu64, begin, end);
+    if (reason) return ken_header_bad_tensor(reading->label, reading->error, tensor->name, "%s", reason);
+    if (begin > end)
+        return ken_header_bad_tensor(reading->label, reading->error, tensor->name,
+                                     "data_offsets begin at %" PRIu64 ", after their end at %" PRIu64, begin, end);
     if (end > reading->data_length)
-        return bad_tensor(reading, tensor->name, "data_offsets end at %" PRIu64 ", but the file has only %" PRIu64 " bytes of data", end,
-                          reading->data_length);
+        return ken_header_bad_tensor(reading->label, reading->error, tensor->name,
+                                     "data_offsets end at %" PRIu64 ", but the file has only %" PRIu64 " bytes of data", end,
+                                     reading->data_length);
     if (end - begin != extent.bytes)
-        return bad_tensor(reading, tensor->name, "data_offsets span %" PRIu64 " bytes, dtype and shape need %" PRIu64, end - begin,
-                          extent.bytes);
+        return ken_header_bad_tensor(reading->label, reading->error, tensor->name,
+                                     "data_offsets span %" PRIu64 " bytes, dtype and shape need %" PRIu64, end - begin, extent.bytes);
     tensor->rows = extent.rows;
     tensor->n = extent.n;
     tensor->offset = LENGTH_SIZE + reading->header_length + begin;
@@ -149,14 +137,16 @@ static int read_tensor(struct reading *reading)
     int code = ken_header_store_grow(reading->store, reading->label, reading->error);
     if (code) return code;
     tensor.name = ken_arena_copy(&reading->store->arena, json->text, json->length);
-    if (!tensor.name) return no_memory(reading);
+    if (!tensor.name) return ken_fail_no_memory(reading->error, reading->label);
     if ((code = ken_json_next(json, reading->error))) return code;
-    if (json->token != KEN_JSON_OBJECT) return bad_tensor(reading, tensor.name, "expected an object with dtype, shape and data_offsets");
+    if (json->token != KEN_JSON_OBJECT)
+        return ken_header_bad_tensor(reading->label, reading->error, tensor.name, "expected an object with dtype, shape and data_offsets");
     while (!(code = ken_json_next(json, reading->error)) && json->token == KEN_JSON_KEY)
         if ((code = read_field(reading, &tensor, &seen))) break;
     if (code) return code;
     for (unsigned field = 0; field < FIELD_COUNT; field++)
-        if (!(seen & 1U << field)) return bad_tensor(reading, tensor.name, "field \"%s\" is missing", field_names[field]);
+        if (!(seen & 1U << field))
+            return ken_header_bad_tensor(reading->label, reading->error, tensor.name, "field \"%s\" is missing", field_names[field]);
     if ((code = measure(reading, &tensor))) return code;
     reading->store->tensors[reading->store->count++] = tensor;
     return ken_header_store_check(reading->store, reading->label, reading->error);
@@ -178,11 +168,11 @@ static int check_names(struct reading *reading)
 {
     size_t count = reading->file->count;
     const char **names = malloc((count + 1) * sizeof *names);
-    if (!names) return no_memory(reading);
+    if (!names) return ken_fail_no_memory(reading->error, reading->label);
     for (size_t i = 0; i < count; i++) names[i] = reading->store->tensors[reading->file->first + i].name;
     const char *twice = ken_find_twice(names, count);
     free(names);
-    return twice ? bad_tensor(reading, twice, "the name appears twice") : KEN_OK;
+    return twice ? ken_header_bad_tensor(reading->label, reading->error, twice, "the name appears twice") : KEN_OK;
 }
 
 static int compare_places(const void *a, const void *b)
@@ -203,10 +193,11 @@ static int check_places(struct reading *reading)
     if (count) qsort(tensors, count, sizeof *tensors, compare_places);
     for (size_t i = 0; i < count; i++) {
         if (tensors[i].offset > at)
-            return bad_tensor(reading, tensors[i].name, "%" PRIu64 " bytes before its data belong to no tensor", tensors[i].offset - at);
+            return ken_header_bad_tensor(reading->label, reading->error, tensors[i].name,
+                                         "%" PRIu64 " bytes before its data belong to no tensor", tensors[i].offset - at);
         if (tensors[i].offset < at)
-            return bad_tensor(reading, tensors[i].name, "its data overlap those of \"%s\"",
-                              ken_printable(shown, sizeof shown, tensors[i - 1].name, strlen(tensors[i - 1].name)));
+            return ken_header_bad_tensor(reading->label, reading->error, tensors[i].name, "its data overlap those of \"%s\"",
+                                         ken_printable(shown, sizeof shown, tensors[i - 1].name, strlen(tensors[i - 1].name)));
         at += tensors[i].length;
     }
     uint64_t rest = reading->file->source->size - at;

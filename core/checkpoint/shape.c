@@ -19,7 +19,7 @@ int ken_shape_read(struct ken_json_reader *json, struct ken_arena *arena, const 
     }
     if (code) return code;
     uint64_t *copy = ken_arena_allocate(arena, *rank * sizeof *copy);
-    if (!copy) return ken_fail(error, KEN_ENOMEM, "out of memory for reading %s", json->subject);
+    if (!copy) return ken_fail_no_memory(error, json->subject);
     if (*rank) memcpy(copy, read, *rank * sizeof *copy);
     *shape = copy;
     return KEN_OK;

@@ -44,12 +44,6 @@ struct reading {
     struct ken_error *error;
 };
 
-static int no_memory(const struct reading *reading)
-{
-    ken_fail(reading->error, KEN_ENOMEM, "out of memory for reading %s", reading->label);
-    return KEN_ENOMEM;
-}
-
 __attribute__((format(printf, 3, 4))) static int bad_file(const struct reading *reading, int code, const char *format, ...)
 {
     char reason[KEN_MESSAGE_MAX];
@@ -58,17 +52,6 @@ __attribute__((format(printf, 3, 4))) static int bad_file(const struct reading *
     vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
     return ken_fail(reading->error, code, "%s: torch file: %s", reading->label, reason);
-}
-
-__attribute__((format(printf, 3, 4))) static int bad_tensor(const struct reading *reading, const char *name, const char *format, ...)
-{
-    char shown[SHOWN], reason[SHOWN];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(reason, sizeof reason, format, arguments);
-    va_end(arguments);
-    return ken_fail(reading->error, KEN_EBAD_CHECKPOINT, "%s: tensor \"%s\": %s", reading->label,
-                    ken_printable(shown, sizeof shown, name, strlen(name)), reason);
 }
 
 /* ---- the archive */
@@ -132,7 +115,7 @@ static int read_pickle(struct reading *reading)
     if (entry->size > limit)
         return bad_file(reading, KEN_ETOO_LARGE, "a data.pkl of %" PRIu64 " bytes is over the limit of %" PRIu64, entry->size, limit);
     reading->text = malloc(entry->size + 1);
-    if (!reading->text) return no_memory(reading);
+    if (!reading->text) return ken_fail_no_memory(reading->error, reading->label);
     code = read_entry(reading, entry, reading->text);
     if (code) return code;
     return ken_pickle_read(&reading->pickle, reading->text, entry->size, reading->label, limit - entry->size,
@@ -148,7 +131,7 @@ static int take_name(const struct reading *reading, const struct ken_pickle_item
     const char *refused = ken_header_store_refuses(reading->store, item->name, item->name_length, buffer, sizeof buffer);
     if (refused) return bad_file(reading, KEN_EBAD_CHECKPOINT, "%s", refused);
     found->name = ken_arena_copy(&reading->store->arena, item->name, item->name_length);
-    if (!found->name) return no_memory(reading);
+    if (!found->name) return ken_fail_no_memory(reading->error, reading->label);
     bool taken = strcmp(found->name, "__metadata__") == 0; /* in a safetensors file */
     return taken ? bad_file(reading, KEN_EUNSUPPORTED, "a tensor of the name \"%s\"", found->name) : KEN_OK;
 }
@@ -161,12 +144,13 @@ static int place(const struct reading *reading, struct found *found)
     char shown[64];
     const struct ken_zip_entry *entry = find_entry(reading, "data/", storage->key, storage->key_length);
     if (!entry)
-        return bad_tensor(reading, found->name, "its storage \"%s\" is not in the file",
-                          ken_printable(shown, sizeof shown, storage->key, storage->key_length));
+        return ken_header_bad_tensor(reading->label, reading->error, found->name, "its storage \"%s\" is not in the file",
+                                     ken_printable(shown, sizeof shown, storage->key, storage->key_length));
     if (entry->size != storage->bytes)
-        return bad_tensor(reading, found->name, "its storage has %" PRIu64 " bytes, not %" PRIu64, entry->size, storage->bytes);
+        return ken_header_bad_tensor(reading->label, reading->error, found->name, "its storage has %" PRIu64 " bytes, not %" PRIu64,
+                                     entry->size, storage->bytes);
     const char *reason = ken_shape_measure(tensor->shape, tensor->rank, tensor->dtype, &found->extent);
-    if (reason) return bad_tensor(reading, found->name, "%s", reason);
+    if (reason) return ken_header_bad_tensor(reading->label, reading->error, found->name, "%s", reason);
     uint64_t before, room[2 * KEN_RANK_MAX], size = ken_dtype_size(tensor->dtype);
     struct ken_strided elements;
     found->begin = entry->offset;
@@ -174,7 +158,8 @@ static int place(const struct reading *reading, struct found *found)
     if (__builtin_mul_overflow(tensor->offset, size, &before) || before > entry->size ||
         !ken_strided_init(&elements, before, (uint32_t)size, tensor->shape, tensor->strides, tensor->rank, room) ||
         elements.span > entry->size - before)
-        return bad_tensor(reading, found->name, "it reaches beyond the end of its storage of %" PRIu64 " bytes", entry->size);
+        return ken_header_bad_tensor(reading->label, reading->error, found->name,
+                                     "it reaches beyond the end of its storage of %" PRIu64 " bytes", entry->size);
     found->begin += before;
     return KEN_OK;
 }
@@ -184,7 +169,7 @@ static int find_tensors(struct reading *reading)
     uint64_t bytes = 0, size = reading->file->source->size;
     int code = KEN_OK;
     reading->found = calloc(reading->pickle.count + 1, sizeof *reading->found);
-    if (!reading->found) return no_memory(reading);
+    if (!reading->found) return ken_fail_no_memory(reading->error, reading->label);
     for (; !code && reading->count < reading->pickle.count; reading->count++) {
         const struct ken_pickle_item *item = &reading->pickle.items[reading->count];
         struct found *found = &reading->found[reading->count];
@@ -203,11 +188,11 @@ static int find_tensors(struct reading *reading)
 static int check_names(const struct reading *reading)
 {
     const char **names = malloc((reading->count + 1) * sizeof *names);
-    if (!names) return no_memory(reading);
+    if (!names) return ken_fail_no_memory(reading->error, reading->label);
     for (size_t i = 0; i < reading->count; i++) names[i] = reading->found[i].name;
     const char *twice = ken_find_twice(names, reading->count);
     free(names);
-    return twice ? bad_tensor(reading, twice, "the name appears twice") : KEN_OK;
+    return twice ? ken_header_bad_tensor(reading->label, reading->error, twice, "the name appears twice") : KEN_OK;
 }
 
 /* ---- ties and order */
@@ -246,7 +231,7 @@ static int compare_places(const void *a, const void *b)
 static int find_ties(const struct reading *reading)
 {
     struct found **sorted = malloc((reading->count + 1) * sizeof(struct found *));
-    if (!sorted) return no_memory(reading);
+    if (!sorted) return ken_fail_no_memory(reading->error, reading->label);
     for (size_t i = 0; i < reading->count; i++) sorted[i] = &reading->found[i];
     if (reading->count) qsort(sorted, reading->count, sizeof(struct found *), compare_tied);
     for (size_t i = 0; i < reading->count; i++) {
@@ -279,7 +264,7 @@ static int take_ties(const struct reading *reading)
         if (!code) store->ties[store->tie_count++] = (struct ken_tie){found->name, found->kept->name, reading->number};
     }
     ken_json_end_object(&json);
-    if (!code && ken_json_writer_take(&json, &text, &file->metadata_length)) code = no_memory(reading);
+    if (!code && ken_json_writer_take(&json, &text, &file->metadata_length)) code = ken_fail_no_memory(reading->error, reading->label);
     ken_json_writer_free(&json);
     if (code) return code;
     file->metadata_json = text;
@@ -304,7 +289,7 @@ static int add_tensor(const struct reading *reading, const struct found *found)
     const struct ken_pickle_tensor *tensor = found->tensor;
     struct ken_header_store *store = reading->store;
     uint64_t *shape = ken_arena_allocate(&store->arena, tensor->rank * sizeof *shape);
-    if (!shape) return no_memory(reading);
+    if (!shape) return ken_fail_no_memory(reading->error, reading->label);
     if (tensor->rank) memcpy(shape, tensor->shape, tensor->rank * sizeof *shape);
     int code = ken_header_store_grow(store, reading->label, reading->error);
     if (code) return code;
@@ -326,7 +311,7 @@ static int make_header(const struct reading *reading, char **header, size_t *len
 {
     const struct ken_tensor *tensors = reading->store->tensors + reading->file->first;
     struct ken_header_tensor *described = calloc(reading->count + 1, sizeof *described);
-    if (!described) return no_memory(reading);
+    if (!described) return ken_fail_no_memory(reading->error, reading->label);
     for (size_t i = 0; i < reading->count; i++)
         described[i] = (struct ken_header_tensor){tensors[i].name, tensors[i].dtype, tensors[i].rank, tensors[i].shape, tensors[i].length};
     int code = ken_model_header_make(header, length, reading->file->metadata_json, described, reading->count, reading->error);
@@ -339,13 +324,13 @@ static int lay_out(struct reading *reading, uint64_t at)
 {
     struct ken_tensor *tensors = reading->store->tensors + reading->file->first;
     reading->parts = calloc(reading->count + 1, sizeof *reading->parts);
-    if (!reading->parts) return no_memory(reading);
+    if (!reading->parts) return ken_fail_no_memory(reading->error, reading->label);
     for (size_t i = 0; i < reading->count; i++) {
         const struct ken_pickle_tensor *tensor = reading->found[i].tensor;
         tensors[i].offset = at;
         if (!tensors[i].length) continue;
         uint64_t *room = ken_arena_allocate(&reading->arena, 2 * (size_t)tensor->rank * sizeof *room);
-        if (!room) return no_memory(reading);
+        if (!room) return ken_fail_no_memory(reading->error, reading->label);
         struct ken_torch_part *part = &reading->parts[reading->part_count++];
         part->offset = at;
         part->length = tensors[i].length;
@@ -398,7 +383,7 @@ int ken_torch_read(struct ken_header_store *store, struct ken_checkpoint_file *f
                    struct ken_error *error)
 {
     struct reading *reading = malloc(sizeof *reading);
-    if (!reading) return ken_fail(error, KEN_ENOMEM, "out of memory for reading %s", label);
+    if (!reading) return ken_fail_no_memory(error, label);
     *reading = (struct reading){.store = store, .file = file, .label = label, .number = number, .error = error};
     int code = read_all(reading);
     ken_zip_free(&reading->zip);

@@ -38,12 +38,6 @@ struct reading {
     struct ken_error *error;
 };
 
-static int no_memory(const struct reading *reading)
-{
-    ken_fail(reading->error, KEN_ENOMEM, "out of memory for reading %s", reading->label);
-    return KEN_ENOMEM;
-}
-
 __attribute__((format(printf, 2, 3))) static int bad_zip(const struct reading *reading, const char *format, ...)
 {
     char reason[SHOWN];
@@ -153,7 +147,7 @@ static int find_end(struct reading *reading)
     if (code) return code;
     if (get32(few) == END_SIGNATURE && !get16(few + 20)) return read_end(reading, size - END_SIZE, few);
     unsigned char *tail = malloc(length);
-    if (!tail) return no_memory(reading);
+    if (!tail) return ken_fail_no_memory(reading->error, reading->label);
     code = read_at(reading, size - length, tail, length);
     for (at = length - END_SIZE; !code; at--) {
         if (get32(tail + at) == END_SIGNATURE && get16(tail + at + 20) == length - END_SIZE - at) break;
@@ -251,7 +245,7 @@ static int read_directory(struct reading *reading, uint64_t max_bytes)
     reading->zip->entries = calloc(reading->count + 1, sizeof *reading->zip->entries);
     reading->zip->names = malloc(size + 1);
     unsigned char *directory = malloc(size + 1);
-    int code = reading->zip->entries && reading->zip->names && directory ? KEN_OK : no_memory(reading);
+    int code = reading->zip->entries && reading->zip->names && directory ? KEN_OK : ken_fail_no_memory(reading->error, reading->label);
     if (!code && size) code = read_at(reading, reading->directory, directory, size);
     if (!code) code = read_headers(reading, directory);
     free(directory);
@@ -313,7 +307,7 @@ static int read_locals(const struct reading *reading)
     struct ken_zip *zip = reading->zip;
     int code = KEN_OK;
     unsigned char *buffer = malloc(LOCAL_SIZE + 2 * (size_t)UINT16_MAX);
-    if (!buffer) return no_memory(reading);
+    if (!buffer) return ken_fail_no_memory(reading->error, reading->label);
     if (zip->count) qsort(zip->entries, zip->count, sizeof *zip->entries, compare_places);
     for (size_t i = 0; i < zip->count && !code; i++)
         code = read_local(reading, &zip->entries[i], i + 1 < zip->count ? zip->entries[i + 1].header : reading->directory, buffer);

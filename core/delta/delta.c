@@ -63,7 +63,7 @@ static int read_metadata(struct metadata *metadata, const struct ken_checkpoint 
         if (code || i == METADATA_COUNT) continue;
         metadata->length[i] = json.length;
         metadata->text[i] = ken_arena_copy(&metadata->arena, json.text, json.length);
-        if (!metadata->text[i]) code = ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+        if (!metadata->text[i]) code = ken_fail_no_memory(error, "a delta");
     }
     ken_json_reader_free(&json);
     return code;
@@ -125,7 +125,7 @@ static int find_entry(const struct ken_delta *delta, const char *tensor, const c
 {
     size_t size = strlen(tensor) + strlen(suffix) + 2;
     char *name = malloc(size);
-    if (!name) return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    if (!name) return ken_fail_no_memory(error, "a delta");
     snprintf(name, size, "%s.%s", tensor, suffix);
     *entry = ken_checkpoint_find(delta->checkpoint, name);
     free(name);
@@ -197,7 +197,7 @@ static int check_tensors(struct ken_delta *delta, struct ken_error *error)
     size_t count = delta->checkpoint->tensor_count;
     char shown[KEN_DELTA_LABEL_SIZE];
     bool *used = calloc(count + 1, sizeof *used);
-    if (!used) return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    if (!used) return ken_fail_no_memory(error, "a delta");
     int code = KEN_OK;
     for (size_t i = 0; i < delta->tensor_count && !code; i++) {
         code = measure(&delta->tensors[i], &delta->entries[i], error);
@@ -256,7 +256,7 @@ int ken_delta_open_path(struct ken_delta **delta, const char *path, struct ken_e
 {
     struct ken_error inner = {0};
     *delta = calloc(1, sizeof **delta);
-    if (!*delta) return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    if (!*delta) return ken_fail_no_memory(error, "a delta");
     int code = ken_checkpoint_open_path(&(*delta)->checkpoint, path, &ken_delta_limits, &inner);
     if (code) {
         ken_fail(error, code == KEN_EBAD_CHECKPOINT ? KEN_EBAD_DELTA : code, "%s", inner.message);

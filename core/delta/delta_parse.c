@@ -22,7 +22,7 @@ struct parsing {
 
 static int no_memory(const struct parsing *parsing)
 {
-    return ken_fail(parsing->error, KEN_ENOMEM, "out of memory for reading a delta");
+    return ken_fail_no_memory(parsing->error, "a delta");
 }
 
 /* A copy of the last string or key, or NULL with *code. */
@@ -178,7 +178,7 @@ static int sort_names(struct ken_delta *delta, struct ken_error *error)
     size_t count = delta->tensor_count;
     delta->by_name = calloc(count + 1, sizeof *delta->by_name);
     delta->entries = calloc(count + 1, sizeof *delta->entries);
-    if (!delta->by_name || !delta->entries) return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    if (!delta->by_name || !delta->entries) return ken_fail_no_memory(error, "a delta");
     for (size_t i = 0; i < count; i++) delta->by_name[i] = i;
     if (count) qsort_r(delta->by_name, count, sizeof *delta->by_name, compare_names, delta->tensors);
     for (size_t i = 1; i < count; i++)

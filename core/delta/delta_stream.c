@@ -103,7 +103,7 @@ int ken_delta_stream_create(struct ken_delta_stream **stream, const struct ken_d
     if (there && packed) there = ken_unpacker_create(&made->unpacker, NULL) == KEN_OK;
     if (there) return KEN_OK;
     ken_delta_stream_free(stream);
-    return ken_fail(error, KEN_ENOMEM, "out of memory for reading a delta");
+    return ken_fail_no_memory(error, "a delta");
 }
 
 void ken_delta_stream_free(struct ken_delta_stream **stream)

@@ -5,18 +5,12 @@
 
 #include "elements/elements.h"
 #include "error.h"
+#include "simd.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-#pragma GCC diagnostic ignored "-Wpsabi" /* vectors are returned by what is inlined only */
-
 enum { SUM_LANES = 8 };
-typedef double lanes_f64 __attribute__((vector_size(64)));
-typedef uint64_t lanes_u64 __attribute__((vector_size(64)));
-typedef float lanes_f32 __attribute__((vector_size(32)));
-typedef uint32_t lanes_u32 __attribute__((vector_size(32)));
-typedef uint16_t lanes_u16 __attribute__((vector_size(16)));
 
 /* Whether all bits of `exponent` are set in any of the values: the most that is set in one, which compilers make vectors of. */
 #define ANY_NON_FINITE(word, exponent)                           \
@@ -43,37 +37,37 @@ static bool any_non_finite(enum ken_dtype dtype, const void *values, size_t n)
 }
 #undef ANY_NON_FINITE
 
-static inline lanes_f64 load_f64(const unsigned char *at)
+static inline v8d load_f64(const unsigned char *at)
 {
-    lanes_f64 values;
+    v8d values;
     memcpy(&values, at, sizeof values);
     return values;
 }
 
-static inline lanes_f64 load_f32(const unsigned char *at)
+static inline v8d load_f32(const unsigned char *at)
 {
-    lanes_f32 values;
+    v8f values;
     memcpy(&values, at, sizeof values);
-    return __builtin_convertvector(values, lanes_f64);
+    return __builtin_convertvector(values, v8d);
 }
 
-static inline lanes_f64 load_bf16(const unsigned char *at)
+static inline v8d load_bf16(const unsigned char *at)
 {
-    lanes_u16 halves;
+    v8us halves;
     memcpy(&halves, at, sizeof halves);
-    lanes_u32 bits = __builtin_convertvector(halves, lanes_u32) << 16;
-    return __builtin_convertvector((lanes_f32)bits, lanes_f64);
+    v8u bits = __builtin_convertvector(halves, v8u) << 16;
+    return __builtin_convertvector((v8f)bits, v8d);
 }
 
 #ifndef LOAD_F16
 /* Exponents are moved from a bias of 15 to 127; what was subnormal is made normal by the multiplication. */
-static inline lanes_f64 load_f16(const unsigned char *at)
+static inline v8d load_f16(const unsigned char *at)
 {
-    lanes_u16 halves;
+    v8us halves;
     memcpy(&halves, at, sizeof halves);
-    lanes_u32 bits = __builtin_convertvector(halves, lanes_u32);
-    lanes_f32 magnitude = (lanes_f32)((bits & 0x7fff) << 13) * 0x1p112F;
-    return __builtin_convertvector((lanes_f32)((lanes_u32)magnitude | (bits & 0x8000) << 16), lanes_f64);
+    v8u bits = __builtin_convertvector(halves, v8u);
+    v8f magnitude = (v8f)((bits & 0x7fff) << 13) * 0x1p112F;
+    return __builtin_convertvector((v8f)((v8u)magnitude | (bits & 0x8000) << 16), v8d);
 }
 #endif
 
@@ -81,17 +75,17 @@ static inline lanes_f64 load_f16(const unsigned char *at)
 #define SQUARES(load, size)                                                                               \
     do {                                                                                                  \
         const unsigned char *left = a, *right = b;                                                        \
-        lanes_f64 sums = {0};                                                                             \
+        v8d sums = {0};                                                                                   \
         size_t i = 0;                                                                                     \
         for (; i + SUM_LANES <= n; i += SUM_LANES) {                                                      \
-            lanes_f64 difference = load(left + i * (size)) - load(right + i * (size));                    \
+            v8d difference = load(left + i * (size)) - load(right + i * (size));                          \
             sums += difference * difference;                                                              \
         }                                                                                                 \
         if (i < n) {                                                                                      \
             unsigned char last[2][SUM_LANES * (size)] = {{0}};                                            \
             memcpy(last[0], left + i * (size), (n - i) * (size));                                         \
             memcpy(last[1], right + i * (size), (n - i) * (size));                                        \
-            lanes_f64 difference = load(last[0]) - load(last[1]);                                         \
+            v8d difference = load(last[0]) - load(last[1]);                                               \
             sums += difference * difference;                                                              \
         }                                                                                                 \
         return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7])); \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "selection/kernel.h"
 #include "selection/kernel_x86.h"
-#include "selection/vectors.h"
+#include "selection/arrangement.h"
 
 #include <immintrin.h>
 #include <string.h>

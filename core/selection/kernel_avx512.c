@@ -2,7 +2,7 @@
 #include "selection/kernel.h"
 #include "selection/kernel_x86.h"
 #include "selection/lagrange.h"
-#include "selection/vectors.h"
+#include "selection/arrangement.h"
 
 #include <immintrin.h>
 #include <string.h>

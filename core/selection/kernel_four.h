@@ -5,7 +5,8 @@
 
 #include "selection/kernel.h"
 #include "selection/lagrange.h"
-#include "selection/vectors.h"
+#include "selection/sort.h"
+#include "selection/arrangement.h"
 
 #include <string.h>
 
@@ -45,12 +46,7 @@ static void weigh(double *weights, const double *powers, size_t nodes, double sc
 /* There is no minimum of 64 bits: few entries are out of order, and those by a place or two. */
 static void sort_buckets(uint64_t *entries, size_t n)
 {
-    for (size_t i = 1; i < n; i++) {
-        uint64_t entry = entries[i];
-        size_t at = i;
-        for (; at > 0 && entries[at - 1] > entry; at--) entries[at] = entries[at - 1];
-        entries[at] = entry;
-    }
+    ken_sort_few(entries, n);
 }
 
 enum { BUCKETS_AT_ONCE = 4 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "selection/kernel.h"
-#include "selection/vectors.h"
+#include "selection/arrangement.h"
 
 #include <arm_neon.h>
 #include <string.h>

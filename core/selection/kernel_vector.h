@@ -374,16 +374,6 @@ static void fill_buckets(const struct arrangement *a)
     for (size_t i = 0; i < a->n; i++) a->entries[a->ends[a->bucket[i]]++] = ken_entry(a->key[i], (uint32_t)i);
 }
 
-static void insert(uint64_t *entries, size_t n)
-{
-    for (size_t i = 1; i < n; i++) {
-        uint64_t entry = entries[i];
-        size_t at = i;
-        for (; at > 0 && entries[at - 1] > entry; at--) entries[at] = entries[at - 1];
-        entries[at] = entry;
-    }
-}
-
 /* Those that sort_buckets() would not. Buckets and keys of columns are overwritten. */
 static void sort_large_buckets(const struct arrangement *a)
 {
@@ -394,7 +384,7 @@ static void sort_large_buckets(const struct arrangement *a)
             if (ends[b] - begin > MOST_INSERTED)
                 ken_sort(a->entries + begin, ends[b] - begin, (uint64_t *)a->bucket);
             else if (ends[b] - begin > MOST_IN_BUCKET)
-                insert(a->entries + begin, ends[b] - begin);
+                ken_sort_few(a->entries + begin, ends[b] - begin);
         }
     }
 }

@@ -2,7 +2,7 @@
 #ifndef KEN_KERNEL_X86_H
 #define KEN_KERNEL_X86_H
 
-#include "selection/vectors.h"
+#include "selection/arrangement.h"
 
 #include <cpuid.h>
 #include <immintrin.h>

@@ -45,6 +45,17 @@ static inline size_t ken_entries_from(const uint64_t *entries, size_t first, siz
     return first;
 }
 
+/* Sorts entries [n] by inserting: for few, or such as are out of order by a place or two. */
+static inline void ken_sort_few(uint64_t *entries, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        uint64_t entry = entries[i];
+        size_t at = i;
+        for (; at > 0 && entries[at - 1] > entry; at--) entries[at] = entries[at - 1];
+        entries[at] = entry;
+    }
+}
+
 /* Entries of temporary space that ken_sort needs for n. */
 static inline size_t ken_sort_temporary(size_t n)
 {

@@ -5,7 +5,7 @@
 
 #include "selection/exponential.h"
 #include "selection/spread.h"
-#include "selection/vectors.h"
+#include "selection/arrangement.h"
 
 #include <string.h>
 

@@ -1,27 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The compiler's vector types, of a size of which every instruction set can make as many registers as it needs. */
-#ifndef KEN_VECTORS_H
-#define KEN_VECTORS_H
+/* What the vector kernels share. */
+#ifndef KEN_ARRANGEMENT_H
+#define KEN_ARRANGEMENT_H
 
 #include "selection/grid.h"
+#include "simd.h"
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-
-#pragma GCC diagnostic ignored "-Wpsabi" /* they are returned by what is inlined only */
-
-typedef double v8d __attribute__((vector_size(64)));
-typedef int64_t v8l __attribute__((vector_size(64)));
-typedef float v16f __attribute__((vector_size(64)));
-typedef int32_t v16i __attribute__((vector_size(64)));
-typedef float v8f __attribute__((vector_size(32)));
-typedef int32_t v8i __attribute__((vector_size(32)));
-typedef uint32_t v8u __attribute__((vector_size(32)));
-typedef double v4d __attribute__((vector_size(32)));
-typedef float v4f __attribute__((vector_size(16)));
-typedef int32_t v4i __attribute__((vector_size(16)));
-typedef uint32_t v4u __attribute__((vector_size(16)));
 
 static inline v8d load8d(const double *at)
 {
