@@ -8,6 +8,7 @@
 #include <locale.h>
 #include <stdarg.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,12 +19,12 @@ static const struct kenctl_command *const commands[] = {KENCTL_COMMAND_MAP(X)};
 enum { COMMAND_COUNT = 0 KENCTL_COMMAND_MAP(X), MAX_TOKEN = 4096 };
 #undef X
 
-static volatile sig_atomic_t signal_came;
+static atomic_bool signal_came; /* lock-free, hence fit for a handler; asked from every thread that works */
 
 static void on_signal(int number)
 {
     (void)number;
-    signal_came = 1;
+    atomic_store(&signal_came, true);
 }
 
 void kenctl_watch_signals(void)
@@ -36,7 +37,7 @@ void kenctl_watch_signals(void)
 bool kenctl_interrupted(void *unused)
 {
     (void)unused;
-    return signal_came;
+    return atomic_load(&signal_came);
 }
 
 const char *kenctl_option(const struct kenctl *kenctl, enum kenctl_option option)
