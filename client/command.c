@@ -213,8 +213,8 @@ static int run_command(struct kenctl *kenctl)
     if (status == KENCTL_SUCCESS) status = settle_format(kenctl);
     if (status == KENCTL_SUCCESS && !command->local) status = settle_server(kenctl);
     if (status == KENCTL_SUCCESS) status = command->run(kenctl);
-    if ((fflush(stdout) != 0 || ferror(stdout)) && status == KENCTL_SUCCESS)
-        status = kenctl_fail(KENCTL_FAILURE, "cannot write: %s", strerror(errno));
+    if ((fflush(stdout) != 0 || ferror(stdout)) && (status == KENCTL_SUCCESS || command->compares))
+        status = kenctl_fail(command->compares ? KENCTL_TROUBLE : KENCTL_FAILURE, "cannot write: %s", strerror(errno));
     return status;
 }
 

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "files.h"
 #include "local.h"
 #include "print.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 static int print_injected(const struct kenctl *kenctl, const struct ken_delta *delta, const char *output)
 {
@@ -21,14 +19,6 @@ static int print_injected(const struct kenctl *kenctl, const struct ken_delta *d
     return KENCTL_SUCCESS;
 }
 
-/* Whether something is at output that may not be replaced. */
-static bool is_taken(const struct kenctl *kenctl, const char *output)
-{
-    struct stat state;
-    if (kenctl_option(kenctl, KENCTL_OPT_FORCE) || lstat(output, &state) != 0) return false;
-    return !S_ISDIR(state.st_mode) || kenctl_folder_is_filled(output);
-}
-
 static int run(struct kenctl *kenctl)
 {
     const char *path = kenctl_option(kenctl, KENCTL_OPT_DELTA), *output = kenctl_option(kenctl, KENCTL_OPT_OUTPUT);
@@ -39,8 +29,8 @@ static int run(struct kenctl *kenctl)
     struct ken_inject_options options;
     if (!path || !output) return kenctl_usage(kenctl, "'inject' needs --base, --delta and -o");
     if (strcmp(output, "-") == 0) return kenctl_usage(kenctl, "the model cannot go to standard output; -o is a file or a folder");
-    if (is_taken(kenctl, output)) return kenctl_fail(KENCTL_FAILURE, "%s is there already; --force replaces it", output);
-    int status = ken_delta_open_path(&delta, path, &error) ? kenctl_fail_error(&error) : KENCTL_SUCCESS;
+    int status = kenctl_check_free(kenctl, output);
+    if (status == KENCTL_SUCCESS && ken_delta_open_path(&delta, path, &error)) status = kenctl_fail_error(&error);
     if (status == KENCTL_SUCCESS) status = kenctl_open_checkpoint(kenctl, KENCTL_OPT_BASE, "--base", &base);
     if (status == KENCTL_SUCCESS) {
         kenctl_work_begin(&work, kenctl, "inject", &options);

@@ -12,18 +12,22 @@
 #include <stdio.h>
 
 /* symbol, number, meaning */
-#define KENCTL_EXIT_MAP(X)                                               \
-    X(KENCTL_SUCCESS, 0, "success; a job that was waited for succeeded") \
-    X(KENCTL_FAILURE, 1, "failure, or the job failed")                   \
-    X(KENCTL_USAGE, 2, "the command line is wrong")                      \
-    X(KENCTL_CANCELLED, 3, "the job was cancelled")                      \
+#define KENCTL_EXIT_MAP(X)                                                   \
+    X(KENCTL_SUCCESS, 0, "success; a job that was waited for succeeded")     \
+    X(KENCTL_FAILURE, 1, "failure, or the job failed; of diff: differences") \
+    X(KENCTL_USAGE, 2, "the command line is wrong; of diff: any failure")    \
+    X(KENCTL_CANCELLED, 3, "the job was cancelled")                          \
     X(KENCTL_INTERRUPTED, 130, "interrupted; nothing half done is left")
 
 #define X(symbol, number, meaning) symbol = number,
 enum kenctl_exit { KENCTL_EXIT_MAP(X) };
 #undef X
 
-#define KENCTL_COMMAND_MAP(X) X(submit) X(list) X(show) X(watch) X(cancel) X(delete) X(download) X(prune) X(inject) X(verify) X(inspect)
+/* Of a command that compares, as of diff(1): the statuses above that mean these. */
+enum { KENCTL_DIFFERENT = KENCTL_FAILURE, KENCTL_TROUBLE = KENCTL_USAGE };
+
+#define KENCTL_COMMAND_MAP(X) \
+    X(submit) X(list) X(show) X(watch) X(cancel) X(delete) X(download) X(prune) X(inject) X(verify) X(inspect) X(diff) X(export)
 
 struct kenctl; /* the context of a call */
 
@@ -36,6 +40,7 @@ struct kenctl_command {
     size_t option_count;
     size_t least, most;                /* operands */
     bool local;                        /* needs no server */
+    bool compares;                     /* KENCTL_DIFFERENT is a result: failures of the call end with KENCTL_TROUBLE */
     int (*run)(struct kenctl *kenctl); /* returns the exit status */
 };
 

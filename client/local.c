@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "local.h"
 
+#include "files.h"
 #include "url.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void on_progress(void *opaque, uint64_t done, uint64_t total)
 {
@@ -29,6 +31,14 @@ int kenctl_open_checkpoint(const struct kenctl *kenctl, enum kenctl_option optio
     const char *path = kenctl_option(kenctl, option);
     if (!path) return kenctl_usage(kenctl, "'%s' needs %s", kenctl->command->name, name);
     return ken_checkpoint_open_path(checkpoint, path, NULL, &error) ? kenctl_fail_error(&error) : KENCTL_SUCCESS;
+}
+
+int kenctl_check_free(const struct kenctl *kenctl, const char *output)
+{
+    struct stat state;
+    if (kenctl_option(kenctl, KENCTL_OPT_FORCE) || lstat(output, &state) != 0) return KENCTL_SUCCESS;
+    if (S_ISDIR(state.st_mode) && !kenctl_folder_is_filled(output)) return KENCTL_SUCCESS;
+    return kenctl_fail(KENCTL_FAILURE, "%s is there already; --force replaces it", output);
 }
 
 char *kenctl_input_path(const char *input)

@@ -17,6 +17,8 @@ void kenctl_work_begin(struct kenctl_work *work, const struct kenctl *kenctl, co
 
 /* Opens the path that an option names; a usage error if it was not given. KENCTL_SUCCESS, or an exit status that was told. */
 int kenctl_open_checkpoint(const struct kenctl *kenctl, enum kenctl_option option, const char *name, struct ken_checkpoint **checkpoint);
+/* KENCTL_SUCCESS, unless something is at output that may not be replaced: a failure that was told. */
+int kenctl_check_free(const struct kenctl *kenctl, const char *output);
 /* The path that an input of a job document means: a path as it is, a file: URL decoded. malloc'ed; NULL if out of memory. */
 char *kenctl_input_path(const char *input);
 /* "[2,3]", malloc'ed; NULL if out of memory. */

@@ -19,6 +19,7 @@
     X(FORMAT, "output", 'o', "FORMAT", "text or json")                                                                               \
     X(FOLDER, "output", 'o', "DIR", "the folder that is made")                                                                       \
     X(OUTPUT, "output", 'o', "OUT", "the file that is made, or the folder where the model is sharded")                               \
+    X(FILE, "output", 'o', "FILE", "the file that is made")                                                                          \
     X(TARGET, "output", 'o', "DIR", "where the files go (default: here)")                                                            \
     X(FORCE, "force", 'f', NULL, "replace files that are there already")                                                             \
     X(JOB, "job", 0, "FILE", "the job document, - for standard input")                                                               \
@@ -51,7 +52,9 @@
     X(IDEMPOTENCY_KEY, "idempotency-key", 0, "KEY", "the same key and document give the same job")                                   \
     X(STATUS, "status", 0, "STATUS", "queued, running, succeeded, failed or cancelled")                                              \
     X(LIMIT, "limit", 0, "N", "at most so many, 1 to 200 (default 50)")                                                              \
-    X(ALL, "all", 'a', NULL, "all of them, page by page")
+    X(ALL, "all", 'a', NULL, "all of them, page by page")                                                                            \
+    X(LAYOUT, "format", 0, "FORMAT", "trl: the sparse weight updates of TRL, for vLLM")                                              \
+    X(SAME, "all", 'a', NULL, "show the tensors that are the same, too")
 
 #define KENCTL_DEFAULT_SERVER "http://127.0.0.1:8377"
 

@@ -7,5 +7,7 @@
 
 /* Number of bits set in bytes [length]. */
 uint64_t ken_bits_ones(const unsigned char *bits, size_t length);
+/* Sets the first `ones` bits of `count`, and clears the others up to the end of the last byte. */
+void ken_bits_fill(unsigned char *bits, size_t ones, size_t count);
 
 #endif

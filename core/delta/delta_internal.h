@@ -48,6 +48,17 @@ int ken_delta_fail(struct ken_error *error, const char *tensor, const char *form
 int ken_delta_parse_model(struct ken_delta *delta, const char *text, size_t length, struct ken_error *error);
 int ken_delta_parse_tensors(struct ken_delta *delta, const char *text, size_t length, struct ken_error *error);
 
+/* The number of the tensor of that name, or tensor_count. */
+size_t ken_delta_find(const struct ken_delta *delta, const char *name);
+
+/* Between two pieces of work: tells how far it is, and whether to go on (else KEN_ECANCELLED). options may be NULL. */
+static inline int ken_delta_go_on(const struct ken_inject_options *options, uint64_t done, uint64_t total, struct ken_error *error)
+{
+    if (options && options->cancelled && options->cancelled(options->opaque)) return ken_fail(error, KEN_ECANCELLED, "cancelled");
+    if (options && options->progress) options->progress(options->opaque, done, total);
+    return KEN_OK;
+}
+
 /* A walk over the bytes of the model that a delta and its base make. Returns 0 or an error code, which ends the walk. */
 struct ken_delta_sink {
     /* A file begins: its header is [length]. */

@@ -283,15 +283,12 @@ static int read_stored(struct parsing *parsing, void *target)
     return code;
 }
 
-/* The number of the tensor that the last key names, or tensor_count. */
-static size_t find_tensor(const struct parsing *parsing)
+size_t ken_delta_find(const struct ken_delta *delta, const char *name)
 {
-    const struct ken_delta *delta = parsing->delta;
     size_t low = 0, high = delta->tensor_count;
-    if (parsing->json.length != strlen(parsing->json.text)) return delta->tensor_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = strcmp(parsing->json.text, delta->tensors[delta->by_name[middle]].name);
+        int order = strcmp(name, delta->tensors[delta->by_name[middle]].name);
         if (order == 0) return delta->by_name[middle];
         if (order < 0)
             high = middle;
@@ -299,6 +296,13 @@ static size_t find_tensor(const struct parsing *parsing)
             low = middle + 1;
     }
     return delta->tensor_count;
+}
+
+/* The number of the tensor that the last key names, or tensor_count. */
+static size_t find_tensor(const struct parsing *parsing)
+{
+    bool has_nul = parsing->json.length != strlen(parsing->json.text);
+    return has_nul ? parsing->delta->tensor_count : ken_delta_find(parsing->delta, parsing->json.text);
 }
 
 static int read_tensors(struct parsing *parsing)

@@ -72,4 +72,11 @@ enum ken_unpacked {
 enum ken_unpacked ken_unpacker_unpack(struct ken_unpacker *unpacker, enum ken_dtype dtype, void *elements, size_t count, size_t stored,
                                       const unsigned char *bytes, size_t length, const char **reason);
 
+/*
+ * Only which of a block's elements are stored: mask [ceil(count / 8)], ones, and zeros behind the last element. The base is not needed, and
+ * what is behind the mask is not looked at. False: the block is malformed, *reason says how.
+ */
+bool ken_unpacker_mask(struct ken_unpacker *unpacker, enum ken_dtype dtype, unsigned char *mask, size_t count, size_t stored,
+                       const unsigned char *bytes, size_t length, const char **reason);
+
 #endif

@@ -134,7 +134,8 @@ static const char *take_low(struct block *block)
     return NULL;
 }
 
-static const char *parse(struct ken_unpacker *unpacker, struct block *block, struct ken_packed_kind kind)
+/* Up to the mask. */
+static const char *parse_mask(struct ken_unpacker *unpacker, struct block *block, struct ken_packed_kind kind)
 {
     const unsigned char *head = block->bytes;
     if (block->length < KEN_PACKED_HEAD) return "it is too short";
@@ -145,8 +146,13 @@ static const char *parse(struct ken_unpacker *unpacker, struct block *block, str
     if (block->top > kind.exponents) return "its top exponent is too large";
     block->at = KEN_PACKED_HEAD + block->classes * (size_t)KEN_PACKED_CLASS;
     if (block->at > block->length) return "it is too short";
-    const char *reason = take_mask(unpacker, block, head[0], get32(head + 4));
-    if (!reason) reason = take_classes(unpacker, block, head + KEN_PACKED_HEAD);
+    return take_mask(unpacker, block, head[0], get32(head + 4));
+}
+
+static const char *parse(struct ken_unpacker *unpacker, struct block *block, struct ken_packed_kind kind)
+{
+    const char *reason = parse_mask(unpacker, block, kind);
+    if (!reason) reason = take_classes(unpacker, block, block->bytes + KEN_PACKED_HEAD);
     return reason ? reason : take_low(block);
 }
 
@@ -241,22 +247,40 @@ static restorer *choose(enum ken_dtype dtype, struct ken_packed_kind *kind)
     }
 }
 
+/* Parses the block by `parser`; what is wrong with it, or NULL. */
+static const char *check(struct ken_unpacker *unpacker, struct block *block, struct ken_packed_kind kind,
+                         const char *(*parser)(struct ken_unpacker *, struct block *, struct ken_packed_kind))
+{
+    KEN_ASSERT(block->count <= ken_packed_elements(kind.size));
+    if (block->stored > block->count) return "more elements are stored than it has";
+    if (!block->stored) return block->length ? "nothing is stored, but it is not empty" : NULL;
+    return parser(unpacker, block, kind);
+}
+
 enum ken_unpacked ken_unpacker_unpack(struct ken_unpacker *unpacker, enum ken_dtype dtype, void *elements, size_t count, size_t stored,
                                       const unsigned char *bytes, size_t length, const char **reason)
 {
     struct ken_packed_kind kind;
     restorer *restore_elements = choose(dtype, &kind);
     struct block block = {.bytes = bytes, .length = length, .count = count, .stored = stored, .size = kind.size};
-    KEN_ASSERT(count <= ken_packed_elements(kind.size));
-    *reason = NULL;
-    if (stored > count)
-        *reason = "more elements are stored than it has";
-    else if (!stored)
-        *reason = length ? "nothing is stored, but it is not empty" : NULL;
-    else
-        *reason = parse(unpacker, &block, kind);
+    *reason = check(unpacker, &block, kind, parse);
     if (*reason) return KEN_UNPACKED_BAD;
     if (!stored || restore_elements(&block, elements)) return KEN_UNPACKED;
     *reason = "it was made for a base with other exponents";
     return KEN_UNPACKED_MISFIT;
+}
+
+bool ken_unpacker_mask(struct ken_unpacker *unpacker, enum ken_dtype dtype, unsigned char *mask, size_t count, size_t stored,
+                       const unsigned char *bytes, size_t length, const char **reason)
+{
+    struct ken_packed_kind kind;
+    choose(dtype, &kind);
+    struct block block = {.bytes = bytes, .length = length, .count = count, .stored = stored, .size = kind.size};
+    *reason = check(unpacker, &block, kind, parse_mask);
+    if (*reason) return false;
+    if (block.mask)
+        memcpy(mask, block.mask, (count + 7) / 8);
+    else
+        ken_bits_fill(mask, stored ? count : 0, count);
+    return true;
 }
