@@ -4,6 +4,8 @@
  * nothing behind.
  */
 #include "checkpoint/checkpoint.h"
+#include "compare/compare.h"
+#include "compare/overlap.h"
 #include "delta/delta.h"
 #include "digest.h"
 #include "failing_alloc.h"
@@ -108,7 +110,30 @@ static int open_and_verify(void *opaque, struct ken_error *error)
     return code;
 }
 
-START_TEST(verifying_deltas)
+static int compare_all(void *opaque, struct ken_error *error)
+{
+    const struct delta_files *files = opaque;
+    struct ken_delta *delta = NULL;
+    struct ken_checkpoint *base = NULL;
+    struct ken_side a = {0}, b = {0};
+    struct ken_comparison comparison = {0};
+    struct ken_overlap overlap = {0};
+    int code = ken_delta_open_path(&delta, files->delta, error);
+    if (!code) code = ken_checkpoint_open_path(&base, files->base, NULL, error);
+    if (!code) code = ken_side_open(&a, base, NULL, error);
+    if (!code) code = ken_side_open(&b, base, delta, error);
+    if (!code) code = ken_compare(&comparison, &a, &b, NULL, error);
+    if (!code) code = ken_overlap(&overlap, delta, delta, base, NULL, error);
+    ken_overlap_free(&overlap);
+    ken_comparison_free(&comparison);
+    ken_side_close(&b);
+    ken_side_close(&a);
+    ken_checkpoint_close(&base);
+    ken_delta_close(&delta);
+    return code;
+}
+
+START_TEST(using_deltas)
 {
     static const unsigned char base[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     static const char metadata[] =
@@ -137,6 +162,7 @@ START_TEST(verifying_deltas)
     write_safetensors(folder.path, "model-1", "{\"format\":\"pt\"}", &model_tensor, 1);
     write_file(folder.path, "model", index, strlen(index));
     ck_assert_uint_ge(sweep(open_and_verify, &files, 3), 40);
+    ck_assert_uint_ge(sweep(compare_all, &files, 2), 60);
     unit_folder_remove(&folder);
 }
 END_TEST
@@ -160,4 +186,4 @@ START_TEST(writing_json)
 }
 END_TEST
 
-UNIT_MAIN("out_of_memory", opening_checkpoints, opening_torch_files, verifying_deltas, writing_json)
+UNIT_MAIN("out_of_memory", opening_checkpoints, opening_torch_files, using_deltas, writing_json)

@@ -118,6 +118,12 @@ static void check_sample(struct sample *sample)
         if (elements[i] != sample->model[i])
             ck_abort_msg("%s: byte %zu of %zu: %u, not %u", ken_dtype_name(sample->dtype), i, bytes, elements[i], sample->model[i]);
     ck_assert_uint_eq(elements[bytes], 0xa5);
+    /* Where they are stored needs no base. */
+    size_t marks = (sample->count + 7) / 8;
+    elements[marks] = 0xa5;
+    ck_assert(
+        ken_unpacker_mask(unpacker, sample->dtype, elements, sample->count, sample->stored, coded.bytes, coded.entry.length, &reason));
+    ck_assert(memcmp(elements, sample->mask, marks) == 0 && elements[marks] == 0xa5);
     free(elements);
     free(coded.bytes);
 }
@@ -384,6 +390,7 @@ START_TEST(flipped_bits_do_no_harm)
             unsigned char *elements = malloc(sample.count * sample.size);
             memcpy(elements, sample.base, sample.count * sample.size);
             ken_unpacker_unpack(unpacker, sample.dtype, elements, sample.count, sample.stored, copy, length, &reason);
+            ken_unpacker_mask(unpacker, sample.dtype, elements, sample.count, sample.stored, copy, length, &reason);
             free(elements);
             free(copy);
         }
