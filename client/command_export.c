@@ -76,12 +76,13 @@ const struct kenctl_command kenctl_command_export = {
     .name = "export",
     .summary = "Write a delta in the layout of another program",
     .operands = "",
-    .text = "For programs that have the base in memory and take sparse updates: a safetensors file with NAME.indices (flat, 32 bits) and\n"
-            "NAME.values of every tensor of which the delta stores something. The base is needed only where the delta's encoding is the\n"
-            "one that tells differences; where it is given, it is checked by its SHA-256.\n"
-            "\nExamples:\n"
-            "  kenctl export --delta pruned/delta.safetensors --format trl -o update.safetensors\n"
-            "  kenctl export --delta small/delta.safetensors --base bert/ --format trl -o update.safetensors\n",
+    .text =
+        "For programs that have the base in memory and take sparse updates: a safetensors file with NAME.indices (flat, 32 bits) and\n"
+        "NAME.values of every tensor of which the delta stores something. A packed delta tells values as differences, so that --base is\n"
+        "needed; where it is given, what is used of it is checked by its SHA-256.\n"
+        "\nExamples:\n"
+        "  kenctl export --delta pruned/delta.safetensors --format trl -o update.safetensors\n"
+        "  kenctl export --delta small/delta.safetensors --base bert/ --format trl -o update.safetensors\n",
     .options = options,
     .option_count = sizeof options,
     .local = true,

@@ -30,7 +30,8 @@ from checkpoints import (
 from daemon import BUILD
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMANDS = ("submit", "list", "show", "watch", "cancel", "delete", "download", "prune", "inject", "verify", "inspect")
+LOCAL = ("prune", "inject", "verify", "inspect", "diff", "export")
+COMMANDS = ("submit", "list", "show", "watch", "cancel", "delete", "download", *LOCAL)
 
 
 # ---- the format, from proto/delta-format.md alone
@@ -812,8 +813,8 @@ def test_help_and_version(kenctl: Run) -> None:
         assert "Example" in help_text and f"  kenctl {command}" in help_text and "--quiet" in help_text
         assert max(len(line) for line in help_text.splitlines()) < 150
         assert ok(kenctl("help", command)) == help_text
-        assert ("--server" in help_text) == (command not in ("prune", "inject", "verify", "inspect"))
-        assert "hf://" not in help_text and ("packed" in help_text) == (command in ("prune", "submit"))
+        assert ("--server" in help_text) == (command not in LOCAL)
+        assert "hf://" not in help_text and ("packed" in help_text) == (command in ("prune", "submit", *LOCAL[4:]))
         assert ("--metadata" in help_text) == (command in ("submit", "list"))
     assert re.search(r"--model MODEL +the pruned model$", ok(kenctl("verify", "--help")), re.M)
     assert ok(kenctl("help")) == text and "hf://" not in text
