@@ -9,31 +9,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *const form_names[] = {
-#define X(symbol, name) name,
-    KEN_FORM_MAP(X)
-#undef X
-};
-
-static json_t *shape_json(const uint64_t *shape, uint32_t rank)
-{
-    json_t *array = json_array();
-    for (uint32_t i = 0; i < rank; i++) json_array_append_new(array, json_integer((json_int_t)shape[i]));
-    return array;
-}
-
 static void add_shape(struct kenctl_table *table, const uint64_t *shape, uint32_t rank)
 {
     char *text = kenctl_shape_text(shape, rank);
     kenctl_table_add(table, text);
     free(text);
-}
-
-static int print_and_free(json_t *json)
-{
-    int status = json ? kenctl_print_json(json) : kenctl_fail(KENCTL_FAILURE, "out of memory");
-    json_decref(json);
-    return status;
 }
 
 /* ---- checkpoint */
@@ -73,8 +53,8 @@ static json_t *checkpoint_json(const struct ken_checkpoint *checkpoint)
     for (size_t i = 0; i < checkpoint->tensor_count; i++) {
         const struct ken_tensor *tensor = &checkpoint->tensors[i];
         json_array_append_new(tensors, json_pack("{s:s, s:s, s:o, s:I, s:s}", "name", tensor->name, "dtype", ken_dtype_name(tensor->dtype),
-                                                 "shape", shape_json(tensor->shape, tensor->rank), "bytes", (json_int_t)tensor->length,
-                                                 "file", file_name(&checkpoint->files[tensor->file])));
+                                                 "shape", kenctl_shape_json(tensor->shape, tensor->rank), "bytes",
+                                                 (json_int_t)tensor->length, "file", file_name(&checkpoint->files[tensor->file])));
     }
     return json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:o, s:o}", "kind", "checkpoint", "has_index", checkpoint->has_index, "totals",
                      "tensors", (json_int_t)checkpoint->tensor_count, "parameters", (json_int_t)totals.parameters, "tensor_bytes",
@@ -139,8 +119,8 @@ static json_t *delta_json(const struct ken_delta *delta, uint64_t size)
         json_t *base = tensor->has_base ? json_pack("{s:s, s:s}", "name", tensor->base_name, "dtype", ken_dtype_name(tensor->base_dtype))
                                         : json_null();
         json_array_append_new(tensors, json_pack("{s:s, s:s, s:o, s:o, s:s, s:I}", "name", tensor->name, "dtype",
-                                                 ken_dtype_name(tensor->dtype), "shape", shape_json(tensor->shape, tensor->rank), "base",
-                                                 base, "form", form_names[tensor->form], "stored", (json_int_t)tensor->stored));
+                                                 ken_dtype_name(tensor->dtype), "shape", kenctl_shape_json(tensor->shape, tensor->rank),
+                                                 "base", base, "form", ken_form_name(tensor->form), "stored", (json_int_t)tensor->stored));
     }
     return json_pack("{s:s, s:s, s:s, s:{s:I, s:I, s:I, s:I, s:I}, s:o}", "kind", "delta", "version", KEN_DELTA_VERSION, "encoding",
                      ken_delta_encoding(delta), "totals", "tensors", (json_int_t)ken_delta_tensor_count(delta), "parameters",
@@ -164,7 +144,7 @@ static int print_delta(const struct ken_delta *delta, uint64_t size)
         kenctl_table_add(table, tensor->name);
         kenctl_table_add(table, ken_dtype_name(tensor->dtype));
         add_shape(table, tensor->shape, tensor->rank);
-        kenctl_table_add(table, form_names[tensor->form]);
+        kenctl_table_add(table, ken_form_name(tensor->form));
         kenctl_table_add_format(table, "%" PRIu64, tensor->stored);
         kenctl_table_add_format(table, "%.1f%%", elements ? 100.0 * (double)tensor->stored / (double)elements : 0.0);
         if (tensor->has_base && strcmp(tensor->name, tensor->base_name) == 0 && tensor->dtype == tensor->base_dtype)
@@ -222,7 +202,7 @@ static int inspect_delta(const struct kenctl *kenctl, const char *path, uint64_t
     struct ken_error error = {0};
     struct ken_delta *delta = NULL;
     if (ken_delta_open_path(&delta, path, &error)) return kenctl_fail_error(&error);
-    int status = kenctl->json ? print_and_free(delta_json(delta, size)) : print_delta(delta, size);
+    int status = kenctl->json ? kenctl_print_new_json(delta_json(delta, size)) : print_delta(delta, size);
     ken_delta_close(&delta);
     return status;
 }
@@ -232,7 +212,7 @@ static int inspect_report(const struct kenctl *kenctl, json_t *report)
     if (!kenctl->json) return print_report(report);
     json_t *answer = json_pack("{s:s}", "kind", "report");
     json_object_update(answer, report);
-    return print_and_free(answer);
+    return kenctl_print_new_json(answer);
 }
 
 static int run(struct kenctl *kenctl)
@@ -253,7 +233,7 @@ static int run(struct kenctl *kenctl)
     if (ken_delta_is(checkpoint))
         status = inspect_delta(kenctl, path, checkpoint->files[0].stored->size);
     else
-        status = kenctl->json ? print_and_free(checkpoint_json(checkpoint)) : print_checkpoint(checkpoint);
+        status = kenctl->json ? kenctl_print_new_json(checkpoint_json(checkpoint)) : print_checkpoint(checkpoint);
     ken_checkpoint_close(&checkpoint);
     return status;
 }

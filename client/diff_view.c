@@ -24,13 +24,6 @@ static json_t *number_json(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-static json_t *shape_json(const uint64_t *shape, uint32_t rank)
-{
-    json_t *array = json_array();
-    for (uint32_t i = 0; i < rank; i++) json_array_append_new(array, json_integer((json_int_t)shape[i]));
-    return array;
-}
-
 static void add_pair(struct kenctl_table *table, const char *a, const char *b)
 {
     if (a && b && strcmp(a, b) != 0)
@@ -60,13 +53,6 @@ static double share_of(uint64_t part, uint64_t whole)
     return whole ? (double)part / (double)whole : 0;
 }
 
-static int print_and_free(json_t *json)
-{
-    int status = kenctl_print_json(json);
-    json_decref(json);
-    return status;
-}
-
 /* Whether the table has a line of a tensor. */
 static bool is_shown(const struct kenctl *kenctl, enum ken_difference difference)
 {
@@ -78,13 +64,13 @@ static bool is_shown(const struct kenctl *kenctl, enum ken_difference difference
 static json_t *side_json(const struct ken_side_tensor *tensor)
 {
     if (!tensor) return json_null();
-    return json_pack("{s:s, s:o}", "dtype", ken_dtype_name(tensor->dtype), "shape", shape_json(tensor->shape, tensor->rank));
+    return json_pack("{s:s, s:o}", "dtype", ken_dtype_name(tensor->dtype), "shape", kenctl_shape_json(tensor->shape, tensor->rank));
 }
 
 static json_t *compared_json(const struct ken_compared_tensor *tensor)
 {
-    json_t *json = json_pack("{s:s, s:s, s:o, s:o}", "name", tensor->a ? tensor->a->name : tensor->b->name, "difference",
-                             differences[tensor->difference].word, "a", side_json(tensor->a), "b", side_json(tensor->b));
+    json_t *json = json_pack("{s:s, s:s, s:o, s:o}", "name", tensor->name, "difference", differences[tensor->difference].word, "a",
+                             side_json(tensor->a), "b", side_json(tensor->b));
     json_object_set_new(json, "values", tensor->counted ? json_integer((json_int_t)tensor->values) : json_null());
     json_object_set_new(json, "differing", tensor->counted ? json_integer((json_int_t)tensor->differing) : json_null());
     json_object_set_new(json, "non_finite", tensor->measured ? json_integer((json_int_t)tensor->non_finite) : json_null());
@@ -108,7 +94,7 @@ static void add_compared(struct kenctl_table *table, const struct ken_compared_t
 {
     const struct ken_side_tensor *a = tensor->a, *b = tensor->b;
     char *shape_a = a ? kenctl_shape_text(a->shape, a->rank) : NULL, *shape_b = b ? kenctl_shape_text(b->shape, b->rank) : NULL;
-    kenctl_table_add(table, a ? a->name : b->name);
+    kenctl_table_add(table, tensor->name);
     kenctl_table_add(table, differences[tensor->difference].text);
     add_pair(table, a ? ken_dtype_name(a->dtype) : NULL, b ? ken_dtype_name(b->dtype) : NULL);
     add_pair(table, shape_a, shape_b);
@@ -126,7 +112,7 @@ int kenctl_print_comparison(const struct kenctl *kenctl, const struct ken_compar
 {
     static const char *const heads[] = {"TENSOR", "RESULT", "DTYPE", "SHAPE", "DIFFERING", "SHARE", "RELATIVE-L2"};
     size_t differing = comparison->count - comparison->same;
-    if (kenctl->json) return print_and_free(comparison_json(comparison));
+    if (kenctl->json) return kenctl_print_new_json(comparison_json(comparison));
     if (differing)
         printf("%zu of %zu tensors differ; %" PRIu64 " of %" PRIu64 " values (%.2f%%), relative L2 %.4g\n", differing, comparison->count,
                comparison->differing, comparison->values, 100 * share_of(comparison->differing, comparison->values),
@@ -143,17 +129,12 @@ int kenctl_print_comparison(const struct kenctl *kenctl, const struct ken_compar
 
 /* ---- two deltas */
 
-static const char *const form_names[] = {
-#define X(symbol, name) name,
-    KEN_FORM_MAP(X)
-#undef X
-};
-
 static json_t *delta_side_json(const struct ken_delta_tensor *tensor)
 {
     if (!tensor) return json_null();
-    return json_pack("{s:s, s:o, s:s, s:I}", "dtype", ken_dtype_name(tensor->dtype), "shape", shape_json(tensor->shape, tensor->rank),
-                     "form", form_names[tensor->form], "stored", (json_int_t)tensor->stored);
+    return json_pack("{s:s, s:o, s:s, s:I}", "dtype", ken_dtype_name(tensor->dtype), "shape",
+                     kenctl_shape_json(tensor->shape, tensor->rank), "form", ken_form_name(tensor->form), "stored",
+                     (json_int_t)tensor->stored);
 }
 
 /* Adds what was counted, or nulls. */
@@ -174,8 +155,8 @@ static void set_counts(json_t *json, bool counted, const struct ken_overlap_coun
 
 static json_t *overlapping_json(const struct ken_overlapping_tensor *tensor)
 {
-    json_t *json = json_pack("{s:s, s:s, s:o, s:o}", "name", tensor->a ? tensor->a->name : tensor->b->name, "difference",
-                             differences[tensor->difference].word, "a", delta_side_json(tensor->a), "b", delta_side_json(tensor->b));
+    json_t *json = json_pack("{s:s, s:s, s:o, s:o}", "name", tensor->name, "difference", differences[tensor->difference].word, "a",
+                             delta_side_json(tensor->a), "b", delta_side_json(tensor->b));
     set_counts(json, tensor->counted, &tensor->counts);
     return json;
 }
@@ -195,9 +176,9 @@ static json_t *overlap_json(const struct ken_overlap *overlap)
 static void add_overlapping(struct kenctl_table *table, const struct ken_overlapping_tensor *tensor)
 {
     const struct ken_overlap_counts *counts = &tensor->counts;
-    kenctl_table_add(table, tensor->a ? tensor->a->name : tensor->b->name);
+    kenctl_table_add(table, tensor->name);
     kenctl_table_add(table, differences[tensor->difference].text);
-    add_pair(table, tensor->a ? form_names[tensor->a->form] : NULL, tensor->b ? form_names[tensor->b->form] : NULL);
+    add_pair(table, tensor->a ? ken_form_name(tensor->a->form) : NULL, tensor->b ? ken_form_name(tensor->b->form) : NULL);
     add_count(table, tensor->counted, counts->both);
     add_count(table, tensor->counted, counts->only_a);
     add_count(table, tensor->counted, counts->only_b);
@@ -209,7 +190,7 @@ int kenctl_print_overlap(const struct kenctl *kenctl, const struct ken_overlap *
 {
     static const char *const heads[] = {"TENSOR", "RESULT", "FORM", "BOTH", "ONLY-A", "ONLY-B", "OTHER-VALUES", "OVERLAP"};
     const struct ken_overlap_counts *counts = &overlap->counts;
-    if (kenctl->json) return print_and_free(overlap_json(overlap));
+    if (kenctl->json) return kenctl_print_new_json(overlap_json(overlap));
     if (overlap->same == overlap->count)
         printf("the same: %zu tensors, ", overlap->count);
     else

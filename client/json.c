@@ -53,3 +53,10 @@ int kenctl_print_json(const json_t *json)
     ken_json_writer_free(&writer);
     return code ? kenctl_fail(KENCTL_FAILURE, "out of memory") : KENCTL_SUCCESS;
 }
+
+int kenctl_print_new_json(json_t *json)
+{
+    int status = kenctl_print_json(json);
+    json_decref(json);
+    return status;
+}

@@ -152,12 +152,13 @@ static void list(struct work *work, struct ken_comparison *comparison)
     const struct ken_side *a = work->a, *b = work->b;
     for (size_t i = 0; i < a->count; i++) {
         const struct ken_side_tensor *other = ken_side_find(b, a->tensors[i].name);
-        comparison->tensors[comparison->count++] = (struct ken_compared_tensor){.a = &a->tensors[i], .b = other};
+        comparison->tensors[comparison->count++] =
+            (struct ken_compared_tensor){.name = a->tensors[i].name, .a = &a->tensors[i], .b = other};
         if (other) work->total += a->tensors[i].length + other->length;
     }
     for (size_t i = 0; i < b->count; i++)
         if (!ken_side_find(a, b->tensors[i].name))
-            comparison->tensors[comparison->count++] = (struct ken_compared_tensor){.b = &b->tensors[i]};
+            comparison->tensors[comparison->count++] = (struct ken_compared_tensor){.name = b->tensors[i].name, .b = &b->tensors[i]};
 }
 
 static void add(struct ken_comparison *comparison, const struct ken_compared_tensor *tensor)

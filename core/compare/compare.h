@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct ken_compared_tensor {
+    const char *name;                    /* borrowed from the side */
     const struct ken_side_tensor *a, *b; /* NULL: not there */
     enum ken_difference difference;
     bool counted;        /* values were compared: the shapes are the same, and the dtypes are, or both are floating */

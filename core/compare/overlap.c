@@ -131,12 +131,13 @@ static void list(struct work *work, struct ken_overlap *overlap)
     for (size_t i = 0; i < a->tensor_count; i++) {
         size_t other = ken_delta_find(b, a->tensors[i].name);
         bool there = other < b->tensor_count;
-        overlap->tensors[overlap->count++] = (struct ken_overlapping_tensor){.a = &a->tensors[i], .b = there ? &b->tensors[other] : NULL};
+        overlap->tensors[overlap->count++] =
+            (struct ken_overlapping_tensor){.name = a->tensors[i].name, .a = &a->tensors[i], .b = there ? &b->tensors[other] : NULL};
         if (there) work->total += a->entries[i].length;
     }
     for (size_t i = 0; i < b->tensor_count; i++)
         if (ken_delta_find(a, b->tensors[i].name) == a->tensor_count)
-            overlap->tensors[overlap->count++] = (struct ken_overlapping_tensor){.b = &b->tensors[i]};
+            overlap->tensors[overlap->count++] = (struct ken_overlapping_tensor){.name = b->tensors[i].name, .b = &b->tensors[i]};
 }
 
 static void add(struct ken_overlap *overlap, const struct ken_overlapping_tensor *tensor)

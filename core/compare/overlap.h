@@ -17,6 +17,7 @@ struct ken_overlap_counts {
 };
 
 struct ken_overlapping_tensor {
+    const char *name;                     /* borrowed from the delta */
     const struct ken_delta_tensor *a, *b; /* NULL: not there */
     enum ken_difference difference;
     bool counted; /* shapes and dtypes are the same */

@@ -44,8 +44,8 @@ static void list(struct ken_side *side)
 
 static int compare_names(const void *a, const void *b)
 {
-    const struct ken_side_tensor *const *left = a, *const *right = b;
-    return strcmp((*left)->name, (*right)->name);
+    const struct ken_side_name *left = a, *right = b;
+    return strcmp(left->name, right->name);
 }
 
 int ken_side_open(struct ken_side *side, const struct ken_checkpoint *checkpoint, const struct ken_delta *delta, struct ken_error *error)
@@ -56,7 +56,7 @@ int ken_side_open(struct ken_side *side, const struct ken_checkpoint *checkpoint
     side->by_name = calloc(count + 1, sizeof *side->by_name);
     if (!side->tensors || !side->by_name) return ken_fail_no_memory(error, "a comparison");
     list(side);
-    for (size_t i = 0; i < count; i++) side->by_name[i] = &side->tensors[i];
+    for (size_t i = 0; i < count; i++) side->by_name[i] = (struct ken_side_name){side->tensors[i].name, i};
     qsort(side->by_name, count, sizeof *side->by_name, compare_names);
     return delta ? ken_delta_stream_create(&side->stream, delta, checkpoint, error) : KEN_OK;
 }
@@ -71,9 +71,9 @@ void ken_side_close(struct ken_side *side)
 
 const struct ken_side_tensor *ken_side_find(const struct ken_side *side, const char *name)
 {
-    const struct ken_side_tensor wanted = {.name = name}, *key = &wanted;
-    const struct ken_side_tensor **found = bsearch(&key, side->by_name, side->count, sizeof *side->by_name, compare_names);
-    return found ? *found : NULL;
+    const struct ken_side_name wanted = {.name = name}, *found;
+    found = bsearch(&wanted, side->by_name, side->count, sizeof *side->by_name, compare_names);
+    return found ? &side->tensors[found->index] : NULL;
 }
 
 int ken_side_begin(struct ken_side *side, const struct ken_side_tensor *tensor, struct ken_error *error)

@@ -19,12 +19,18 @@ struct ken_side_tensor {
     size_t index;     /* in the checkpoint or the delta */
 };
 
+/* A name, for looking up. */
+struct ken_side_name {
+    const char *name;
+    size_t index; /* in the side's tensors */
+};
+
 /* Zeroed: none. */
 struct ken_side {
     struct ken_side_tensor
         *tensors; /* [count] in order; of a checkpoint, other names of tied tensors at the end, as tensors of their own */
     size_t count;
-    const struct ken_side_tensor **by_name;  /* [count], sorted by name */
+    struct ken_side_name *by_name;           /* [count], sorted by name */
     const struct ken_checkpoint *checkpoint; /* or the base of the delta */
     const struct ken_delta *delta;           /* or NULL */
     struct ken_delta_stream *stream;         /* with a delta */

@@ -18,6 +18,8 @@ struct ken_delta;
 #define X(symbol, name) symbol,
 enum ken_form { KEN_FORM_MAP(X) KEN_FORM_COUNT };
 #undef X
+/* The form's name in the delta's metadata. */
+const char *ken_form_name(enum ken_form form);
 
 struct ken_delta_tensor {
     const char *name;

@@ -257,18 +257,24 @@ static int read_base(struct parsing *parsing, void *target)
     return read_members(parsing, members, sizeof members / sizeof *members, tensor);
 }
 
-static int read_form(struct parsing *parsing, void *target)
+const char *ken_form_name(enum ken_form form)
 {
     static const char *const names[] = {
 #define X(symbol, name) name,
         KEN_FORM_MAP(X)
 #undef X
     };
+    KEN_ASSERT(form < KEN_FORM_COUNT);
+    return names[form];
+}
+
+static int read_form(struct parsing *parsing, void *target)
+{
     struct ken_delta_tensor *tensor = target;
     int code = ken_json_expect(&parsing->json, KEN_JSON_STRING, "a form", parsing->error);
     if (code) return code;
     unsigned form = 0;
-    while (form < KEN_FORM_COUNT && !ken_json_text_is(&parsing->json, names[form])) form++;
+    while (form < KEN_FORM_COUNT && !ken_json_text_is(&parsing->json, ken_form_name((enum ken_form)form))) form++;
     if (form == KEN_FORM_COUNT) return ken_json_fail(&parsing->json, parsing->error, "unknown form");
     tensor->form = (enum ken_form)form;
     return KEN_OK;

@@ -71,11 +71,9 @@ static int add_part(struct exporter *exporter, size_t index)
 static const char *entry_name(struct exporter *exporter, const struct part *part, const char *suffix)
 {
     const char *name = exporter->delta->tensors[part->tensor].name;
-    size_t length = strlen(name), size = strlen(suffix) + 1;
-    char *made = ken_arena_allocate(&exporter->arena, length + size);
-    if (!made) return NULL;
-    memcpy(made, name, length);
-    memcpy(made + length, suffix, size);
+    size_t size = strlen(name) + strlen(suffix) + 1;
+    char *made = ken_arena_allocate(&exporter->arena, size);
+    if (made) snprintf(made, size, "%s%s", name, suffix);
     return made;
 }
 

@@ -45,7 +45,7 @@ int ken_places_create(struct ken_places **places, const struct ken_delta *delta,
         made->delta = delta;
         made->mask = malloc(MASK_BYTES);
         made->values = malloc(KEN_PACKED_RAW);
-        made->gaps = malloc(GAPS * WIDEST_GAP);
+        made->gaps = malloc(GAPS * (size_t)WIDEST_GAP);
         made->dense = base ? malloc(KEN_PACKED_RAW) : NULL;
         made->block = packed ? calloc(1, KEN_PACKED_LONGEST + KEN_PACKED_SLACK) : NULL;
         there = made->mask && made->values && made->gaps && (made->dense || !base) && (made->block || !packed);

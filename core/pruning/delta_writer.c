@@ -178,9 +178,6 @@ static void tell_base(const struct writer *writer, size_t tensor, struct ken_jso
 
 static void tell_tensors(const struct writer *writer, struct ken_json_writer *json)
 {
-#define X(symbol, name) [symbol] = name,
-    static const char *const forms[] = {KEN_FORM_MAP(X)};
-#undef X
     const struct ken_plan *plan = writer->prune->plan;
     ken_json_begin_object(json);
     for (size_t t = 0; t < plan->model->tensor_count; t++) {
@@ -193,7 +190,7 @@ static void tell_tensors(const struct writer *writer, struct ken_json_writer *js
         ken_json_uints(json, model->shape, model->rank);
         tell_base(writer, t, json);
         ken_json_key(json, "form");
-        ken_json_string(json, forms[writer->forms[t]]);
+        ken_json_string(json, ken_form_name(writer->forms[t]));
         ken_json_key(json, "stored");
         ken_json_uint(json, writer->forms[t] == KEN_FORM_WHOLE ? ken_tensor_elements(model) : writer->records[t].stored);
         ken_json_end_object(json);

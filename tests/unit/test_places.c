@@ -2,6 +2,7 @@
 /* Which elements a delta stores, and their values: of every kind of tensor, in both encodings, with and without the base. */
 #include "bits.h"
 #include "delta/delta_internal.h"
+#include "delta/export.h"
 #include "delta/places.h"
 #include "digest.h"
 #include "made_pair.h"
@@ -124,6 +125,60 @@ START_TEST(every_kind_of_tensor)
 }
 END_TEST
 
+/* ---- exporting: its files are read in tests/e2e/test_export.py */
+
+static bool at_once(void *opaque)
+{
+    return ++*(unsigned *)opaque > 1;
+}
+
+static void check_not_exported(const struct ken_delta *delta, const struct ken_checkpoint *base, bool (*cancelled)(void *), int wanted,
+                               const char *message)
+{
+    char path[PATH_MAX];
+    unsigned asked = 0;
+    const struct ken_inject_options options = {.cancelled = cancelled, .opaque = &asked};
+    struct ken_export written;
+    struct ken_error error = {0};
+    int code = ken_delta_export(&written, delta, base, KEN_EXPORT_TRL, unit_path(path, &folder, "out/update"), &options, &error);
+    ck_assert_msg(code == wanted && strstr(error.message, message), "%d %s", code, error.message);
+    ck_assert_int_eq(rmdir(unit_path(path, &folder, "out")), 0); /* nothing is left */
+    ck_assert_int_eq(mkdir(path, 0777), 0);
+}
+
+START_TEST(what_is_not_exported_leaves_nothing)
+{
+    static const float values[4] = {1, 2, 3, 4};
+    static const struct make_tensor tensors[] = {{"a", "F32", "[1,4]", values, 16}, {"b", "F32", "[1,4]", values, 16}};
+    static const float other[4] = {1, 5, 3, 6};
+    static const struct make_tensor tuned[] = {{"a", "F32", "[1,4]", other, 16}, {"b", "F32", "[1,4]", other, 16}};
+    struct ken_options options = pair_options(1, 0);
+    char model[PATH_MAX], base[PATH_MAX], work[PATH_MAX];
+    struct ken_delta *delta = NULL;
+    struct ken_error error = {0};
+    unit_folder_make(&folder);
+    write_safetensors(folder.path, "base", NULL, tensors, 2);
+    write_safetensors(folder.path, "model", NULL, tuned, 2);
+    ck_assert_int_eq(mkdir(unit_path(work, &folder, "work"), 0777), 0);
+    ck_assert_int_eq(mkdir(unit_path(model, &folder, "out"), 0777), 0);
+    struct prune_pair pair = {
+        .model = unit_path(model, &folder, "model"), .base = unit_path(base, &folder, "base"), .folder = unit_path(work, &folder, "work")};
+    options.encoding = KEN_ENCODING_PACKED;
+    options.variants[0].method = KEN_METHOD_MAGNITUDE;
+    ck_assert_msg(!prune_pair(&pair, &options), "%s", pair.error.message);
+    prune_pair_free(&pair);
+    struct ken_checkpoint *right = open_checkpoint(base), *wrong = open_checkpoint(model);
+    ck_assert_msg(!ken_delta_open_path(&delta, unit_path(work, &folder, "work/out/delta.safetensors"), &error), "%s", error.message);
+    check_not_exported(delta, NULL, NULL, KEN_EINVALID, "cannot be had without it");
+    check_not_exported(delta, wrong, NULL, KEN_EDIGEST, "another base");
+    check_not_exported(delta, right, at_once, KEN_ECANCELLED, "cancelled");
+    ken_delta_close(&delta);
+    ken_checkpoint_close(&right);
+    ken_checkpoint_close(&wrong);
+    unit_folder_remove(&folder);
+}
+END_TEST
+
 /* ---- what is malformed in a way that the header does not tell */
 
 enum { LENGTH = 20 };
@@ -191,4 +246,4 @@ START_TEST(malformed_places_are_refused)
 }
 END_TEST
 
-UNIT_MAIN("places", every_kind_of_tensor, malformed_places_are_refused)
+UNIT_MAIN("places", every_kind_of_tensor, what_is_not_exported_leaves_nothing, malformed_places_are_refused)
