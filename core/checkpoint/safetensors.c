@@ -186,8 +186,8 @@ static int compare_places(const void *a, const void *b)
 /* Sorts the tensors and sees that they fill the rest of the file. */
 static int check_places(struct reading *reading)
 {
-    struct ken_tensor *tensors = reading->store->tensors + reading->file->first;
     size_t count = reading->file->count;
+    struct ken_tensor *tensors = count ? reading->store->tensors + reading->file->first : NULL;
     uint64_t at = reading->file->data_offset;
     char shown[64];
     if (count) qsort(tensors, count, sizeof *tensors, compare_places);

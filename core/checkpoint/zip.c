@@ -309,8 +309,10 @@ static int read_locals(const struct reading *reading)
     unsigned char *buffer = malloc(LOCAL_SIZE + 2 * (size_t)UINT16_MAX);
     if (!buffer) return ken_fail_no_memory(reading->error, reading->label);
     if (zip->count) qsort(zip->entries, zip->count, sizeof *zip->entries, compare_places);
-    for (size_t i = 0; i < zip->count && !code; i++)
-        code = read_local(reading, &zip->entries[i], i + 1 < zip->count ? zip->entries[i + 1].header : reading->directory, buffer);
+    for (size_t i = 0; i < zip->count && !code; i++) {
+        uint64_t next = i + 1 < zip->count ? zip->entries[i + 1].header : reading->directory; /* may be anywhere, it was not read yet */
+        code = read_local(reading, &zip->entries[i], next < reading->directory ? next : reading->directory, buffer);
+    }
     free(buffer);
     return code;
 }

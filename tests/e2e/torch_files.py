@@ -391,6 +391,8 @@ def malformed_zips() -> "Iterator[tuple[str, bytes, str, str]]":
     yield "size-of-2-to-64", with_entry(central={"size": 0xFFFFFFFF, "stored": 0xFFFFFFFF}, extra=huge), bad, beyond
     outside = entry + "its local header is not within the file or overlaps another entry"
     yield "header-beyond", with_entry(central={"header": 1 << 20}), bad, outside
+    two = [Entry(f"archive/data/{i}", bytes(8), central={"header": 1 << 20 + i}) for i in range(2)]
+    yield "headers-beyond", make_file(pickle, {}, more=two), bad, outside
     far = struct.pack("<HHQ", 1, 8, (1 << 64) - 1)
     yield "header-of-2-to-64", with_entry(central={"header": 0xFFFFFFFF}, extra=far), bad, outside
     at = good.rindex(b"PK\3\4")
