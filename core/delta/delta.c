@@ -252,22 +252,44 @@ static int parse(struct ken_delta *delta, struct ken_error *error)
     return code ? code : check_tensors(delta, error);
 }
 
-int ken_delta_open_path(struct ken_delta **delta, const char *path, struct ken_error *error)
+/* Makes a delta of a checkpoint, which it takes over; label: what messages call it. */
+static int open_delta(struct ken_delta **delta, struct ken_checkpoint *checkpoint, const char *label, struct ken_error *error)
 {
     struct ken_error inner = {0};
     *delta = calloc(1, sizeof **delta);
-    if (!*delta) return ken_fail_no_memory(error, "a delta");
-    int code = ken_checkpoint_open_path(&(*delta)->checkpoint, path, &ken_delta_limits, &inner);
-    if (code) {
-        ken_fail(error, code == KEN_EBAD_CHECKPOINT ? KEN_EBAD_DELTA : code, "%s", inner.message);
-        goto fail;
+    if (!*delta) {
+        ken_checkpoint_close(&checkpoint);
+        return ken_fail_no_memory(error, "a delta");
     }
-    code = parse(*delta, &inner);
+    (*delta)->checkpoint = checkpoint;
+    int code = parse(*delta, &inner);
     if (!code) return KEN_OK;
-    ken_fail(error, code, "%s: %s", path, inner.message);
-fail:
     ken_delta_close(delta);
-    return code == KEN_EBAD_CHECKPOINT ? KEN_EBAD_DELTA : code;
+    return ken_fail(error, code, "%s: %s", label, inner.message);
+}
+
+/* A checkpoint that could not be opened, as a delta that could not. */
+static int no_checkpoint(int code, struct ken_error *error)
+{
+    int told = code == KEN_EBAD_CHECKPOINT ? KEN_EBAD_DELTA : code;
+    if (error) error->code = told;
+    return told;
+}
+
+int ken_delta_open(struct ken_delta **delta, struct ken_opener *opener, struct ken_error *error)
+{
+    struct ken_checkpoint *checkpoint;
+    *delta = NULL;
+    int code = ken_checkpoint_open(&checkpoint, opener, &ken_delta_limits, error);
+    return code ? no_checkpoint(code, error) : open_delta(delta, checkpoint, opener->label ? opener->label : "the delta", error);
+}
+
+int ken_delta_open_path(struct ken_delta **delta, const char *path, struct ken_error *error)
+{
+    struct ken_checkpoint *checkpoint;
+    *delta = NULL;
+    int code = ken_checkpoint_open_path(&checkpoint, path, &ken_delta_limits, error);
+    return code ? no_checkpoint(code, error) : open_delta(delta, checkpoint, path, error);
 }
 
 void ken_delta_close(struct ken_delta **delta)

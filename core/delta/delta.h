@@ -38,7 +38,9 @@ struct ken_delta_tensor {
 extern const struct ken_checkpoint_limits ken_delta_limits;
 /* True if the checkpoint's metadata say it is a delta. */
 bool ken_delta_is(const struct ken_checkpoint *checkpoint);
-/* Opens and checks a delta wholly but for its values: KEN_EBAD_DELTA with the reason, KEN_EUNSUPPORTED for another version or encoding. */
+/* Opens and checks a delta wholly but for its values: KEN_EBAD_DELTA with the reason, KEN_EUNSUPPORTED for another version or encoding. The
+ * opener may go. */
+int ken_delta_open(struct ken_delta **delta, struct ken_opener *opener, struct ken_error *error);
 int ken_delta_open_path(struct ken_delta **delta, const char *path, struct ken_error *error);
 void ken_delta_close(struct ken_delta **delta);
 size_t ken_delta_tensor_count(const struct ken_delta *delta);

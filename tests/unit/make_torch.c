@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "make_torch.h"
+#include "error.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { PAGE = 1024 }; /* files grow by so much: realloc for each few bytes would take most of a fuzzer's time */
+
+static size_t pages(size_t length)
+{
+    return length / PAGE + 1;
+}
+
 static void add(struct made_file *file, const void *bytes, size_t length)
 {
-    file->bytes = realloc(file->bytes, file->length + length + 1);
-    ck_assert_ptr_nonnull(file->bytes);
-    memcpy(file->bytes + file->length, bytes, length);
+    if (!file->bytes || pages(file->length + length) > pages(file->length)) {
+        file->bytes = realloc(file->bytes, pages(file->length + length) * PAGE);
+        KEN_ASSERT(file->bytes);
+    }
+    if (length) memcpy(file->bytes + file->length, bytes, length);
     file->length += length;
 }
 
@@ -111,7 +120,7 @@ static void add_storage(struct made_file *file, struct made_file *directory, con
     char name[64];
     size_t size = (size_t)tensor->count * tensor->element;
     unsigned char *bytes = malloc(size + 1);
-    ck_assert_ptr_nonnull(bytes);
+    KEN_ASSERT(bytes);
     for (size_t i = 0; i < size; i++) bytes[i] = make_torch_byte(tensor->key, i);
     snprintf(name, sizeof name, "x/data/%u", tensor->key);
     add_entry(file, directory, name, bytes, size);
