@@ -2,9 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by demo and check: configures once, builds what has changed.
 
-# build_in FOLDER [CONFIGURE-OPTION...]: an out-of-tree build of the programs. A folder that was configured with other options is
-# configured and built anew; without options, whatever is there is good.
+# build_in FOLDER [CONFIGURE-OPTION...]: an out-of-tree build of the programs.
 build_in() {
+    configure_in "$@" && build_quietly make -s -C "$1" -j "$(nproc)" all
+}
+
+# configure_in FOLDER [CONFIGURE-OPTION...]: a folder that was configured with other options is configured anew, and what was built there
+# removed; without options, whatever is there is good.
+configure_in() {
     folder=$1
     shift
     if [ -f config.status ]; then
@@ -19,7 +24,6 @@ build_in() {
     elif [ $# -gt 0 ] && [ "$(cd "$folder" && ./config.status --config | tr -d "'")" != "$*" ]; then
         (cd "$folder" && build_quietly ../configure -q "$@" && build_quietly make -s clean) || return
     fi
-    build_quietly make -s -C "$folder" -j "$(nproc)" all
 }
 
 # Runs a command; shows what it printed only if it fails.

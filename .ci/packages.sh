@@ -9,6 +9,7 @@ packages_test="$packages_numpy check python3-pytest python3-pytest-xdist python3
 case $(uname -m) in x86_64) packages_test="$packages_test gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" ;; esac # for tests/neon
 packages_lint="clang-format shellcheck black mypy"
 packages_slow="valgrind clang-tidy"
+packages_fuzz="clang libclang-rt-dev" # for tests/fuzz/run
 packages_peers="python3-torch python3-numpy libopenblas0-pthread python3-pytest" # for tests/peers
 
 # install_packages NAME...
