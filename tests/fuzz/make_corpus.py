@@ -55,7 +55,7 @@ Seeds = Iterator["tuple[str, bytes]"]
 
 
 def safetensors_seeds() -> Seeds:
-    some = {
+    some: "dict[str, Any]" = {
         "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
         "b": np.arange(4, dtype=np.uint16),
         "ids": np.arange(3, dtype=np.int64),
@@ -92,7 +92,12 @@ def index_seeds() -> Seeds:
 def torch_seeds() -> Seeds:
     matrix = np.arange(6, dtype=np.float32).reshape(2, 3)
     box = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
-    some = {"a": matrix, "b": matrix.T, "c": box.transpose(2, 0, 1), "half": np.arange(4, dtype=np.float16)}
+    some: "dict[str, Any]" = {
+        "a": matrix,
+        "b": matrix.T,
+        "c": box.transpose(2, 0, 1),
+        "half": np.arange(4, dtype=np.float16),
+    }
     yield "valid-strides", make_torch(some)
     yield "valid-ties", make_torch({"a": matrix, "b": np.zeros(2, np.int64)}, ties={"c": "a", "d": "b"})
     yield "valid-nested", make_torch({"a": matrix}, nest="state_dict")
