@@ -20,12 +20,22 @@ const char *ken_error_text(int code)
     }
 }
 
+/* Takes the beginning of a character off the end of a text that was cut. */
+static void end_whole(char *text)
+{
+    size_t length = strlen(text), begin = length;
+    while (begin && length - begin < 3 && ((unsigned char)text[begin - 1] & 0xc0) == 0x80) begin--;
+    if (begin && (unsigned char)text[begin - 1] >= 0xc0 && !ken_utf8_sequence(text + begin - 1, length - begin + 1, NULL))
+        text[begin - 1] = '\0';
+}
+
 int ken_fail(struct ken_error *error, int code, const char *format, ...)
 {
     if (error) {
         va_list arguments;
         va_start(arguments, format);
-        vsnprintf(error->message, sizeof error->message, format, arguments);
+        int length = vsnprintf(error->message, sizeof error->message, format, arguments);
+        if (length >= KEN_MESSAGE_MAX) end_whole(error->message);
         va_end(arguments);
         error->code = code;
     }

@@ -16,6 +16,24 @@ START_TEST(a_failure_carries_code_and_message)
 }
 END_TEST
 
+START_TEST(a_message_that_is_cut_ends_with_a_whole_character)
+{
+    static const char *const characters[] = {"x", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+    for (size_t i = 0; i < sizeof characters / sizeof *characters; i++)
+        for (size_t before = 0; before < 4; before++) {
+            struct ken_error error = {0};
+            char text[KEN_MESSAGE_MAX * 2] = "";
+            for (size_t at = 0; at < before; at++) strcat(text, "a");
+            while (strlen(text) <= KEN_MESSAGE_MAX) strcat(text, characters[i]);
+            ken_fail(&error, KEN_EIO, "%s", text);
+            size_t length = strlen(error.message);
+            ck_assert_uint_eq(ken_utf8_valid(error.message, length), length);
+            ck_assert_uint_gt(length, KEN_MESSAGE_MAX - 1 - strlen(characters[i]));
+            ck_assert_int_eq(strncmp(text, error.message, length), 0);
+        }
+}
+END_TEST
+
 START_TEST(errno_maps_to_codes)
 {
     struct ken_error error = {0};
@@ -59,5 +77,5 @@ START_TEST(every_code_has_a_text)
 }
 END_TEST
 
-UNIT_MAIN("error", a_failure_carries_code_and_message, errno_maps_to_codes, text_from_outside_is_made_printable,
-          what_turns_or_breaks_a_line_is_not_plain, every_code_has_a_text)
+UNIT_MAIN("error", a_failure_carries_code_and_message, a_message_that_is_cut_ends_with_a_whole_character, errno_maps_to_codes,
+          text_from_outside_is_made_printable, what_turns_or_breaks_a_line_is_not_plain, every_code_has_a_text)
