@@ -18,6 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Whether the last input was well-formed: the replay holds the names of seeds against it. */
 extern bool fuzz_accepted;
 
+/* What messages call a file: so long that they are cut. */
+extern const char fuzz_label[];
 /* A failure has a code that there is, and a message that is not empty and can be printed. */
 void fuzz_check_error(int code, const struct ken_error *error);
 

@@ -64,6 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {"d.bin", d_file.bytes, d_file.length},
     };
     struct memory_opener opener = make_opener(files, sizeof files / sizeof *files, false);
+    opener.opener.label = fuzz_label;
     read_index(&opener);
     int code = ken_checkpoint_open(&checkpoint, &opener.opener, &fuzz_limits, &error);
     if (code)

@@ -157,6 +157,7 @@ void fuzz_check_delta(const void *bytes, size_t length)
     struct memory_opener opener = make_opener(&file, 1, false);
     struct ken_delta *delta;
     struct ken_error error = {0};
+    opener.opener.label = fuzz_label;
     int code = ken_delta_open(&delta, &opener.opener, &error);
     KEN_ASSERT(!code == !!delta);
     fuzz_accepted = false;

@@ -10,6 +10,9 @@
 
 enum { READ_MAX = 1 << 20, PIECE = 61 };
 
+#define TEN "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80x"
+const char fuzz_label[] =
+    TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN;
 bool fuzz_accepted;
 const struct ken_checkpoint_limits fuzz_limits = {.max_header_bytes = 1 << 16, .max_tensors = 64, .max_name_bytes = 256};
 
