@@ -228,6 +228,11 @@ static int compare_places(const void *a, const void *b)
     return order ? order : strcmp(left->name, right->name);
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct found *)a)->name, ((const struct found *)b)->name);
+}
+
 static int find_ties(const struct reading *reading)
 {
     struct found **sorted = malloc((reading->count + 1) * sizeof(struct found *));
@@ -272,14 +277,22 @@ static int take_ties(const struct reading *reading)
     return ken_header_store_check(store, reading->label, reading->error);
 }
 
-/* Leaves those that are kept, by where they begin. */
+/* Leaves those that are kept, by where they begin. Empty ones in a row will be at one place in the view: by name, as it would be read. */
 static void sort_kept(struct reading *reading)
 {
-    size_t kept = 0;
+    size_t kept = 0, empty = 0;
     for (size_t i = 0; i < reading->count; i++)
         if (reading->found[i].kept == &reading->found[i]) reading->found[kept++] = reading->found[i]; /* kept is not looked at any more */
     reading->count = kept;
     if (kept) qsort(reading->found, kept, sizeof *reading->found, compare_places);
+    for (size_t i = 0; i <= kept; i++) {
+        if (i < kept && !reading->found[i].extent.elements) {
+            empty++;
+            continue;
+        }
+        if (empty > 1) qsort(&reading->found[i - empty], empty, sizeof *reading->found, compare_names);
+        empty = 0;
+    }
 }
 
 /* ---- the view */

@@ -9,13 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD = 5, GUARD = 32, COUNT_MAX = 1024, CODE = 0x80 };
+enum { HEAD = 5, GUARD = 32, COUNT_MAX = 1024, CODE = 0x80, NEAR = 0x40 };
 
 struct input {
     enum ken_dtype dtype;
     size_t size, count, stored; /* bytes of an element; elements */
     const uint8_t *rest;        /* [length] */
     size_t length;
+    bool near;
 };
 
 static struct ken_unpacker *unpacker;
@@ -77,7 +78,7 @@ static void code_and_decode(struct input *input)
     for (size_t i = 0, at = 0; i < input->count; i++) {
         if (!(input->rest[i / 8 % input->length] >> i % 8 & 1)) continue;
         mask[i / 8] = (unsigned char)(mask[i / 8] | 1U << i % 8);
-        for (size_t j = 0; j < size; j++) model[i * size + j] = input->rest[at++ % input->length];
+        for (size_t j = 0; j < (input->near ? (size + 1) / 2 : size); j++) model[i * size + j] = input->rest[at++ % input->length];
         memcpy(values + input->stored * size, model + i * size, size);
         memcpy(bases + input->stored++ * size, base + i * size, size);
     }
@@ -98,7 +99,10 @@ static void code_and_decode(struct input *input)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < HEAD) return 0;
-    struct input input = {.dtype = (enum ken_dtype)((data[0] & (CODE - 1)) % KEN_DTYPE_COUNT), .rest = data + HEAD, .length = size - HEAD};
+    struct input input = {.dtype = (enum ken_dtype)((data[0] & (NEAR - 1)) % KEN_DTYPE_COUNT),
+                          .rest = data + HEAD,
+                          .length = size - HEAD,
+                          .near = data[0] & NEAR};
     if (!packer) KEN_ASSERT(!ken_packer_create(&packer, NULL) && !ken_unpacker_create(&unpacker, NULL));
     input.size = ken_packed_size(input.dtype);
     input.count = (data[1] | (size_t)data[2] << 8) % (COUNT_MAX + 1);

@@ -121,6 +121,12 @@ def pickle_seeds() -> Seeds:
     yield "valid-nested", pickled(dict_of((text("epoch"), integer(3)), nested, (text("x"), b"N"), begin=b"}"), 3)
     parameter = call(global_of("torch._utils", "_rebuild_parameter"), a[1], b"\x88", dict_of(begin=b"}"))
     yield "valid-parameter", pickled(dict_of((text("a"), parameter)))
+    empties = (
+        (text("e"), tensor(floats, [8, 0])),
+        (text("b"), tensor(empty, [0, 3])),
+        (text("c"), tensor(longs, [0], [1], 4)),
+    )
+    yield "valid-empty-tensors", pickled(dict_of(*empties))
     untyped = storage("0", "UntypedStorage", 256, "torch.storage")
     third = call(
         *(global_of("torch._utils", "_rebuild_tensor_v3"), untyped, integer(0), sizes([8]), sizes([1]), b"\x89"),
@@ -226,8 +232,9 @@ def block_seeds() -> Seeds:
             yield f"block-{name}-{tensor_name}", struct.pack("<BHH", dtypes.index(told["dtype"]), count, stored) + block
     random = np.random.default_rng(5)
     for number, dtype in enumerate(dtypes[:4] + ["I64", "I32", "I16", "U8"]):
-        head = struct.pack("<BHH", 0x80 | dtypes.index(dtype), 300, 0)
-        yield f"valid-coded-{dtype.lower()}", head + random.bytes(50 + 60 * number)
+        for mode, kind, count in ((0x80, "coded", 300), (0xC0, "near", 1000)):
+            head = struct.pack("<BHH", mode | dtypes.index(dtype), count, 0)
+            yield f"valid-{kind}-{dtype.lower()}", head + random.bytes(50 + 60 * number)
 
 
 # ---- jobs
@@ -261,6 +268,9 @@ def job_seeds() -> Seeds:
     yield "valid-variants", json.dumps({**pair, "rules": "layers", "variants": variants}).encode()
     yield "valid-seeds", json.dumps(
         {**pair, "k": 1, "variants": [{"name": f"s{i}", "method": "random", "seed": i} for i in range(3)]}
+    ).encode()
+    yield "valid-hosts", json.dumps(
+        {"model": "HTTPS://[2001:db8::1]:8443/a%20b/", "base": {"url": "https://10.0.0.1/b.safetensors?"}, "k": 5}
     ).encode()
     yield "valid-paths", json.dumps({"model": "sst2/", "base": "../bert.bin", "keep": 1e-3}).encode()
     yield "malformed-inject", json.dumps(
