@@ -55,13 +55,17 @@ class Checkpoint:
             self._places = dict.fromkeys(file.entries, file)
             return
         index = an_object(read_json(text, path, CheckpointError), path, CheckpointError)
-        if "weight_map" not in index:
-            raise CheckpointError(f"{path}: no weight_map, hence not an index")
+        if not index.get("weight_map"):
+            raise CheckpointError(f"{path}: no weight_map, or an empty one, hence not an index")
         for tensor, name in an_object(index["weight_map"], f"{path}: weight_map", CheckpointError).items():
             file = self._shard(path, a_text(name, f"{path}: the name of a file", CheckpointError))
             if tensor not in file.entries:
                 raise CheckpointError(f'{path}: tensor "{shown(tensor)}" is mapped to {shown(name)}, which lacks it')
             self._places[tensor] = file
+        for name, file in self._files.items():
+            for tensor in file.entries:
+                if self._places.get(tensor) is not file:
+                    raise CheckpointError(f'{path}: tensor "{shown(tensor)}" of {shown(name)} is not mapped to it')
 
     def _shard(self, index: str, name: str) -> SafetensorsFile:
         if name not in self._files:
@@ -69,7 +73,10 @@ class Checkpoint:
                 raise CheckpointError(f'{index}: file name "{shown(name)}" is not a plain relative path')
             if len(self._files) == MOST_FILES:
                 raise CheckpointError(f"{index}: more than {MOST_FILES} files")
-            self._files[name] = SafetensorsFile(os.path.join(os.path.dirname(index), name), CheckpointError)
+            try:
+                self._files[name] = SafetensorsFile(os.path.join(os.path.dirname(index), name), CheckpointError)
+            except FileNotFoundError:
+                raise CheckpointError(f'{index}: file "{shown(name)}" does not exist') from None
         return self._files[name]
 
 

@@ -84,8 +84,9 @@ def a_number(value: Any, what: str, error: Type[Error]) -> int:
 
 def texts_of(value: Any, what: str, error: Type[Error]) -> "Mapping[str, str]":
     """The value, which must be an object of strings whose keys have no NUL character."""
-    for key, text in an_object(value, what, error).items():
+    members = an_object(value, what, error)
+    for key, text in members.items():
         if "\0" in key:
             raise error(f"{what}: a key has a NUL character")
         a_text(text, f'{what}: member "{shown(key)}"', error)
-    return value  # type: ignore[no-any-return]
+    return members
