@@ -5,12 +5,13 @@
 packages_build="autoconf automake gcc make pkg-config libc6-dev libmicrohttpd-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libsqlite3-dev libinih-dev libssl-dev libzstd-dev"
 packages_run="python3 curl ca-certificates"
 packages_numpy="python3-numpy libopenblas0-pthread" # with the reference BLAS, seconds would be minutes
-packages_test="$packages_numpy check python3-pytest python3-pytest-xdist python3-jsonschema openssl procps"
+packages_pip="python3-pip python3-setuptools python3-wheel python3-zstandard" # for client/python
+packages_test="$packages_numpy $packages_pip check python3-pytest python3-pytest-xdist python3-jsonschema openssl procps"
 case $(uname -m) in x86_64) packages_test="$packages_test gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" ;; esac # for tests/neon
 packages_lint="clang-format shellcheck black mypy"
 packages_slow="valgrind clang-tidy"
 packages_fuzz="clang libclang-rt-dev" # for tests/fuzz/run
-packages_peers="python3-torch python3-numpy libopenblas0-pthread python3-pytest" # for tests/peers
+packages_peers="python3-torch $packages_numpy python3-zstandard python3-pytest python3-venv" # for tests/peers
 
 # install_packages NAME...
 install_packages() {

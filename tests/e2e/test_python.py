@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -571,7 +572,7 @@ def test_a_model_larger_than_memory_is_an_error_of_the_delta(tmp_path: Path) -> 
 def python(*arguments: object, path: Path = PACKAGE, **options: Any) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, **options)
 
 
 def test_the_command_line(tmp_path: Path, kenctl: Run) -> None:
@@ -598,6 +599,26 @@ def test_the_command_line(tmp_path: Path, kenctl: Run) -> None:
         assert result.returncode == status and result.stderr.startswith(message), result.stderr
     assert f"ken_delta {ken_delta.__version__}\n" == ok(python("-m", "ken_delta", "--version"))
     assert f"kenctl {ken_delta.__version__}\n" == ok(kenctl("--version")), "one version for all of the tree"
+
+
+def test_the_examples_of_the_readme(tmp_path: Path, kenctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, base = make_pair(tmp_path)
+    (tmp_path / "bert").mkdir()
+    shutil.copy(base, tmp_path / "bert" / "model.safetensors")
+    ok(kenctl("prune", "--model", model, "--base", base, "--k", 20, "--delta-encoding", "packed", "-o", "pruned"))
+    model.unlink()
+    monkeypatch.chdir(tmp_path)
+    readme = (PACKAGE / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(import ken_delta.*?)```", readme, re.DOTALL)
+    names = {"tensors_of_base": all_tensors(base)}
+    exec(example, names)
+    dense = tmp_path / "pruned" / "model.safetensors"
+    assert model.read_bytes() == dense.read_bytes()
+    assert all(same_bits(names["tensors"][name], array) for name, array in read_safetensors(dense).items())
+    model.unlink()
+    for command in re.findall(r"^python (-m ken_delta .*?)(?: +#.*)?$", readme, re.MULTILINE):
+        ok(python(*command.split(), cwd=tmp_path))
+    assert model.read_bytes() == dense.read_bytes()
 
 
 def test_without_zstandard(tmp_path: Path, kenctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:

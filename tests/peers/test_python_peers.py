@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "client" / "python"))
+PACKAGE = Path(__file__).resolve().parents[2] / "client" / "python"
+sys.path.insert(0, str(PACKAGE))
 import ken_delta  # noqa: E402
 
 torch: Any = pytest.importorskip("torch")
@@ -22,27 +23,18 @@ safetensors_numpy: Any = pytest.importorskip("safetensors.numpy")
 safetensors_torch: Any = pytest.importorskip("safetensors.torch")
 transformers: Any = pytest.importorskip("transformers")
 
+torch.set_num_threads(1)  # the tensors are small
 KENCTL = Path(os.environ["KEND_BUILD"]) / "kenctl"
 ENCODINGS = ("plain", "packed")
 
 
-# ---- the recipe of client/python/README.md
-
-
-def to_numpy(tensor: Any) -> "np.ndarray[Any, Any]":
-    """A tensor as ken_delta takes it; of BF16 its bits."""
-    if tensor.dtype == torch.bfloat16:
-        bits: "np.ndarray[Any, Any]" = tensor.view(torch.int16).numpy().view("uint16")
-        return bits
-    array: "np.ndarray[Any, Any]" = tensor.numpy()
-    return array
-
-
-def to_torch(array: "np.ndarray[Any, Any]", dtype: str) -> Any:
-    """The tensor of what ken_delta gives; dtype as the delta tells it."""
-    if dtype == "BF16":
-        return torch.from_numpy(array.view("int16")).view(torch.bfloat16)
-    return torch.from_numpy(array)
+def recipe() -> Any:
+    """The function `inject` of the package's README, as it stands there."""
+    readme = (PACKAGE / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(def to_numpy.*?)```", readme, re.DOTALL)
+    names = {"torch": torch, "ken_delta": ken_delta}
+    exec(code, names)
+    return names["inject"]
 
 
 # ---- a pair
@@ -150,20 +142,15 @@ def test_shards(tmp_path: Path, encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_state_dicts(tmp_path: Path, encoding: str) -> None:
-    """The recipe: tensors of torch, BF16 among them, through arrays and back into a module."""
+    """The README's recipe: tensors of torch, BF16 among them, through arrays and back into a module."""
     for dtype in (torch.float32, torch.bfloat16):
-        folder = tmp_path / str(dtype)
-        tuned, base = make_pair(folder, dtype)
+        tuned, base = make_pair(tmp_path / str(dtype), dtype)
         pruned = prune(tuned, base, encoding)
-        state = make_bert(dtype).state_dict()
-        with ken_delta.open(pruned / "delta.safetensors") as delta:
-            arrays = ken_delta.apply({name: to_numpy(tensor) for name, tensor in state.items()}, delta)
-            tensors = {name: to_torch(array, delta.tensors[name].dtype) for name, array in arrays.items()}
-        dense = safetensors_torch.load_file(pruned / "model.safetensors")
-        assert set(tensors) == set(dense)
-        assert all(same_bits(tensor, dense[name]) for name, tensor in tensors.items())
         module = make_bert(dtype)
-        module.load_state_dict(tensors, strict=False)
+        recipe()(module, pruned / "delta.safetensors")
+        state = module.state_dict()
+        for name, tensor in safetensors_torch.load_file(pruned / "model.safetensors").items():
+            assert same_bits(state[name], tensor), name
         torch.manual_seed(3)
         with torch.no_grad():
             answer = module.eval()(torch.randint(0, 300, (4, 20))).logits
