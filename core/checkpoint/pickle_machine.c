@@ -106,7 +106,7 @@ int pickle_pop_to_mark(struct pickle_machine *machine, const struct pickle_value
 {
     size_t at = machine->depth;
     while (at && machine->stack[at - 1].kind != PICKLE_MARK) at--;
-    *values = machine->stack + at;
+    *values = at ? machine->stack + at : NULL;
     *count = machine->depth - at;
     if (!at) return pickle_fail(machine, KEN_EBAD_CHECKPOINT, "a mark is missing");
     machine->depth = at - 1;
