@@ -77,6 +77,7 @@ static enum MHD_Result answer_file(struct kend_request *request, const struct ke
         close(file);
         return MHD_NO;
     }
+    request->bytes = length;
     add_headers(response, artifact, etag);
     if (kind == KEND_RANGE_WHOLE) return kend_send_cacheable(request, 200, response);
     snprintf(content_range, sizeof content_range, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, first + length - 1, artifact->size);
@@ -96,8 +97,8 @@ static enum MHD_Result answer_artifact(struct kend_request *request, const struc
     int rc = artifacts->ops->open(artifacts, request->match.id, artifact->name, &file, &size, &error);
     if (rc == KEN_OK && size == artifact->size) return answer_file(request, artifact, etag, file);
     if (rc == KEN_OK) close(file);
-    kend_log(KEND_LOG_ERROR, "artifact cannot be read", KEND_S("job", request->match.id), KEND_S("artifact", artifact->name),
-             KEND_S("error", rc ? error.message : "its size has changed"));
+    kend_log(KEND_LOG_ERROR, "artifact cannot be read", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
+             KEND_S("artifact", artifact->name), KEND_S("error", rc ? error.message : "its size has changed"));
     return kend_answer_problem(request, PROTO_INTERNAL, "the artifact cannot be read");
 }
 

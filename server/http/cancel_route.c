@@ -26,7 +26,8 @@ enum MHD_Result kend_route_remove(struct kend_request *request)
     if (result != KEND_STORE_OK) return kend_answer_store(request, result);
     /* The row went first: what stays behind after a crash is an orphan, which the engine removes at its start. */
     if (parts->artifacts->ops->remove(parts->artifacts, request->match.id, &error))
-        kend_log(KEND_LOG_WARN, "artifacts not removed", KEND_S("job", request->match.id), KEND_S("error", error.message));
+        kend_log(KEND_LOG_WARN, "artifacts not removed", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
+                 KEND_S("error", error.message));
     kend_waits_changed(parts->waits, request->match.id);
     return kend_answer_empty(request, 204, NULL);
 }

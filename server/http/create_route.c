@@ -47,6 +47,7 @@ static enum MHD_Result create(struct kend_request *request, const struct proto_j
         .idempotency_key = request->headers.value[KEND_IDEMPOTENCY_KEY],
         .metadata = metadata,
         .metadata_count = job->metadata_count,
+        .trace = *request->trace ? request->trace : NULL,
         .now = proto_now_ms(),
         .max_queued = (int64_t)parts->conf->jobs_max_queued,
     };
@@ -54,6 +55,7 @@ static enum MHD_Result create(struct kend_request *request, const struct proto_j
     if (ken_sha256(spec, strlen(spec), new_job.body_sha256, NULL)) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     enum kend_store_result created = parts->store->ops->create(parts->store, &new_job, &stored);
     if (created != KEND_STORE_OK && created != KEND_STORE_EXISTS) return kend_answer_store(request, created);
+    memcpy(request->made, stored->id, sizeof request->made);
     if (created == KEND_STORE_OK) kend_engine_poke(parts->engine);
     enum MHD_Result result = kend_answer_job(request, created == KEND_STORE_EXISTS ? 200 : 202, stored, true);
     kend_job_free(&stored);

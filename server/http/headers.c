@@ -65,7 +65,9 @@ void kend_headers_add(struct kend_headers *headers, const char *name, const char
     if (has_control(value)) headers_fail(headers, PROTO_BAD_REQUEST, true, "control character in header %.64s", name);
     for (size_t i = 0; i < KEND_HEADER_COUNT; i++) {
         if (strcasecmp(name, header_names[i]) != 0) continue;
-        if (headers->value[i])
+        if (headers->value[i] && i == KEND_TRACEPARENT)
+            headers->value[i] = ""; /* of no use, and no reason to refuse anything */
+        else if (headers->value[i])
             headers_fail(headers, PROTO_BAD_REQUEST, i == KEND_CONTENT_LENGTH || i == KEND_TRANSFER_ENCODING || i == KEND_HOST,
                          "more than one %s header", header_names[i]);
         else

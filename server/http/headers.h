@@ -14,7 +14,8 @@
 
 enum { KEND_MAX_HEADERS = 100, KEND_MAX_HEADER_BYTES = 32768 };
 
-/* Headers that kend reads: symbol, name. Each may appear once at most; values are borrowed from the request. */
+/* Headers that kend reads: symbol, name. Each may appear once at most (traceparent: else it is ""); values are borrowed from the request.
+ */
 #define KEND_HEADER_MAP(X)                         \
     X(KEND_ACCEPT, "Accept")                       \
     X(KEND_AUTHORIZATION, "Authorization")         \
@@ -27,6 +28,7 @@ enum { KEND_MAX_HEADERS = 100, KEND_MAX_HEADER_BYTES = 32768 };
     X(KEND_IF_NONE_MATCH, "If-None-Match")         \
     X(KEND_IF_RANGE, "If-Range")                   \
     X(KEND_RANGE, "Range")                         \
+    X(KEND_TRACEPARENT, "traceparent")             \
     X(KEND_TRANSFER_ENCODING, "Transfer-Encoding") \
     X(KEND_X_REQUEST_ID, "X-Request-Id")
 #define X(symbol, name) symbol,

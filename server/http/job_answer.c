@@ -91,7 +91,7 @@ enum MHD_Result kend_answer_job(struct kend_request *request, int status, const 
     char *url = NULL;
     enum kend_store_result result = kend_job_document(request, job, &document);
     if (result != KEND_STORE_OK) return kend_answer_store(request, result);
-    struct MHD_Response *response = kend_response_json(document);
+    struct MHD_Response *response = kend_response_json(request, document);
     if (location && asprintf(&url, "%s/v1/jobs/%s", request->http->base_url, job->id) < 0) url = NULL;
     if (url) kend_response_header(response, MHD_HTTP_HEADER_LOCATION, url);
     free(url);

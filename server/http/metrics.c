@@ -172,7 +172,7 @@ enum MHD_Result kend_route_metrics(struct kend_request *request)
     print_request_seconds(&request->http->metrics, out);
     fprintf(out, "%s{version=\"%s\",kernel=\"%s\"} 1\n", metric(METRIC_BUILD_INFO, out), PACKAGE_VERSION, ken_kernel()->name);
     bool whole = fclose(out) == 0;
-    struct MHD_Response *response = whole ? kend_response_text(text, length, "text/plain; version=0.0.4; charset=utf-8") : NULL;
+    struct MHD_Response *response = whole ? kend_response_text(request, text, length, "text/plain; version=0.0.4; charset=utf-8") : NULL;
     free(text);
     return kend_send(request, 200, response);
 }

@@ -28,5 +28,5 @@ enum MHD_Result kend_route_version(struct kend_request *request)
 
 enum MHD_Result kend_route_openapi(struct kend_request *request)
 {
-    return kend_send(request, 200, kend_response_text(proto_openapi_json, proto_openapi_length, "application/json"));
+    return kend_send(request, 200, kend_response_text(request, proto_openapi_json, proto_openapi_length, "application/json"));
 }

@@ -59,6 +59,7 @@ static void request_identify(struct kend_request *request)
 {
     const char *given = request->headers.value[KEND_X_REQUEST_ID];
     unsigned char noise[16] = {0};
+    kend_trace_parse(request->headers.value[KEND_TRACEPARENT], request->trace);
     if (given && is_sane_id(given)) {
         snprintf(request->id, sizeof request->id, "%s", given);
         return;
@@ -294,13 +295,23 @@ enum MHD_Result kend_request_step(void *cls, struct MHD_Connection *connection, 
     return request_answer(request);
 }
 
-static void request_log(const struct kend_request *request, int64_t microseconds)
+/* The job that the request is about; NULL if there is none. */
+static const char *request_job(const struct kend_request *request)
+{
+    if (kend_request_has_id(request)) return request->match.id;
+    return *request->made ? request->made : NULL;
+}
+
+/* whole: the answer has gone to its last byte. Whose request it was is known where nothing refused it before. */
+static void request_log(const struct kend_request *request, int64_t microseconds, bool whole)
 {
     const char *route = request->match.route == KEND_ROUTE_COUNT ? "other" : kend_routes[request->match.route].pattern;
     bool probe = request->match.route >= KEND_ROUTE_LIVEZ && request->match.route <= KEND_ROUTE_METRICS;
-    kend_log(probe ? KEND_LOG_DEBUG : KEND_LOG_INFO, "request", KEND_S("request", request->id),
-             KEND_S("method", kend_method_name(request->method)), KEND_S("route", route),
-             KEND_S("job", kend_request_has_id(request) ? request->match.id : NULL), KEND_I("status", request->status),
+    const char *owner = request->refused ? "" : kend_request_owner(request);
+    kend_log(probe ? KEND_LOG_DEBUG : KEND_LOG_INFO, "request", KEND_LOG_REQUEST(request),
+             KEND_S("method", kend_method_name(request->method)), KEND_S("route", route), KEND_S("job", request_job(request)),
+             KEND_S("owner", *owner ? owner : NULL), KEND_I("status", request->status),
+             KEND_I("bytes", request->method == KEND_HEAD ? 0 : request->bytes), KEND_S("ended", whole ? NULL : "early"),
              KEND_SECONDS("seconds", (double)microseconds / 1e6),
              KEND_SECONDS("waited_seconds", (double)request->wait.suspended_ms / 1000));
 }
@@ -308,7 +319,7 @@ static void request_log(const struct kend_request *request, int64_t microseconds
 void kend_request_closed(void *cls, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code)
 {
     struct kend_request *request = *context;
-    (void)cls, (void)connection, (void)code;
+    (void)cls, (void)connection;
     *context = NULL;
     if (!request) return;
     KEN_ASSERT(request->magic == REQUEST_MAGIC && !request->wait.suspended);
@@ -317,7 +328,7 @@ void kend_request_closed(void *cls, struct MHD_Connection *connection, void **co
         if (request->status)
             kend_http_metrics_count(&request->http->metrics, request->match.route, request->method, request->status,
                                     busy > 0 ? (uint64_t)busy : 0);
-        request_log(request, busy);
+        request_log(request, busy, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     }
     if (request->release) request->release(request->state);
     atomic_fetch_sub(&request->http->requests, 1);

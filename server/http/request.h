@@ -7,6 +7,7 @@
 #include "http/query.h"
 #include "http/router.h"
 #include "http/server.h"
+#include "http/trace.h"
 #include "http/wait.h"
 
 #include <jansson.h>
@@ -19,6 +20,8 @@ struct kend_request {
     struct MHD_Connection *connection;
     char *target; /* as received; cut into path and query, whose parameters point into it */
     char id[KEND_REQUEST_ID_MAX + 1];
+    char trace[KEND_TRACE_SIZE]; /* "" if the client gave none */
+    char made[PROTO_ID_SIZE];    /* the job that it was answered with, where the path has none; else "" */
     enum kend_method method;
     struct kend_headers headers;
     struct kend_match match;
@@ -35,10 +38,14 @@ struct kend_request {
     int64_t deadline;       /* monotonic ms: the end of its waiting; 0: has not begun */
     char content_range[64]; /* of a 416 */
     int status;             /* of the answer; 0: none was queued */
+    uint64_t bytes;         /* of its body */
     struct kend_wait wait;  /* if it waits */
     void *state;            /* what a handler keeps over a suspension */
     void (*release)(void *state);
 };
+
+/* What a line of the log tells of the request that it belongs to. */
+#define KEND_LOG_REQUEST(r) KEND_S("request", (r)->id), KEND_S("trace", *(r)->trace ? (r)->trace : NULL)
 
 /* Callbacks of libmicrohttpd; cls is the kend_http. */
 void *kend_request_open(void *cls, const char *target, struct MHD_Connection *connection);

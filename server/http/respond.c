@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Takes malloc'ed text over. */
-static struct MHD_Response *response_take(char *text, size_t length, const char *type)
+/* Takes malloc'ed text over; it becomes what the request is answered with. */
+static struct MHD_Response *response_take(struct kend_request *request, char *text, size_t length, const char *type)
 {
     if (!text) return NULL;
     struct MHD_Response *response = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
@@ -18,6 +18,7 @@ static struct MHD_Response *response_take(char *text, size_t length, const char 
         return NULL;
     }
     kend_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    request->bytes = length;
     return response;
 }
 
@@ -32,23 +33,23 @@ char *kend_json_text(const json_t *document)
     return ken_json_writer_take(&writer, &text, &length) ? NULL : text;
 }
 
-static struct MHD_Response *response_document(json_t *document, const char *type)
+static struct MHD_Response *response_document(struct kend_request *request, json_t *document, const char *type)
 {
     char *text = document ? kend_json_text(document) : NULL;
     json_decref(document);
-    return response_take(text, text ? strlen(text) : 0, type);
+    return response_take(request, text, text ? strlen(text) : 0, type);
 }
 
-struct MHD_Response *kend_response_json(json_t *document)
+struct MHD_Response *kend_response_json(struct kend_request *request, json_t *document)
 {
-    return response_document(document, "application/json");
+    return response_document(request, document, "application/json");
 }
 
-struct MHD_Response *kend_response_text(const char *text, size_t length, const char *type)
+struct MHD_Response *kend_response_text(struct kend_request *request, const char *text, size_t length, const char *type)
 {
     char *copy = malloc(length + 1);
     if (copy) memcpy(copy, text, length);
-    return response_take(copy, length, type);
+    return response_take(request, copy, length, type);
 }
 
 void kend_response_header(struct MHD_Response *response, const char *name, const char *value)
@@ -72,7 +73,7 @@ enum MHD_Result kend_send(struct kend_request *request, int status, struct MHD_R
 {
     if (!response) { /* there may be memory for this much */
         status = proto_problem_status(PROTO_INTERNAL);
-        response = response_document(proto_problem_to_json(PROTO_INTERNAL, "out of memory", NULL), "application/problem+json");
+        response = response_document(request, proto_problem_to_json(PROTO_INTERNAL, "out of memory", NULL), "application/problem+json");
     }
     kend_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     return response_queue(request, status, response);
@@ -86,13 +87,14 @@ enum MHD_Result kend_send_cacheable(struct kend_request *request, int status, st
 
 enum MHD_Result kend_answer_json(struct kend_request *request, int status, json_t *document)
 {
-    return kend_send(request, status, kend_response_json(document));
+    return kend_send(request, status, kend_response_json(request, document));
 }
 
 enum MHD_Result kend_answer_empty(struct kend_request *request, int status, const char *etag)
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (etag) kend_response_header(response, MHD_HTTP_HEADER_ETAG, etag);
+    request->bytes = 0;
     return etag ? kend_send_cacheable(request, status, response) : kend_send(request, status, response);
 }
 
@@ -112,7 +114,7 @@ static const char *retry_after(enum proto_problem problem)
 static enum MHD_Result answer_problem(struct kend_request *request, enum proto_problem problem, const char *detail,
                                       const struct proto_faults *faults)
 {
-    struct MHD_Response *response = response_document(proto_problem_to_json(problem, detail, faults), "application/problem+json");
+    struct MHD_Response *response = response_document(request, proto_problem_to_json(problem, detail, faults), "application/problem+json");
     const char *seconds = retry_after(problem);
     if (seconds) kend_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
     if (problem == PROTO_METHOD_NOT_ALLOWED) kend_response_header(response, MHD_HTTP_HEADER_ALLOW, request->match.allow);
@@ -123,7 +125,7 @@ static enum MHD_Result answer_problem(struct kend_request *request, enum proto_p
 enum MHD_Result kend_answer_failed_check(struct kend_request *request, enum proto_job_error error, const char *pointer, const char *message)
 {
     return kend_send(request, proto_problem_status(PROTO_INVALID_JOB),
-                     response_document(proto_failed_check_to_json(error, pointer, message), "application/problem+json"));
+                     response_document(request, proto_failed_check_to_json(error, pointer, message), "application/problem+json"));
 }
 
 enum MHD_Result kend_answer_problem(struct kend_request *request, enum proto_problem problem, const char *format, ...)

@@ -9,9 +9,9 @@
 /* A document as it is sent: malloc'ed, with a line's end. NULL if out of memory. */
 char *kend_json_text(const json_t *document);
 /* A JSON document (taken over; NULL: out of memory) as a response that kend_send takes. NULL if out of memory. */
-struct MHD_Response *kend_response_json(json_t *document);
+struct MHD_Response *kend_response_json(struct kend_request *request, json_t *document);
 /* Text as a response; copied. */
-struct MHD_Response *kend_response_text(const char *text, size_t length, const char *type);
+struct MHD_Response *kend_response_text(struct kend_request *request, const char *text, size_t length, const char *type);
 /* Adds a header; does nothing for NULL. */
 void kend_response_header(struct MHD_Response *response, const char *name, const char *value);
 /* Queues the response (taken over) with what every answer has: X-Request-Id, nosniff, no-store. NULL, for want of

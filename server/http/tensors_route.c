@@ -58,7 +58,8 @@ static enum MHD_Result answer_page(struct kend_request *request, struct tensors_
     if (rc == KEN_EINVALID)
         return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
     if (rc) {
-        kend_log(KEND_LOG_ERROR, "rows cannot be read", KEND_S("job", request->match.id), KEND_S("error", error.message));
+        kend_log(KEND_LOG_ERROR, "rows cannot be read", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
+                 KEND_S("error", error.message));
         return kend_answer_problem(request, PROTO_INTERNAL, "the rows cannot be read");
     }
     kend_cursor_format(next, page->next);

@@ -15,6 +15,9 @@
 /* Why a running job is told to stop. The first reason stays, except that a lost lease overrides: nothing may be written without one. */
 enum kend_stop { KEND_STOP_NOT, KEND_STOP_CANCEL, KEND_STOP_HAND_BACK, KEND_STOP_TIMEOUT, KEND_STOP_LOST };
 
+/* What a line of the log tells of the job that it belongs to. */
+#define KEND_LOG_JOB(j) KEND_S("job", (j)->id), KEND_S("trace", (j)->trace)
+
 /* A running job: made by its runner thread, looked at by the keeper. */
 struct kend_run {
     struct kend_engine *engine;

@@ -26,7 +26,7 @@ static void renew(struct kend_run *run)
     case KEND_STORE_NONE:
     case KEND_STORE_LOST: kend_run_stop(run, KEND_STOP_LOST); break;
     default:
-        kend_log(KEND_LOG_WARN, "a lease could not be renewed", KEND_S("job", run->job->id));
+        kend_log(KEND_LOG_WARN, "a lease could not be renewed", KEND_LOG_JOB(run->job));
         if (atomic_load(&run->lease_ends) - now < lease / 8 + STOP_MS) kend_run_stop(run, KEND_STOP_LOST);
     }
 }

@@ -31,7 +31,7 @@ static void enter(struct kend_run *run, enum proto_stage stage)
     clock_in(run);
     if (stage == run->state.stage) return;
     kend_metrics_stage(run->engine, run->state.stage, run->state.timings[run->state.stage] - run->stage_before);
-    if (stage != PROTO_NO_STAGE) kend_log(KEND_LOG_INFO, "stage", KEND_S("job", run->job->id), KEND_S("stage", proto_stage_name(stage)));
+    if (stage != PROTO_NO_STAGE) kend_log(KEND_LOG_INFO, "stage", KEND_LOG_JOB(run->job), KEND_S("stage", proto_stage_name(stage)));
     run->state.stage = stage;
     run->stage_before = run->state.timings[stage];
 }
@@ -134,5 +134,5 @@ void kend_run_note(struct kend_run *run, const char *level, const char *message)
     if (text && store->ops->log(store, run->job->id, run->token, proto_now_ms(), text) == KEND_STORE_OK) changed(run);
     free(text);
     json_decref(data);
-    kend_log(KEND_LOG_INFO, message, KEND_S("job", run->job->id));
+    kend_log(KEND_LOG_INFO, message, KEND_LOG_JOB(run->job));
 }

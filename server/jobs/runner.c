@@ -258,13 +258,13 @@ static void tell(struct kend_run *run, struct kend_outcome *outcome, enum proto_
 {
     enum kend_store_result result = tell_once(run, outcome);
     while ((result == KEND_STORE_UNAVAILABLE || result == KEND_STORE_NO_SPACE) && !atomic_load(&run->engine->stopping)) {
-        kend_log(KEND_LOG_ERROR, "the outcome of a job cannot be stored yet", KEND_S("job", run->job->id),
+        kend_log(KEND_LOG_ERROR, "the outcome of a job cannot be stored yet", KEND_LOG_JOB(run->job),
                  KEND_S("reason", kend_store_result_text(result)));
         usleep(STORE_RETRY_MS * 1000);
         result = tell_once(run, outcome);
     }
     if (result != KEND_STORE_OK)
-        kend_log(KEND_LOG_WARN, "the outcome of a job was not stored", KEND_S("job", run->job->id),
+        kend_log(KEND_LOG_WARN, "the outcome of a job was not stored", KEND_LOG_JOB(run->job),
                  KEND_S("reason", kend_store_result_text(result)));
     else if (proto_status_is_terminal(status))
         kend_metrics_job(run->engine, status);
@@ -303,17 +303,17 @@ static uint64_t total_size(const struct kend_artifact_list *artifacts)
 static void log_outcome(const struct kend_run *run, const struct kend_outcome *outcome, enum proto_status status)
 {
     const double seconds = (double)(proto_now_ms() - run->job->started_at) / 1000;
-    const struct kend_log_field job = KEND_S("job", run->job->id), attempt = KEND_I("attempt", run->job->attempt);
+    const struct kend_log_field attempt = KEND_I("attempt", run->job->attempt);
     if (outcome->event == PROTO_HAND_BACK)
-        kend_log(KEND_LOG_INFO, "job handed back", job, attempt, KEND_SECONDS("seconds", seconds));
+        kend_log(KEND_LOG_INFO, "job handed back", KEND_LOG_JOB(run->job), attempt, KEND_SECONDS("seconds", seconds));
     else if (outcome->event == PROTO_FAIL)
-        kend_log(KEND_LOG_WARN, "job ended", job, KEND_S("status", proto_status_name(status)),
+        kend_log(KEND_LOG_WARN, "job ended", KEND_LOG_JOB(run->job), KEND_S("status", proto_status_name(status)),
                  KEND_S("error", proto_job_error_code(outcome->error)), KEND_S("reason", outcome->error_message), attempt,
                  KEND_SECONDS("seconds", seconds));
     else
-        kend_log(KEND_LOG_INFO, "job ended", job, KEND_S("status", proto_status_name(status)), attempt, KEND_SECONDS("seconds", seconds),
-                 KEND_I("bytes_fetched", run->state.progress.bytes_fetched), KEND_I("rows", run->state.progress.rows_done),
-                 KEND_I("artifact_bytes", total_size(outcome->artifacts)));
+        kend_log(KEND_LOG_INFO, "job ended", KEND_LOG_JOB(run->job), KEND_S("status", proto_status_name(status)), attempt,
+                 KEND_SECONDS("seconds", seconds), KEND_I("bytes_fetched", run->state.progress.bytes_fetched),
+                 KEND_I("rows", run->state.progress.rows_done), KEND_I("artifact_bytes", total_size(outcome->artifacts)));
 }
 
 static void run_job(struct kend_run *run)
@@ -385,7 +385,7 @@ static void run_setup(struct kend_run *run, int64_t claimed_at)
 /* The job died too often: the store has failed it already. */
 static void note_exhausted(struct kend_engine *engine, struct kend_job **job)
 {
-    kend_log(KEND_LOG_WARN, "job ended", KEND_S("job", (*job)->id), KEND_S("status", proto_status_name(PROTO_FAILED)),
+    kend_log(KEND_LOG_WARN, "job ended", KEND_LOG_JOB(*job), KEND_S("status", proto_status_name(PROTO_FAILED)),
              KEND_S("error", proto_job_error_code((*job)->error)), KEND_S("reason", (*job)->error_message),
              KEND_I("attempt", (*job)->attempt), KEND_SECONDS("seconds", (double)((*job)->finished_at - (*job)->started_at) / 1000));
     kend_engine_clear(engine, (*job)->id, PROTO_FAILED);
@@ -409,7 +409,7 @@ static bool take_one(struct kend_runner *runner)
         return true;
     default: claim_end(runner, NULL); return false;
     }
-    kend_log(KEND_LOG_INFO, "job claimed", KEND_S("job", run.job->id), KEND_I("attempt", run.job->attempt));
+    kend_log(KEND_LOG_INFO, "job claimed", KEND_LOG_JOB(run.job), KEND_I("attempt", run.job->attempt));
     run_setup(&run, before);
     claim_end(runner, &run);
     run_job(&run);

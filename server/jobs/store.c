@@ -52,6 +52,7 @@ void kend_job_free(struct kend_job **job)
     free((*job)->spec);
     free((*job)->error_message);
     free((*job)->summary);
+    free((*job)->trace);
     free(*job);
     *job = NULL;
 }

@@ -56,6 +56,7 @@ struct kend_job {
     enum proto_stage error_stage;
     char *error_message;
     char *summary;    /* JSON text */
+    char *trace;      /* id of the trace in which it was submitted, for the log */
     int64_t sequence; /* of its last durable event */
     int64_t deaths;   /* leases lost in a row without durable progress */
 };
@@ -102,6 +103,7 @@ struct kend_new_job {
     const char *name;                 /* or NULL */
     const char *idempotency_key;      /* or NULL; unique per owner */
     unsigned char body_sha256[32];    /* of the canonical document: same key, other digest is a mismatch */
+    const char *trace;                /* or NULL */
     const struct kend_pair *metadata; /* [metadata_count], for filtering */
     size_t metadata_count;
     int64_t now;
@@ -140,6 +142,7 @@ struct kend_outcome {
 struct kend_store_counts {
     uint64_t by_status[PROTO_STATUS_COUNT];
     int64_t oldest_queued_at; /* 0: none */
+    uint64_t artifact_bytes;  /* of all jobs */
 };
 
 struct kend_store;

@@ -46,7 +46,7 @@ enum kend_store_result kend_sqlite_sweep(struct kend_sqlite *sqlite);
 #define KEND_SQLITE_JOB                                                                                                   \
     "job.id, owner, spec, status, stage, attempt, created_at, started_at, finished_at, cancel_requested_at, expires_at, " \
     "bytes_fetched, bytes_total, rows_done, rows_total, seconds_checking, seconds_fetching, seconds_pruning, "            \
-    "seconds_publishing, error, error_stage, error_message, summary, sequence, deaths, holder, token, lease_until, marker"
+    "seconds_publishing, error, error_stage, error_message, summary, sequence, deaths, holder, token, lease_until, marker, trace"
 
 /* Reads a row of those columns. On failure the record is empty. */
 enum kend_store_result kend_sqlite_row(sqlite3_stmt *statement, struct kend_record *record);

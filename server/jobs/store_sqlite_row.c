@@ -32,6 +32,7 @@ enum column {
     TOKEN,
     LEASE_UNTIL,
     MARKER,
+    TRACE,
 };
 
 /* SQLite's integers are signed; the sizes and counts of a checkpoint never come near. */
@@ -94,7 +95,7 @@ static bool read_words(sqlite3_stmt *statement, struct kend_record *record)
            (!job->has_error || parse_error(plain_text(statement, JOB_ERROR), &job->error)) &&
            kend_sql_text(statement, OWNER, &job->owner) && kend_sql_text(statement, SPEC, &job->spec) &&
            kend_sql_text(statement, ERROR_MESSAGE, &job->error_message) && kend_sql_text(statement, SUMMARY, &job->summary) &&
-           kend_sql_text(statement, HOLDER, &record->holder);
+           kend_sql_text(statement, TRACE, &job->trace) && kend_sql_text(statement, HOLDER, &record->holder);
 }
 
 enum kend_store_result kend_sqlite_row(sqlite3_stmt *statement, struct kend_record *record)

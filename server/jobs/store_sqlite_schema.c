@@ -100,6 +100,17 @@ static const char *const steps[] = {
     "CREATE TABLE probe (beats INTEGER NOT NULL) STRICT;"
     "INSERT INTO probe VALUES (0);"
     "PRAGMA application_id = " TEXT(APPLICATION_ID) ";",
+
+    "ALTER TABLE job ADD COLUMN trace TEXT;"
+    /* Added up as artifacts come and go, for metrics. */
+    "CREATE TABLE artifact_total (bytes INTEGER NOT NULL) STRICT;"
+    "INSERT INTO artifact_total SELECT coalesce(sum(size), 0) FROM artifact;"
+    "CREATE TRIGGER artifact_inserted AFTER INSERT ON artifact BEGIN"
+    " UPDATE artifact_total SET bytes = bytes + NEW.size;"
+    "END;"
+    "CREATE TRIGGER artifact_deleted AFTER DELETE ON artifact BEGIN"
+    " UPDATE artifact_total SET bytes = bytes - OLD.size;"
+    "END;",
 };
 enum { LATEST = sizeof steps / sizeof *steps };
 

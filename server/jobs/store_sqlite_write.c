@@ -74,11 +74,11 @@ static enum kend_store_result insert(struct kend_sqlite *sqlite, struct kend_sql
     result = check_queue(sql, new_job->max_queued);
     if (result != KEND_STORE_OK) return result;
     result = kend_sql_run(sql,
-                          "INSERT INTO job (id, owner, name, spec, idempotency_key, body_sha256, status, created_at)"
-                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                          "INSERT INTO job (id, owner, name, spec, idempotency_key, body_sha256, status, created_at, trace)"
+                          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                           SQL_VALUES(SQL_TEXT(new_job->id), SQL_TEXT(new_job->owner), SQL_TEXT(new_job->name), SQL_TEXT(new_job->spec),
                                      SQL_TEXT(new_job->idempotency_key), SQL_BLOB(new_job->body_sha256, sizeof new_job->body_sha256),
-                                     SQL_TEXT(proto_status_name(PROTO_QUEUED)), SQL_INTEGER(new_job->now)));
+                                     SQL_TEXT(proto_status_name(PROTO_QUEUED)), SQL_INTEGER(new_job->now), SQL_TEXT(new_job->trace)));
     if (result == KEND_STORE_OK) result = insert_metadata(sql, new_job);
     if (result == KEND_STORE_OK) result = kend_sqlite_load(sql, new_job->id, NULL, &creation->record);
     if (result != KEND_STORE_OK) return result;

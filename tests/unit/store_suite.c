@@ -110,12 +110,19 @@ static void check_counts(struct kend_store *store, const uint64_t expected[PROTO
     ck_assert_int_eq(counts.oldest_queued_at, oldest);
 }
 
+static uint64_t artifact_bytes(struct kend_store *store)
+{
+    struct kend_store_counts counts;
+    OK(store->ops->counts(store, &counts));
+    return counts.artifact_bytes;
+}
+
 static void a_created_job_is_there_as_given(struct kend_store *store)
 {
     struct kend_job *made, *read;
     const char *spec = "{\"name\":\"\xc3\xa9 'quoted' \\\"\"}";
     struct id id = id_of(1);
-    struct kend_new_job new = {.id = id.text, .owner = "", .spec = spec, .name = "n", .now = 1234};
+    struct kend_new_job new = {.id = id.text, .owner = "", .spec = spec, .name = "n", .trace = "4bf9", .now = 1234};
     OK(store->ops->create(store, &new, &made));
     OK(store->ops->get(store, id.text, "", &read));
     struct kend_job *const jobs[] = {made, read};
@@ -127,6 +134,7 @@ static void a_created_job_is_there_as_given(struct kend_store *store)
         ck_assert_int_eq(job->status, PROTO_QUEUED);
         ck_assert_int_eq(job->stage, PROTO_NO_STAGE);
         ck_assert_int_eq(job->created_at, 1234);
+        ck_assert_str_eq(job->trace, "4bf9");
         ck_assert_int_eq(job->attempt + job->deaths + job->started_at + job->finished_at + job->cancel_requested_at + job->expires_at, 0);
         ck_assert_int_eq(job->sequence, 1);
         ck_assert(!job->has_error && !job->error_message && !job->summary);
@@ -598,6 +606,9 @@ static void success_brings_artifacts_and_summary(struct kend_store *store)
     kend_artifact_list_clear(&list);
     ck_assert_ptr_null(list.item);
     GIVES(KEND_STORE_NONE, store->ops->artifacts(store, ID(9), &list));
+    ck_assert_uint_eq(artifact_bytes(store), items[0].size + items[1].size);
+    OK(store->ops->remove(store, ID(1), NULL));
+    ck_assert_uint_eq(artifact_bytes(store), 0);
 }
 
 static void failure_brings_an_error(struct kend_store *store)

@@ -67,6 +67,9 @@ START_TEST(what_is_right_passes)
     ck_assert_ptr_null(headers.value[KEND_RANGE]);
     headers = read_lines("transfer-encoding: Chunked\nExpect: 100-Continue", "HTTP/1.1");
     ck_assert(!headers.failed && headers.chunked);
+    headers = read_lines("Traceparent: a\ntraceparent: b", "HTTP/1.1");
+    ck_assert(!headers.failed);
+    ck_assert_str_eq(headers.value[KEND_TRACEPARENT], "");
 }
 END_TEST
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log.h"
+#include "error.h"
 #include "unit.h"
 
 #include <jansson.h>
@@ -82,6 +83,66 @@ START_TEST(json_is_json)
 }
 END_TEST
 
+/* The value of the last field of a line, as a reader of logfmt takes it. */
+static const char *read_logfmt(const char *line, const char *key)
+{
+    static char value[8192];
+    const char *at = strstr(line, key) + strlen(key);
+    char *to = value;
+    if (*at != '"') {
+        size_t length = strcspn(at, "\n");
+        ck_assert_ptr_null(memchr(at, ' ', length));
+        ck_assert_ptr_null(memchr(at, '"', length));
+        memcpy(value, at, length);
+        value[length] = '\0';
+        return value;
+    }
+    for (at++; *at != '"'; at++) {
+        ck_assert(*at && *at != '\n');
+        if (*at == '\\' && (at[1] == '\\' || at[1] == '"')) at++;
+        *to++ = *at;
+    }
+    ck_assert_str_eq(at, "\"\n");
+    *to = '\0';
+    return value;
+}
+
+START_TEST(any_bytes_can_be_read_again)
+{
+    enum { VALUES = 2000, LONGEST = 40 };
+    static const char special[] = "\"\\\n\r\t =\x7f\x1b\x80\xc3\xa9\xe2\x80\xae\xff{}";
+    FILE *file = capture();
+    unsigned state = 1;
+    for (int i = 0; i < VALUES; i++) {
+        char value[LONGEST + 1], printable[8 * LONGEST];
+        size_t length = (size_t)i % LONGEST;
+        for (size_t j = 0; j < length; j++) {
+            state = state * 1103515245U + 12345U;
+            const unsigned byte = i < 256 ? (unsigned)i : state >> 16 & 255;
+            value[j] = state >> 28 < 6 ? special[byte % (sizeof special - 1)] : byte ? (char)byte : 'a';
+        }
+        value[length] = '\0';
+        ken_printable(printable, sizeof printable, value, length);
+        /* what stands for a quote or a backslash is read as that */
+        for (char *at = printable; (at = strchr(at, '\\')); at++) {
+            if (strncmp(at, "\\x22", 4) != 0 && strncmp(at, "\\x5c", 4) != 0) continue;
+            *at = at[2] == '2' ? '"' : '\\';
+            memmove(at + 1, at + 4, strlen(at + 4) + 1);
+        }
+        kend_log_setup(KEND_LOG_INFO, KEND_LOG_JSON);
+        kend_log(KEND_LOG_INFO, "m", KEND_S("value", value));
+        json_t *line = json_loads(logged(file), JSON_REJECT_DUPLICATES, NULL);
+        ck_assert_ptr_nonnull(line);
+        ck_assert_str_eq(json_string_value(json_object_get(line, "value")), printable);
+        json_decref(line);
+        kend_log_setup(KEND_LOG_INFO, KEND_LOG_LOGFMT);
+        kend_log(KEND_LOG_INFO, "m", KEND_S("value", value));
+        ck_assert_str_eq(read_logfmt(logged(file), "value="), printable);
+    }
+    fclose(file);
+}
+END_TEST
+
 START_TEST(lower_levels_are_left_out)
 {
     FILE *file = capture();
@@ -153,5 +214,5 @@ START_TEST(lines_of_threads_do_not_mix)
 }
 END_TEST
 
-UNIT_MAIN("log", logfmt_is_exact, values_cannot_break_a_line, json_is_json, lower_levels_are_left_out, a_long_line_is_cut_and_stays_whole,
-          lines_of_threads_do_not_mix)
+UNIT_MAIN("log", logfmt_is_exact, values_cannot_break_a_line, json_is_json, any_bytes_can_be_read_again, lower_levels_are_left_out,
+          a_long_line_is_cut_and_stays_whole, lines_of_threads_do_not_mix)

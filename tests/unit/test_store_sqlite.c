@@ -83,6 +83,7 @@ static void check_consistent(const struct place *place)
     check_sql(place, "PRAGMA integrity_check", "ok");
     check_sql(place, "SELECT count(*) FROM pragma_foreign_key_check", "0");
     check_sql(place, "SELECT count(*) FROM counter WHERE jobs <> (SELECT count(*) FROM job WHERE job.status = counter.status)", "0");
+    check_sql(place, "SELECT bytes = (SELECT coalesce(sum(size), 0) FROM artifact) FROM artifact_total", "1");
     check_sql(place,
               "SELECT count(*) FROM job WHERE sequence <> (SELECT count(*) FROM event WHERE event.id = job.id)"
               " OR sequence <> (SELECT max(sequence) FROM event WHERE event.id = job.id)",
@@ -152,7 +153,7 @@ START_TEST(a_newer_schema_is_refused)
     open_store(&place);
     kend_store_close(&place.store);
     run_sql(&place, "INSERT INTO schema_version VALUES (99)", NULL);
-    check_refused(&place, ": schema version 99 is of a newer kend; this one knows versions 1 to 1");
+    check_refused(&place, ": schema version 99 is of a newer kend; this one knows versions 1 to 2");
     end(&place);
 }
 END_TEST
@@ -216,11 +217,13 @@ START_TEST(version_1_is_migrated)
     struct kend_store_counts counts;
     ck_assert_int_eq(place.store->ops->counts(place.store, &counts), KEND_STORE_OK);
     for (int i = 0; i < PROTO_STATUS_COUNT; i++) ck_assert_uint_eq(counts.by_status[i], 1);
+    ck_assert_uint_eq(counts.artifact_bytes, 7);
     struct kend_job *job = get(&place, "job_01ARZ3NDEKTSV4RRFF00000001");
     ck_assert_int_eq(job->status, PROTO_SUCCEEDED);
     ck_assert_str_eq(job->summary, "{\"kept\":1}");
     ck_assert_double_eq(job->timings[PROTO_PRUNING], 1.5);
     ck_assert_int_eq(job->expires_at, 1090);
+    ck_assert_ptr_null(job->trace);
     kend_job_free(&job);
     job = get(&place, "job_01ARZ3NDEKTSV4RRFF00000002");
     ck_assert_int_eq(job->error, PROTO_JOB_FETCH_FAILED);
