@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/metrics.h"
 
+#include "http/disk.h"
+#include "http/ready.h"
 #include "http/respond.h"
+#include "process.h"
 #include "selection/kernel.h"
 
 #include <inttypes.h>
@@ -18,17 +21,31 @@ static const uint64_t request_buckets[KEND_REQUEST_BUCKET_COUNT] = KEND_REQUEST_
 static const double stage_buckets[KEND_STAGE_BUCKET_COUNT] = KEND_STAGE_BUCKETS;
 
 /* symbol, name, type, help: every family of /metrics. */
-#define METRIC_MAP(X)                                                                                         \
-    X(JOBS_TOTAL, "kend_jobs_total", "counter", "Jobs that ended since start, by status.")                    \
-    X(JOBS, "kend_jobs", "gauge", "Jobs in the store, by status.")                                            \
-    X(QUEUE_OLDEST, "kend_queue_oldest_seconds", "gauge", "Age of the oldest queued job; 0 if none is.")      \
-    X(STAGE_SECONDS, "kend_job_stage_seconds", "histogram", "Time that jobs spent in a stage.")               \
-    X(FETCH_BYTES, "kend_fetch_bytes_total", "counter", "Bytes of inputs received since start.")              \
-    X(CACHE_BYTES, "kend_cache_bytes", "gauge", "Bytes that the cache of inputs holds.")                      \
-    X(PRUNED, "kend_pruned_parameters_total", "counter", "Parameters pruned since start, by method.")         \
-    X(REQUESTS, "kend_http_requests_total", "counter", "HTTP requests answered since start.")                 \
-    X(REQUEST_SECONDS, "kend_http_request_seconds", "histogram", "Time to answer, without ?wait= and alike.") \
-    X(BUILD_INFO, "kend_build_info", "gauge", "Always 1.")
+#define METRIC_MAP(X)                                                                                              \
+    X(JOBS_TOTAL, "kend_jobs_total", "counter", "Jobs that ended since start, by status.")                         \
+    X(JOB_ERRORS, "kend_job_errors_total", "counter", "Jobs that failed since start, by the code of their error.") \
+    X(JOBS, "kend_jobs", "gauge", "Jobs in the store, by status.")                                                 \
+    X(QUEUE_OLDEST, "kend_queue_oldest_seconds", "gauge", "Age of the oldest queued job; 0 if none is.")           \
+    X(STAGE_SECONDS, "kend_job_stage_seconds", "histogram", "Time that jobs spent in a stage.")                    \
+    X(FETCH_BYTES, "kend_fetch_bytes_total", "counter", "Bytes of inputs received since start.")                   \
+    X(CACHE_BYTES, "kend_cache_bytes", "gauge", "Bytes that the cache of inputs holds.")                           \
+    X(ARTIFACT_BYTES, "kend_artifact_bytes", "gauge", "Bytes of the artifacts of all jobs in the store.")          \
+    X(DISK_FREE, "kend_disk_free_bytes", "gauge", "Free bytes of the file system that a folder lies on.")          \
+    X(DISK_AVAILABLE, "kend_disk_available_bytes", "gauge",                                                        \
+      "Bytes that jobs can take there: free beside the reserve, or given up by the cache.")                        \
+    X(DISK_RESERVE, "kend_disk_reserve_bytes", "gauge", "disk.reserve_bytes: free bytes that are never used.")     \
+    X(PRUNED, "kend_pruned_parameters_total", "counter", "Parameters pruned since start, by method.")              \
+    X(REQUESTS, "kend_http_requests_total", "counter", "HTTP requests answered since start.")                      \
+    X(REQUEST_SECONDS, "kend_http_request_seconds", "histogram", "Time to answer, without ?wait= and alike.")      \
+    X(READY, "kend_ready", "gauge", "1 if /readyz answers 200, else 0.")                                           \
+    X(UNREADY, "kend_not_ready", "gauge", "1 if this is a reason for /readyz not to answer 200, else 0.")          \
+    X(BUILD_INFO, "kend_build_info", "gauge", "Always 1.")                                                         \
+    X(CPU, "process_cpu_seconds_total", "counter", "User and system processor time.")                              \
+    X(STARTED, "process_start_time_seconds", "gauge", "When the process started, seconds since 1970.")             \
+    X(RESIDENT, "process_resident_memory_bytes", "gauge", "Resident memory.")                                      \
+    X(VIRTUAL, "process_virtual_memory_bytes", "gauge", "Virtual memory.")                                         \
+    X(OPEN_FILES, "process_open_fds", "gauge", "Open file descriptors.")                                           \
+    X(MAX_FILES, "process_max_fds", "gauge", "Most file descriptors that may be open.")
 #define X(symbol, name, type, help) METRIC_##symbol,
 enum metric { METRIC_MAP(X) METRIC_COUNT };
 #undef X
@@ -57,6 +74,12 @@ static const char *metric(enum metric metric_, FILE *out)
     const char *name = metrics_families[metric_].name;
     fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, metrics_families[metric_].help, name, metrics_families[metric_].type);
     return name;
+}
+
+/* A family of one series. */
+static void print_number(enum metric metric_, uint64_t number, FILE *out)
+{
+    fprintf(out, "%s %" PRIu64 "\n", metric(metric_, out), number);
 }
 
 static const char *route_name(size_t route)
@@ -119,6 +142,7 @@ static void print_store(struct kend_store *store, FILE *out)
     int64_t age = counts.oldest_queued_at ? proto_now_ms() - counts.oldest_queued_at : 0;
     name = metric(METRIC_QUEUE_OLDEST, out);
     fprintf(out, "%s %.3f\n", name, age > 0 ? (double)age / 1000 : 0.0);
+    print_number(METRIC_ARTIFACT_BYTES, counts.artifact_bytes, out);
 }
 
 static void print_stages(const struct kend_engine_metrics *metrics, FILE *out)
@@ -142,6 +166,9 @@ static void print_engine(struct kend_engine *engine, FILE *out)
     for (size_t i = 0; i < PROTO_STATUS_COUNT; i++)
         if (proto_status_is_terminal((enum proto_status)i))
             fprintf(out, "%s{status=\"%s\"} %" PRIu64 "\n", name, proto_status_name((enum proto_status)i), metrics.jobs_total[i]);
+    name = metric(METRIC_JOB_ERRORS, out);
+    for (size_t i = 0; i < PROTO_JOB_ERROR_COUNT; i++)
+        fprintf(out, "%s{error=\"%s\"} %" PRIu64 "\n", name, proto_job_error_code((enum proto_job_error)i), metrics.errors_total[i]);
     print_stages(&metrics, out);
     name = metric(METRIC_PRUNED, out);
     for (size_t i = 0; i < KEN_METHOD_COUNT; i++)
@@ -154,8 +181,44 @@ static void print_fetcher(struct kend_fetcher *fetcher, FILE *out)
     const char *name = metric(METRIC_FETCH_BYTES, out);
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
         fprintf(out, "%s{source=\"%s\"} %" PRIu64 "\n", name, sources[i], kend_fetcher_received(fetcher, sources[i]));
-    name = metric(METRIC_CACHE_BYTES, out);
-    fprintf(out, "%s %" PRIu64 "\n", name, kend_fetcher_cache_bytes(fetcher));
+    print_number(METRIC_CACHE_BYTES, kend_fetcher_cache_bytes(fetcher), out);
+}
+
+/* A folder whose file system does not tell is left out. */
+static void print_disks(const struct kend_http_parts *parts, FILE *out)
+{
+    struct kend_disk_room rooms[KEND_DISK_COUNT];
+    bool known[KEND_DISK_COUNT];
+    const char *name = metric(METRIC_DISK_FREE, out);
+    for (int i = 0; i < KEND_DISK_COUNT; i++) {
+        known[i] = kend_disk_room(parts, (enum kend_disk)i, &rooms[i]);
+        if (known[i]) fprintf(out, "%s{folder=\"%s\"} %" PRIu64 "\n", name, kend_disk_name((enum kend_disk)i), rooms[i].free);
+    }
+    name = metric(METRIC_DISK_AVAILABLE, out);
+    for (int i = 0; i < KEND_DISK_COUNT; i++)
+        if (known[i]) fprintf(out, "%s{folder=\"%s\"} %" PRIu64 "\n", name, kend_disk_name((enum kend_disk)i), rooms[i].available);
+    print_number(METRIC_DISK_RESERVE, parts->conf->disk_reserve_bytes, out);
+}
+
+static void print_readiness(struct kend_http *http, FILE *out)
+{
+    bool reasons[KEND_UNREADY_COUNT];
+    print_number(METRIC_READY, kend_is_ready(http, reasons), out);
+    const char *name = metric(METRIC_UNREADY, out);
+    for (int i = 0; i < KEND_UNREADY_COUNT; i++)
+        fprintf(out, "%s{reason=\"%s\"} %d\n", name, proto_problem_code(kend_unready_reasons[i].problem), reasons[i]);
+}
+
+static void print_process(const struct kend_http *http, FILE *out)
+{
+    struct kend_process process;
+    fprintf(out, "%s %.3f\n", metric(METRIC_STARTED, out), (double)http->started / 1000);
+    if (!kend_process_read(&process)) return;
+    fprintf(out, "%s %.3f\n", metric(METRIC_CPU, out), process.cpu_seconds);
+    print_number(METRIC_RESIDENT, process.resident_bytes, out);
+    print_number(METRIC_VIRTUAL, process.virtual_bytes, out);
+    print_number(METRIC_OPEN_FILES, process.open_files, out);
+    print_number(METRIC_MAX_FILES, process.max_files, out);
 }
 
 enum MHD_Result kend_route_metrics(struct kend_request *request)
@@ -168,6 +231,9 @@ enum MHD_Result kend_route_metrics(struct kend_request *request)
     print_engine(parts->engine, out);
     print_store(parts->store, out);
     print_fetcher(parts->fetcher, out);
+    print_disks(parts, out);
+    print_readiness(request->http, out);
+    print_process(request->http, out);
     print_requests(&request->http->metrics, out);
     print_request_seconds(&request->http->metrics, out);
     fprintf(out, "%s{version=\"%s\",kernel=\"%s\"} 1\n", metric(METRIC_BUILD_INFO, out), PACKAGE_VERSION, ken_kernel()->name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "http/disk.h"
+#include "http/ready.h"
 #include "http/respond.h"
 #include "openapi.h"
 #include "selection/kernel.h"
@@ -12,11 +12,10 @@ enum MHD_Result kend_route_livez(struct kend_request *request)
 
 enum MHD_Result kend_route_readyz(struct kend_request *request)
 {
-    const struct kend_http_parts *parts = &request->http->parts;
-    if (atomic_load(&request->http->draining)) return kend_answer_problem(request, PROTO_DRAINING, "kend is shutting down");
-    enum kend_store_result result = parts->store->ops->check(parts->store);
-    if (result != KEND_STORE_OK) return kend_answer_store(request, result);
-    if (kend_disk_is_full(parts)) return kend_answer_problem(request, PROTO_NO_SPACE, "less disk is free than disk.reserve_bytes");
+    bool reasons[KEND_UNREADY_COUNT];
+    kend_is_ready(request->http, reasons);
+    for (int i = 0; i < KEND_UNREADY_COUNT; i++)
+        if (reasons[i]) return kend_answer_problem(request, kend_unready_reasons[i].problem, "%s", kend_unready_reasons[i].detail);
     return kend_answer_json(request, 200, json_pack("{s:s}", "status", "ok"));
 }
 

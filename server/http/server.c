@@ -58,6 +58,7 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     if (!http) return ken_fail(error, KEN_ENOMEM, "out of memory");
     rc = server_bind(http, &wanted, error);
     if (rc) goto no_url;
+    http->started = proto_now_ms();
     http->hosts.allowed = conf->http_allowed_hosts;
     http->hosts.public_url = conf->http_public_url;
     http->base_url = server_base_url(http, conf->http_public_url);

@@ -36,6 +36,7 @@ struct kend_http {
     atomic_size_t body_bytes; /* bodies in memory */
     atomic_uint requests;     /* begun and not yet closed */
     struct kend_http_metrics metrics;
+    int64_t started; /* ms since 1970 */
 };
 
 /* Binds http.listen; connections are accepted by the kernel from here on and answered after kend_http_start. KEN_EINVAL for an option,

@@ -59,7 +59,8 @@ bool kend_engine_dry_run(struct kend_engine *engine, struct proto_job *job, cons
     }
 enum { KEND_STAGE_BUCKET_COUNT = 9 };
 struct kend_engine_metrics {
-    uint64_t jobs_total[PROTO_STATUS_COUNT]; /* terminal ones, since start */
+    uint64_t jobs_total[PROTO_STATUS_COUNT];      /* terminal ones, since start */
+    uint64_t errors_total[PROTO_JOB_ERROR_COUNT]; /* of the failed ones */
     struct {
         uint64_t bucket[KEND_STAGE_BUCKET_COUNT]; /* cumulative */
         uint64_t count;

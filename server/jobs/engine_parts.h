@@ -94,6 +94,7 @@ void *kend_keeper_main(void *engine); /* thread */
 /* stage_metrics.c; engine->mutex must not be held */
 void kend_metrics_stage(struct kend_engine *engine, enum proto_stage stage, double seconds);
 void kend_metrics_job(struct kend_engine *engine, enum proto_status status);
+void kend_metrics_error(struct kend_engine *engine, enum proto_job_error error);
 void kend_metrics_pruned(struct kend_engine *engine, enum ken_method method, uint64_t parameters);
 
 #endif

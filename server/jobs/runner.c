@@ -268,6 +268,7 @@ static void tell(struct kend_run *run, struct kend_outcome *outcome, enum proto_
                  KEND_S("reason", kend_store_result_text(result)));
     else if (proto_status_is_terminal(status))
         kend_metrics_job(run->engine, status);
+    if (result == KEND_STORE_OK && status == PROTO_FAILED) kend_metrics_error(run->engine, outcome->error);
     changed(run->engine, run->job->id);
 }
 
@@ -390,6 +391,7 @@ static void note_exhausted(struct kend_engine *engine, struct kend_job **job)
              KEND_I("attempt", (*job)->attempt), KEND_SECONDS("seconds", (double)((*job)->finished_at - (*job)->started_at) / 1000));
     kend_engine_clear(engine, (*job)->id, PROTO_FAILED);
     kend_metrics_job(engine, PROTO_FAILED);
+    kend_metrics_error(engine, (*job)->error);
     changed(engine, (*job)->id);
     kend_job_free(job);
 }

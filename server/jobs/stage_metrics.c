@@ -21,6 +21,13 @@ void kend_metrics_job(struct kend_engine *engine, enum proto_status status)
     pthread_mutex_unlock(&engine->mutex);
 }
 
+void kend_metrics_error(struct kend_engine *engine, enum proto_job_error error)
+{
+    pthread_mutex_lock(&engine->mutex);
+    engine->metrics.errors_total[error]++;
+    pthread_mutex_unlock(&engine->mutex);
+}
+
 void kend_metrics_pruned(struct kend_engine *engine, enum ken_method method, uint64_t parameters)
 {
     pthread_mutex_lock(&engine->mutex);
