@@ -16,6 +16,7 @@ import pytest
 
 import contract
 from daemon import Kend, Response
+from exposition import metrics
 from origin import Behaviour, Origin
 
 ID = re.compile(r"job_[0-7][0-9A-HJKMNP-TV-Z]{25}")
@@ -401,30 +402,6 @@ def test_request_ids(kend: Kend) -> None:
     assert len(made) == 6 and all(re.fullmatch("[0-9a-f]{32}", text) for text in made)
     kend.get("/v1/jobs", headers={"X-Request-Id": "find-me"})
     poll(lambda: "request=find-me" in kend.log_text())
-
-
-def metrics(kend: Kend) -> dict[str, float]:
-    """Series by their text; the format is checked on the way."""
-    series: dict[str, float] = {}
-    families: dict[str, str] = {}
-    for line in kend.get("/metrics").body.decode().splitlines():
-        if line.startswith("# TYPE "):
-            name, kind = line.split()[2:]
-            assert name not in families
-            families[name] = kind
-        elif not line.startswith("# HELP "):
-            match = re.fullmatch(r'([a-z_]+)(\{[a-z]+="[^"\\]*"(?:,[a-z]+="[^"\\]*")*\})? ([0-9.e+-]+)', line)
-            assert match, line
-            name = match[1]
-            base = re.sub("_(bucket|sum|count)$", "", name)
-            assert name in families or families.get(base) == "histogram", line
-            assert match[1] + (match[2] or "") not in series, line
-            series[match[1] + (match[2] or "")] = float(match[3])
-    assert set(families) == {
-        "kend_jobs_total", "kend_jobs", "kend_queue_oldest_seconds", "kend_job_stage_seconds", "kend_fetch_bytes_total", "kend_cache_bytes",
-        "kend_pruned_parameters_total", "kend_http_requests_total", "kend_http_request_seconds", "kend_build_info",
-    }  # fmt: skip
-    return series
 
 
 def test_metrics(kend: Kend) -> None:
