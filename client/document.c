@@ -239,9 +239,11 @@ bool kenctl_parse_size(const char *text, uint64_t *bytes)
                  {"KiB", 1ULL << 10},
                  {"MiB", 1ULL << 20},
                  {"GiB", 1ULL << 30},
+                 {"TiB", 1ULL << 40},
                  {"kB", 1000},
                  {"MB", 1000000},
-                 {"GB", 1000000000}};
+                 {"GB", 1000000000},
+                 {"TB", 1000000000000}};
     char *end;
     double value = strtod(text, &end);
     if (end == text || !isfinite(value) || value < 0) return false;

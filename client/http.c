@@ -84,20 +84,24 @@ void kenctl_http_close(struct kenctl_http **http)
     *http = NULL;
 }
 
+/* Copies the value of the header line [length] into value [size], if it has that name and fits. name: with its colon. */
+static void take_header(const char *line, size_t length, const char *name, char *value, size_t size)
+{
+    size_t from = strlen(name), to = length;
+    if (length <= from || strncasecmp(line, name, from) != 0) return;
+    while (from < to && (line[from] == ' ' || line[from] == '\t')) from++;
+    while (to > from && strchr(" \t\r\n", line[to - 1])) to--;
+    if (to - from >= size) return;
+    memcpy(value, line + from, to - from);
+    value[to - from] = '\0';
+}
+
 static size_t on_header(char *line, size_t size, size_t count, void *opaque)
 {
-    struct transfer *transfer = opaque;
-    size_t length = size * count;
-    if (length > 5 && strncasecmp(line, "etag:", 5) == 0) {
-        size_t from = 5, to = length;
-        while (from < to && (line[from] == ' ' || line[from] == '\t')) from++;
-        while (to > from && strchr(" \t\r\n", line[to - 1])) to--;
-        if (to - from < sizeof transfer->response->etag) {
-            memcpy(transfer->response->etag, line + from, to - from);
-            transfer->response->etag[to - from] = '\0';
-        }
-    }
-    return length;
+    struct kenctl_response *response = ((struct transfer *)opaque)->response;
+    take_header(line, size * count, "etag:", response->etag, sizeof response->etag);
+    take_header(line, size * count, "date:", response->date, sizeof response->date);
+    return size * count;
 }
 
 static bool to_memory(struct transfer *transfer, const char *bytes, size_t length)
@@ -236,7 +240,7 @@ int kenctl_http_call(struct kenctl_http *http, const struct kenctl_request *requ
     for (unsigned attempt = 0;; attempt++) {
         code = call_once(http, request, body, response, error);
         bool again = code == KEN_EFETCH || (code == KEN_OK && reads && kenctl_is_busy(response->status));
-        if (!again || !repeatable || !kenctl_back_off(http, attempt)) break;
+        if (!again || !repeatable || request->once || !kenctl_back_off(http, attempt)) break;
     }
     free(body);
     if (code == KEN_OK && kenctl_interrupted(NULL)) code = ken_fail(error, KEN_ECANCELLED, "interrupted");

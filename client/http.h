@@ -20,12 +20,14 @@ struct kenctl_request {
     const char *if_none_match;   /* or NULL */
     const char *idempotency_key; /* or NULL; makes a POST one that may be repeated */
     unsigned wait_seconds;       /* that the server may take beyond the usual */
+    bool once;                   /* not tried again */
 };
 
 /* A zeroed struct is empty. */
 struct kenctl_response {
     long status;
     char etag[256]; /* "" if there was none */
+    char date[64];  /* as well */
     char *text;     /* the body, NUL-terminated */
     json_t *json;   /* the body where it is JSON, else NULL */
 };

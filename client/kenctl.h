@@ -27,7 +27,7 @@ enum kenctl_exit { KENCTL_EXIT_MAP(X) };
 enum { KENCTL_DIFFERENT = KENCTL_FAILURE, KENCTL_TROUBLE = KENCTL_USAGE };
 
 #define KENCTL_COMMAND_MAP(X) \
-    X(submit) X(list) X(show) X(watch) X(cancel) X(delete) X(download) X(prune) X(inject) X(verify) X(inspect) X(diff) X(export)
+    X(submit) X(list) X(show) X(watch) X(cancel) X(delete) X(download) X(prune) X(inject) X(verify) X(inspect) X(diff) X(export) X(doctor)
 
 struct kenctl; /* the context of a call */
 

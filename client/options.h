@@ -52,6 +52,8 @@
     X(IDEMPOTENCY_KEY, "idempotency-key", 0, "KEY", "the same key and document give the same job")                                   \
     X(STATUS, "status", 0, "STATUS", "queued, running, succeeded, failed or cancelled")                                              \
     X(LIMIT, "limit", 0, "N", "at most so many, 1 to 200 (default 50)")                                                              \
+    X(CONFIG, "config", 0, "FILE", "kend's configuration on this machine")                                                           \
+    X(DATA, "data", 0, "DIR", "kend's data folder on this machine (default: as kend's)")                                             \
     X(ALL, "all", 'a', NULL, "all of them, page by page")                                                                            \
     X(LAYOUT, "format", 0, "FORMAT", "trl: the sparse weight updates of TRL, for vLLM")                                              \
     X(SAME, "all", 'a', NULL, "show the tensors that are the same, too")
