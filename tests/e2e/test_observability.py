@@ -310,7 +310,7 @@ def test_the_board_is_sane() -> None:
     assert variables == {"datasource", "instance"}
     ids = [panel["id"] for panel in panels()]
     assert len(set(ids)) == len(ids)
-    cells = set()
+    cells: "set[tuple[int, int]]" = set()
     for panel in panels():
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24
