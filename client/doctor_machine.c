@@ -36,7 +36,7 @@ static void nearest(const char *path, char found[PATH_MAX])
     while (access(found, F_OK) != 0) {
         char *slash = strrchr(found, '/');
         if (!slash || slash == found) {
-            strcpy(found, slash ? "/" : ".");
+            memcpy(found, slash ? "/" : ".", 2);
             return;
         }
         *slash = '\0';
@@ -115,7 +115,7 @@ static void check_disk(const struct machine *machine)
         const uint64_t there = (uint64_t)status.f_bavail * status.f_frsize;
         if (there >= least) continue;
         least = there;
-        strcpy(fullest, folder);
+        memcpy(fullest, folder, sizeof fullest);
     }
     if (least == UINT64_MAX) return; /* no file system tells: that was found before */
     kenctl_human_size(free_text, sizeof free_text, least);

@@ -21,7 +21,7 @@ static const char *find_kend(char path[PATH_MAX])
     path[length > 0 ? length : 0] = '\0';
     char *slash = strrchr(path, '/');
     if (slash && (size_t)(slash - path) + sizeof "/kend" <= PATH_MAX) {
-        strcpy(slash, "/kend");
+        memcpy(slash, "/kend", sizeof "/kend");
         if (access(path, X_OK) == 0) return path;
     }
     return "kend";
