@@ -161,15 +161,15 @@ static int print_delta(const struct ken_delta *delta, uint64_t size)
 
 static int print_report(const json_t *report)
 {
-    static const char *const heads[] = {"TENSOR", "SHAPE", "ACTION", "K", "KEPT", "RESET", "UNCHANGED", "RELATIVE-L2"};
-    static const char *const keys[] = {"name", "shape", "action", "k", "kept", "reset", "unchanged", "relative_l2"};
+    static const char *const heads[] = {"TENSOR", "SHAPE", "ACTION", "K", "KEPT", "RESET", "UNCHANGED", "RELATIVE-L2", "BASE"};
+    static const char *const keys[] = {"name", "shape", "action", "k", "kept", "reset", "unchanged", "relative_l2", "base_name"};
     size_t i;
     json_t *tensor;
     printf("report\n\n");
     int status = kenctl_print_fields(report);
     if (status != KENCTL_SUCCESS) return status;
     fputc('\n', stdout);
-    struct kenctl_table *table = kenctl_table_create("lllrrrrr", heads);
+    struct kenctl_table *table = kenctl_table_create("lllrrrrrl", heads);
     json_array_foreach(json_object_get(report, "tensors"), i, tensor) for (size_t j = 0; j < sizeof keys / sizeof *keys; j++)
     {
         const json_t *value = json_object_get(tensor, keys[j]);

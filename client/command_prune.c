@@ -247,12 +247,13 @@ static int prune(struct pruning *pruning)
 static int print_plan(const struct pruning *pruning)
 {
     const struct ken_plan_totals *totals = ken_plan_totals(pruning->plan);
-    json_t *plan = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "tensors", (json_int_t)totals->tensors,
+    json_t *plan = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "tensors", (json_int_t)totals->tensors,
                              "pruned_tensors", (json_int_t)totals->pruned_tensors, "added_tensors", (json_int_t)totals->added_tensors,
-                             "dropped_tensors", (json_int_t)totals->dropped_tensors, "parameters", (json_int_t)totals->parameters,
-                             "pruned_parameters", (json_int_t)totals->pruned_parameters, "rows", (json_int_t)totals->rows, "model_bytes",
-                             (json_int_t)totals->model_bytes, "delta_bytes_at_most", (json_int_t)totals->delta_bytes_at_most, "disk_bytes",
-                             (json_int_t)totals->disk_bytes, "memory_bytes", (json_int_t)totals->memory_bytes);
+                             "renamed_tensors", (json_int_t)totals->renamed_tensors, "dropped_tensors", (json_int_t)totals->dropped_tensors,
+                             "parameters", (json_int_t)totals->parameters, "pruned_parameters", (json_int_t)totals->pruned_parameters,
+                             "rows", (json_int_t)totals->rows, "model_bytes", (json_int_t)totals->model_bytes, "delta_bytes_at_most",
+                             (json_int_t)totals->delta_bytes_at_most, "disk_bytes", (json_int_t)totals->disk_bytes, "memory_bytes",
+                             (json_int_t)totals->memory_bytes);
     if (!plan) return kenctl_fail(KENCTL_FAILURE, "out of memory");
     int status = KENCTL_SUCCESS;
     if (pruning->kenctl->json)

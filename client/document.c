@@ -93,6 +93,17 @@ static json_t *rule(const struct kenctl *kenctl, const char *text)
     return rule;
 }
 
+/* Adds to an array of the document, which is made if it is not there. */
+static void append(json_t *document, const char *field, json_t *item)
+{
+    json_t *items = json_object_get(document, field);
+    if (!items) {
+        items = json_array();
+        json_object_set_new(document, field, items);
+    }
+    json_array_append_new(items, item);
+}
+
 static int set_rules(const struct kenctl *kenctl, json_t *document)
 {
     bool layers = kenctl_option(kenctl, KENCTL_OPT_RULES_LAYERS) != NULL;
@@ -100,13 +111,22 @@ static int set_rules(const struct kenctl *kenctl, json_t *document)
     if (layers) json_object_set_new(document, "rules", json_string("layers"));
     for (size_t i = 0; i < kenctl->arguments.value_count; i++) {
         if (kenctl->arguments.values[i].option != KENCTL_OPT_RULE) continue;
-        json_t *rules = json_object_get(document, "rules"), *one = rule(kenctl, kenctl->arguments.values[i].text);
+        json_t *one = rule(kenctl, kenctl->arguments.values[i].text);
         if (!one) return KENCTL_USAGE;
-        if (!rules) {
-            rules = json_array();
-            json_object_set_new(document, "rules", rules);
-        }
-        json_array_append_new(rules, one);
+        append(document, "rules", one);
+    }
+    return KENCTL_SUCCESS;
+}
+
+static int set_names(const struct kenctl *kenctl, json_t *document)
+{
+    for (size_t i = 0; i < kenctl->arguments.value_count; i++) {
+        if (kenctl->arguments.values[i].option != KENCTL_OPT_NAMES) continue;
+        const char *text = kenctl->arguments.values[i].text, *equals = strrchr(text, '=');
+        if (!equals) return kenctl_usage(kenctl, "--names is GLOB=PATTERN, not '%s'", text);
+        json_t *one = json_pack("{s:s%, s:s}", "match", text, (size_t)(equals - text), "base", equals + 1);
+        if (!one) return kenctl_usage(kenctl, "--names must be UTF-8");
+        append(document, "names", one);
     }
     return KENCTL_SUCCESS;
 }
@@ -155,6 +175,7 @@ static json_t *from_options(const struct kenctl *kenctl, int *status)
     set_outputs(kenctl, document);
     *status = set_fields(kenctl, document);
     if (*status == KENCTL_SUCCESS) *status = set_rules(kenctl, document);
+    if (*status == KENCTL_SUCCESS) *status = set_names(kenctl, document);
     if (*status == KENCTL_SUCCESS) *status = set_metadata(kenctl, document);
     if (*status == KENCTL_SUCCESS && document) return document;
     if (!document) *status = kenctl_fail(KENCTL_FAILURE, "out of memory");
@@ -213,7 +234,8 @@ const char *kenctl_option_of(const char *pointer)
 {
     static const struct {
         const char *field, *name;
-    } others[] = {{"model", "--model"}, {"base", "--base"}, {"rules", "--rule"}, {"outputs", "--outputs"}, {"metadata", "--metadata"}};
+    } others[] = {{"model", "--model"}, {"base", "--base"},       {"rules", "--rule"},
+                  {"names", "--names"}, {"outputs", "--outputs"}, {"metadata", "--metadata"}};
     char field[64];
     if (*pointer != '/') return NULL;
     if (strcmp(pointer, "/model/sha256") == 0) return "--model-sha256";

@@ -148,6 +148,20 @@ static void show_rules(const json_t *rules)
     }
 }
 
+static void show_names(const json_t *names)
+{
+    size_t i;
+    json_t *renaming;
+    json_array_foreach(names, i, renaming)
+    {
+        printf("%-14s ", i ? "" : "names");
+        kenctl_print_text(stdout, text_of(renaming, "match") ? text_of(renaming, "match") : "");
+        printf(": ");
+        kenctl_print_text(stdout, text_of(renaming, "base") ? text_of(renaming, "base") : "");
+        fputc('\n', stdout);
+    }
+}
+
 static int show_variants(const json_t *variants)
 {
     static const char *const heads[] = {"VARIANT", "K", "KEEP", "METHOD", "RESCALE", "DUPLICATES"};
@@ -235,6 +249,7 @@ int kenctl_job_show(const json_t *job)
     show_input(job, "delta");
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) field(settings[i], json_object_get(job, settings[i]));
     show_rules(json_object_get(job, "rules"));
+    show_names(json_object_get(job, "names"));
     const char *key;
     json_t *value;
     json_object_foreach(json_object_get(job, "metadata"), key, value)

@@ -38,6 +38,7 @@
     X(SEED, "seed", 0, "N", "of method random (default 0)")                                                                          \
     X(RULES_LAYERS, "rules-layers", 0, NULL, "prune tensors with a digit in their name only")                                        \
     X(RULE, "rule", 0, "GLOB=ACTION", "prune, prune:K, prune:SHARE, keep or reset what matches; may be repeated, the first decides") \
+    X(NAMES, "names", 0, "GLOB=PATTERN", "what matches has this name in the base, * for *; may be repeated, the first decides")      \
     X(UNMATCHED, "unmatched", 0, "HOW", "add (default) or fail at a tensor that the base has not")                                   \
     X(OUTPUTS, "outputs", 0, "LIST", "of delta,model,report (default: all)")                                                         \
     X(ENCODING, "delta-encoding", 0, "HOW", "plain (default) or packed: the same, smaller")                                          \

@@ -3,8 +3,8 @@
 
 #include "error.h"
 
-#include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { WORDS = KEN_MAX_GLOB / 64 + 1 };
@@ -79,4 +79,110 @@ bool ken_glob_match(const char *glob, const char *name)
     for (; *name; name++)
         if (!step(&automaton, &at, (unsigned char)*name)) return false;
     return at.word[automaton.length / 64] >> (automaton.length % 64) & 1;
+}
+
+/* ---- replacing */
+
+/* A part of a name. */
+struct span {
+    const char *at;
+    size_t length;
+};
+
+/* What the wildcards of a glob took of a name, each kind in order. */
+struct taken {
+    struct span stars[KEN_MAX_GLOB], marks[KEN_MAX_GLOB];
+    size_t star_count, mark_count;
+};
+
+static bool is_continuation(char byte)
+{
+    return (byte & 0xc0) == 0x80;
+}
+
+/* Goes back so many characters from `end`, to `begin` at most. */
+static const char *go_back(const char *begin, const char *end, size_t characters)
+{
+    for (; characters && end > begin; characters--) {
+        end--;
+        while (end > begin && is_continuation(*end)) end--;
+    }
+    return end;
+}
+
+/* Where the first text that a piece of a glob without stars matches begins, at or behind `from`; the name has one. */
+static const char *find_piece(const char *piece, size_t length, size_t characters, const char *from)
+{
+    struct automaton automaton;
+    struct states at = {{1}};
+    char glob[KEN_MAX_GLOB + 2] = "*";
+    const char *end = from;
+    memcpy(glob + 1, piece, length);
+    compile(&automaton, glob);
+    while (*end && step(&automaton, &at, (unsigned char)*end)) {
+        end++;
+        if (!is_continuation(*end) && at.word[automaton.length / 64] >> (automaton.length % 64) & 1) break;
+    }
+    return go_back(from, end, characters);
+}
+
+/* Notes what the '?' of a piece took of the text at `from`, and returns where that ends. */
+static const char *take_marks(struct taken *taken, const char *piece, size_t length, const char *from)
+{
+    for (size_t i = 0; i < length && *from; i++) {
+        const char *begin = from++;
+        if (piece[i] != '?') continue;
+        while (is_continuation(*from)) from++;
+        taken->marks[taken->mark_count++] = (struct span){begin, (size_t)(from - begin)};
+    }
+    return from;
+}
+
+/* The pieces between stars are found from left to right, each as early as it can be, but for the last, which ends the name. */
+static void take(struct taken *taken, const char *glob, const char *name)
+{
+    const char *end = name + strlen(name);
+    struct span *star = NULL; /* that ends where the next piece begins */
+    while (*glob) {
+        if (*glob == '*') {
+            star = &taken->stars[taken->star_count++];
+            *star = (struct span){.at = name};
+            glob++;
+            continue;
+        }
+        size_t length = strcspn(glob, "*"), characters = 0;
+        for (size_t i = 0; i < length; i++) characters += !is_continuation(glob[i]);
+        const char *at = !star ? name : glob[length] ? find_piece(glob, length, characters, name) : go_back(name, end, characters);
+        if (star) star->length = (size_t)(at - name);
+        star = NULL;
+        name = take_marks(taken, glob, length, at);
+        glob += length;
+    }
+    if (star) star->length = (size_t)(end - name);
+}
+
+size_t ken_glob_count(const char *glob, char wildcard)
+{
+    size_t count = 0;
+    for (; *glob; glob++) count += *glob == wildcard;
+    return count;
+}
+
+char *ken_glob_replace(const char *glob, const char *pattern, const char *name)
+{
+    struct taken taken = {.star_count = 0};
+    size_t star = 0, mark = 0, length = 0;
+    char *text = malloc(strlen(pattern) + strlen(name) + 1);
+    if (!text) return NULL;
+    take(&taken, glob, name);
+    for (; *pattern; pattern++) {
+        struct span span = {pattern, 1};
+        KEN_ASSERT((*pattern != '*' || star < taken.star_count) && (*pattern != '?' || mark < taken.mark_count));
+        if (*pattern == '*') span = taken.stars[star++];
+        if (*pattern == '?') span = taken.marks[mark++];
+        memcpy(text + length, span.at, span.length);
+        length += span.length;
+    }
+    text[length] = '\0';
+    return text;
 }

@@ -47,6 +47,11 @@ struct ken_rule {
     struct ken_amount amount; /* both 0: the variant's */
 };
 
+/* A tensor whose name `match` matches has as its base the one that ken_glob_replace makes of `base`. */
+struct ken_renaming {
+    char match[KEN_MAX_GLOB + 1], base[KEN_MAX_GLOB + 1];
+};
+
 struct ken_variant {
     char name[KEN_MAX_VARIANT_NAME + 1]; /* "" for the only one of a job without variants */
     struct ken_amount amount;
@@ -61,6 +66,8 @@ struct ken_options {
     size_t variant_count;   /* at least 1 */
     struct ken_rule *rules; /* [rule_count], owned by whoever made the options */
     size_t rule_count;
+    struct ken_renaming *names; /* [name_count], owned likewise; the first that matches decides */
+    size_t name_count;
     bool rules_layers; /* the preset "layers": a digit in the name: prune, else keep */
     enum ken_unmatched unmatched;
     enum ken_non_finite non_finite;

@@ -4,6 +4,7 @@
 
 #include "digest.h"
 #include "error.h"
+#include "job_names.h"
 #include "json.h"
 #include "url.h"
 
@@ -18,6 +19,7 @@ void proto_job_free(struct proto_job **job)
         free(old->metadata[i].value);
     }
     free(old->metadata);
+    free(old->options.names);
     free(old->options.rules);
     free(old->model.url);
     free(old->base.url);
@@ -110,6 +112,7 @@ static json_t *set_options(json_t *object, const struct ken_options *options)
     object = proto_json_set_text(object, "non_finite", non_finite_names[options->non_finite]);
     if (only) object = proto_json_set_number(object, "seed", only->seed);
     object = proto_json_set(object, "rules", rules_to_json(options));
+    object = proto_json_set(object, "names", proto_names_to_json(options));
     object = proto_json_set_text(object, "unmatched", unmatched_names[options->unmatched]);
     if (!only) object = proto_json_set(object, "variants", variants_to_json(options));
     object = proto_json_set(object, "outputs", outputs_to_json(options->outputs));

@@ -16,7 +16,7 @@ enum proto_kind { PROTO_KIND_MAP(X) PROTO_KIND_COUNT };
 #undef X
 
 /* Fields and URL schemes of features that are not there yet: refused as not_supported. */
-#define PROTO_LATER_FIELD_MAP(X) X("delta") X("names") X("publish") X("webhooks") X("mlflow") X("search")
+#define PROTO_LATER_FIELD_MAP(X) X("delta") X("publish") X("webhooks") X("mlflow") X("search")
 #define PROTO_LATER_SCHEME_MAP(X) X("hf") X("s3") X("gs") X("az") X("abfs") X("oci") X("mlflow-artifacts") X("models") X("runs")
 
 enum { PROTO_MAX_NAME = 128, PROTO_MAX_METADATA = 16, PROTO_MAX_METADATA_KEY = 64, PROTO_MAX_METADATA_VALUE = 512 };
@@ -37,7 +37,7 @@ struct proto_job {
     enum proto_kind kind;
     char *name; /* or NULL */
     struct proto_input model, base, delta;
-    struct ken_options options;      /* owns options.rules */
+    struct ken_options options;      /* owns rules and names of it */
     struct proto_metadata *metadata; /* [metadata_count], in key order */
     size_t metadata_count;
     uint64_t timeout_seconds; /* 0: none */

@@ -3,6 +3,7 @@
 #include "digest.h"
 #include "error.h"
 #include "job.h"
+#include "job_names.h"
 #include "reader.h"
 #include "url.h"
 
@@ -258,19 +259,7 @@ static void read_input(struct proto_reader *reader, const struct proto_place *pl
 
 /* ---- rules */
 
-static void read_match(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field)
-{
-    if (!proto_reader_expect(reader, place, value, JSON_STRING, "a string")) return;
-    size_t length = json_string_length(value);
-    if (!length || length > KEN_MAX_GLOB)
-        proto_reader_fault(reader, place, NULL, "must have 1 to %d bytes", KEN_MAX_GLOB);
-    else if (proto_has_control_characters(json_string_value(value)))
-        proto_reader_fault(reader, place, NULL, "must not hold control characters");
-    else
-        memcpy(field, json_string_value(value), length + 1);
-}
-
-static const struct proto_field rule_fields[] = {{"match", read_match, offsetof(struct ken_rule, match)},
+static const struct proto_field rule_fields[] = {{"match", proto_read_glob, offsetof(struct ken_rule, match)},
                                                  {"action", read_action, offsetof(struct ken_rule, action)},
                                                  {"k", read_k, offsetof(struct ken_rule, amount.k)},
                                                  {"keep", read_keep, offsetof(struct ken_rule, amount.keep)}};
@@ -398,6 +387,7 @@ static const struct proto_field job_fields[] = {{"kind", read_kind, offsetof(str
                                                 {"non_finite", read_non_finite, OPTION(non_finite)},
                                                 {"seed", read_seed, COMMON(seed)},
                                                 {"rules", read_rules, offsetof(struct proto_job, options)},
+                                                {"names", proto_read_names, offsetof(struct proto_job, options)},
                                                 {"unmatched", read_unmatched, OPTION(unmatched)},
                                                 {"variants", read_variants, offsetof(struct proto_job, options)},
                                                 {"outputs", read_outputs, OPTION(outputs)},

@@ -75,13 +75,15 @@ int ken_plan_fingerprint(const struct ken_plan *plan, unsigned char sha256[32], 
     struct ken_digest digest;
     int code = ken_digest_init(&digest, error);
     if (code) return code;
-    add_string(&digest, "kend plan 2");
+    add_string(&digest, "kend plan 3");
     add_options(&digest, plan->options);
     add_checkpoint(&digest, plan->model);
     add_checkpoint(&digest, plan->base);
-    for (size_t t = 0; t < plan->model->tensor_count; t++) { /* what the rules came to */
-        add_number(&digest, plan->entries[t].action);
-        add_amount(&digest, &plan->entries[t].amount);
+    for (size_t t = 0; t < plan->model->tensor_count; t++) { /* what the names and rules came to */
+        const struct ken_entry *entry = &plan->entries[t];
+        add_number(&digest, entry->base ? (uint64_t)(entry->base - plan->base->tensors) + 1 : 0);
+        add_number(&digest, entry->action);
+        add_amount(&digest, &entry->amount);
     }
     return ken_digest_final(&digest, sha256, error);
 }

@@ -21,16 +21,15 @@ struct stream {
 
 /* The digest of a base tensor's bytes. */
 struct raw {
-    bool known;
+    bool wanted, known;
     unsigned char sha256[KEN_SHA256_SIZE];
 };
 
 struct ken_inputs {
     const struct ken_plan *plan;
-    bool wants_tensors;
     struct stream *model_files; /* [model files] */
     struct stream *base_files;  /* [base files], behind those */
-    struct raw *tensors;        /* [model tensors] of each one's base */
+    struct raw *tensors;        /* [base tensors], which several of the model may share */
     struct ken_digest tensor;   /* of the base tensor that blocks are at; none if they did not begin at its first byte */
     unsigned char buffer[READ_BYTES];
 };
@@ -50,12 +49,17 @@ static void set_up(struct stream *streams, const struct ken_checkpoint *checkpoi
     }
 }
 
+static struct raw *raw_of(const struct ken_inputs *inputs, const struct ken_tensor *base)
+{
+    return &inputs->tensors[base - inputs->plan->base->tensors];
+}
+
 int ken_inputs_create(struct ken_inputs **inputs, const struct ken_plan *plan, struct ken_error *error)
 {
     struct ken_inputs *created = calloc(1, sizeof *created);
     *inputs = created;
     if (created) created->model_files = calloc(plan->model->file_count + plan->base->file_count + 1, sizeof *created->model_files);
-    if (created) created->tensors = calloc(plan->model->tensor_count + 1, sizeof *created->tensors);
+    if (created) created->tensors = calloc(plan->base->tensor_count + 1, sizeof *created->tensors);
     if (!created || !created->model_files || !created->tensors) {
         ken_inputs_destroy(inputs);
         return ken_fail(error, KEN_ENOMEM, "out of memory for digests");
@@ -63,7 +67,8 @@ int ken_inputs_create(struct ken_inputs **inputs, const struct ken_plan *plan, s
     bool wants_files = plan->options->outputs & KEN_OUTPUT_REPORT;
     created->plan = plan;
     created->base_files = created->model_files + plan->model->file_count;
-    created->wants_tensors = plan->options->outputs & KEN_OUTPUT_DELTA;
+    for (size_t t = 0; t < plan->model->tensor_count; t++)
+        if (plan->entries[t].base) raw_of(created, plan->entries[t].base)->wanted = plan->options->outputs & KEN_OUTPUT_DELTA;
     set_up(created->model_files, plan->model, wants_files);
     set_up(created->base_files, plan->base, wants_files);
     return KEN_OK;
@@ -156,14 +161,14 @@ static int add_base(struct ken_inputs *inputs, const struct ken_block *block, st
 
 static int add_base_tensor(struct ken_inputs *inputs, const struct ken_block *block, struct ken_error *error)
 {
+    struct raw *raw = raw_of(inputs, block->entry->base);
     int code = add_header(inputs, &inputs->base_files[block->entry->base->file], error);
-    if (!code && inputs->wants_tensors && !block->first_element) {
+    if (!code && raw->wanted && !raw->known && !block->first_element) {
         ken_digest_free(&inputs->tensor);
         code = ken_digest_init(&inputs->tensor, error);
     }
     if (!code) code = add_base(inputs, block, error);
     if (code || !inputs->tensor.context || block->first_element + block->elements < block->entry->elements) return code;
-    struct raw *raw = &inputs->tensors[block->range.tensor];
     code = ken_digest_final(&inputs->tensor, raw->sha256, error);
     raw->known = !code;
     return code;
@@ -227,13 +232,6 @@ static int digest_apart(struct pass *pass, struct ken_error *error)
     return code;
 }
 
-/* The tensor of the model that has this one as its base, or NULL. */
-static const struct ken_tensor *model_of(const struct ken_plan *plan, const struct ken_tensor *base)
-{
-    const struct ken_tensor *model = ken_checkpoint_find(plan->model, base->name);
-    return model && plan->entries[model - plan->model->tensors].base == base ? model : NULL;
-}
-
 static int digest_tensor(struct pass *pass, const struct ken_tensor *base, unsigned char sha256[KEN_SHA256_SIZE], struct ken_error *error)
 {
     struct ken_digest digest;
@@ -252,9 +250,9 @@ static int digest_tensors(struct pass *pass, struct ken_error *error)
     const struct ken_checkpoint_file *file = &stream->checkpoint->files[stream->file];
     int code = KEN_OK;
     for (size_t i = 0; !code && i < file->count; i++) {
-        const struct ken_tensor *base = &stream->checkpoint->tensors[file->first + i], *model = model_of(inputs->plan, base);
-        struct raw *raw = model ? &inputs->tensors[model - inputs->plan->model->tensors] : NULL;
-        if (!raw || raw->known) continue;
+        const struct ken_tensor *base = &stream->checkpoint->tensors[file->first + i];
+        struct raw *raw = raw_of(inputs, base);
+        if (!raw->wanted || raw->known) continue;
         code = catch_up(pass, base->offset, error);
         if (!code) code = digest_tensor(pass, base, raw->sha256, error);
         raw->known = !code;
@@ -268,7 +266,7 @@ static int finish_on_worker(struct ken_prune *prune, void *opaque, size_t index,
     struct stream *stream = &inputs->model_files[index];
     struct pass pass = {.prune = prune, .stream = stream, .buffer = malloc(KEN_WORK_BYTES)};
     int code = pass.buffer ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for a digest");
-    if (!code && inputs->wants_tensors && stream->checkpoint == inputs->plan->base) code = digest_tensors(&pass, error);
+    if (!code && stream->checkpoint == inputs->plan->base) code = digest_tensors(&pass, error);
     if (!code) code = catch_up(&pass, source_of(stream)->size, error);
     if (!code) code = digest_apart(&pass, error);
     free(pass.buffer);
@@ -323,6 +321,7 @@ const unsigned char *ken_inputs_base_file(const struct ken_inputs *inputs, size_
 
 const unsigned char *ken_inputs_base_tensor(const struct ken_inputs *inputs, size_t model_tensor)
 {
-    KEN_ASSERT(inputs->tensors[model_tensor].known);
-    return inputs->tensors[model_tensor].sha256;
+    const struct raw *raw = raw_of(inputs, inputs->plan->entries[model_tensor].base);
+    KEN_ASSERT(raw->known);
+    return raw->sha256;
 }

@@ -15,17 +15,14 @@
 
 /* Values whose selection takes a few milliseconds, and whose bytes stay in a cache until they are written. */
 #define BLOCK_VALUES (UINT64_C(1) << 18)
-enum { MAX_WARNINGS = 1000, NAME_TEXT = 160 };
+enum { MAX_WARNINGS = 1000, FIRST_NAMES = 180 };
 
-static const char *show(char buffer[NAME_TEXT], const char *name)
+const char *ken_plan_show(char buffer[KEN_PLAN_NAME], const char *name)
 {
-    return ken_printable(buffer, NAME_TEXT, name, strlen(name));
+    return ken_printable(buffer, KEN_PLAN_NAME, name, strlen(name));
 }
 
-/* ---- matching */
-
-static int warn(struct ken_plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int warn(struct ken_plan *plan, const char *format, ...)
+int ken_plan_warn(struct ken_plan *plan, struct ken_error *error, const char *format, ...)
 {
     if (plan->warning_count > MAX_WARNINGS) return KEN_OK;
     char *text = NULL;
@@ -36,44 +33,54 @@ static int warn(struct ken_plan *plan, const char *format, ...)
     char **warnings = length < 0 ? NULL : realloc(plan->warnings, (plan->warning_count + 1) * sizeof *warnings);
     if (!warnings) {
         if (length >= 0) free(text);
-        return KEN_ENOMEM;
+        return ken_fail_no_memory(error, "warnings");
     }
     plan->warnings = warnings;
     plan->warnings[plan->warning_count++] = text;
     return KEN_OK;
 }
 
-static bool can_be_base(const struct ken_tensor *model, const struct ken_tensor *base)
+/* ---- what is done */
+
+/* The first names of a checkpoint's tensors, quoted. */
+static const char *first_names(const struct ken_checkpoint *checkpoint, char text[FIRST_NAMES])
 {
-    return model->dtype == base->dtype || (ken_dtype_is_prunable(model->dtype) && ken_dtype_is_prunable(base->dtype));
+    size_t used = 0;
+    char name[FIRST_NAMES / 4];
+    for (size_t t = 0; t < checkpoint->tensor_count && t < 3; t++) {
+        const char *full = checkpoint->tensors[t].name;
+        used += (size_t)snprintf(text + used, FIRST_NAMES - used, "%s\"%s\"", t ? ", " : "",
+                                 ken_printable(name, sizeof name, full, strlen(full)));
+    }
+    snprintf(text + used, FIRST_NAMES - used, "%s", checkpoint->tensor_count > 3 ? ", ..." : "");
+    return text;
 }
 
-/* Finds the entry's base, with a warning where there is one of that name that cannot be it. */
-static int match(struct ken_plan *plan, struct ken_entry *entry)
+static int check_matching(const struct ken_plan *plan, struct ken_error *error)
 {
-    char name[NAME_TEXT];
-    const struct ken_tensor *base = ken_checkpoint_find(plan->base, entry->model->name);
-    if (!base) return KEN_OK;
-    if (!ken_tensor_same_shape(entry->model, base))
-        return warn(plan, "tensor \"%s\" has another shape in the base; it is stored whole", show(name, base->name));
-    if (!can_be_base(entry->model, base))
-        return warn(plan, "tensor \"%s\" is %s, but %s in the base; it is stored whole", show(name, base->name),
-                    ken_dtype_name(entry->model->dtype), ken_dtype_name(base->dtype));
-    entry->base = base;
-    return KEN_OK;
+    char model[FIRST_NAMES] = "none", base[FIRST_NAMES] = "none";
+    size_t t = 0;
+    while (t < plan->model->tensor_count && !(plan->entries[t].base && ken_dtype_is_prunable(plan->entries[t].model->dtype))) t++;
+    if (t < plan->model->tensor_count) return KEN_OK;
+    return ken_fail(
+        error, KEN_EMISMATCH,
+        "no floating-point tensor of the model has a counterpart of its name and shape in the base; tensors of the model: %s; of "
+        "the base: %s; \"names\" can pair them",
+        first_names(plan->model, model), first_names(plan->base, base));
 }
 
 static int decide(const struct ken_plan *plan, struct ken_entry *entry, struct ken_error *error)
 {
-    char name[NAME_TEXT];
+    char name[KEN_PLAN_NAME];
     const struct ken_amount *amount = NULL;
     entry->action = ken_options_action(plan->options, entry->model->name, &amount);
     if (!entry->base) {
         if (plan->options->unmatched == KEN_UNMATCHED_FAIL)
-            return ken_fail(error, KEN_EMISMATCH, "tensor \"%s\" has no counterpart in the base", show(name, entry->model->name));
+            return ken_fail(error, KEN_EMISMATCH, "tensor \"%s\" has no counterpart in the base; \"names\" can tell it one",
+                            ken_plan_show(name, entry->model->name));
         if (entry->action == KEN_ACTION_RESET)
             return ken_fail(error, KEN_EMISMATCH, "tensor \"%s\" is to be reset, but the base has no such tensor",
-                            show(name, entry->model->name));
+                            ken_plan_show(name, entry->model->name));
         entry->action = KEN_ACTION_KEEP;
     }
     if (!ken_dtype_is_prunable(entry->model->dtype) && entry->action == KEN_ACTION_PRUNE) entry->action = KEN_ACTION_KEEP;
@@ -115,10 +122,10 @@ static void cut_into_blocks(const struct ken_plan *plan, struct ken_entry *entry
 
 static int fit(const struct ken_plan *plan, struct ken_entry *entry, const struct ken_plan_limits *limits, struct ken_error *error)
 {
-    char name[NAME_TEXT];
+    char name[KEN_PLAN_NAME];
     if (entry->pruned && entry->model->n > KEN_MAX_COLUMNS)
         return ken_fail(error, KEN_ETOO_LARGE, "tensor \"%s\": a row has %" PRIu64 " values, the limit is %zu",
-                        show(name, entry->model->name), entry->model->n, KEN_MAX_COLUMNS);
+                        ken_plan_show(name, entry->model->name), entry->model->n, KEN_MAX_COLUMNS);
     if (!entry->units) {
         entry->block_units = 1;
         return KEN_OK;
@@ -129,7 +136,7 @@ static int fit(const struct ken_plan *plan, struct ken_entry *entry, const struc
         return ken_fail(error, KEN_ETOO_LARGE,
                         "tensor \"%s\": a row of %" PRIu64 " values needs %" PRIu64 " bytes of buffers, the limit is %" PRIu64
                         " (prune.memory)",
-                        show(name, entry->model->name), entry->unit, need, limits->memory);
+                        ken_plan_show(name, entry->model->name), entry->unit, need, limits->memory);
     if (entry->tight)
         entry->block_units = 1;
     else
@@ -233,11 +240,17 @@ static uint64_t stored_at_most(const struct ken_plan *plan, size_t tensor, size_
     return entry->model->rows * (k < entry->model->n ? k : entry->model->n);
 }
 
-/* What the header of a delta says of a tensor at most: in two JSON texts that are quoted once more, and as two entries. */
-static uint64_t described_at_most(const struct ken_tensor *tensor)
+static uint64_t base_name_length(const struct ken_entry *entry)
 {
-    enum { FIXED = 640, DIGITS = 3 * 21 };
-    return FIXED + 33 * (uint64_t)strlen(tensor->name) + DIGITS * (uint64_t)tensor->rank;
+    return entry->base ? strlen(entry->base->name) : 0;
+}
+
+/* What the header of a delta says of a tensor at most: in two JSON texts that are quoted once more, and as two entries. */
+static uint64_t described_at_most(const struct ken_entry *entry)
+{
+    enum { FIXED = 640, DIGITS = 3 * 21, ESCAPED = 6, QUOTED = 7 /* bytes of JSON, and of JSON in JSON, for a byte */ };
+    uint64_t own = strlen(entry->model->name);
+    return FIXED + (2 * ESCAPED + 2 * QUOTED) * own + QUOTED * base_name_length(entry) + DIGITS * (uint64_t)entry->model->rank;
 }
 
 /* What one variant takes beside its model and delta, at most: report, lines of tensors, index, records. */
@@ -247,7 +260,8 @@ static uint64_t reported_at_most(const struct ken_plan *plan)
     uint64_t bytes = 0;
     for (size_t t = 0; t < plan->model->tensor_count; t++) {
         const struct ken_tensor *tensor = plan->entries[t].model;
-        uint64_t name = ESCAPED * (uint64_t)strlen(tensor->name), line = FIELDS + DIGITS * (uint64_t)tensor->rank + 2 * name;
+        uint64_t name = ESCAPED * (uint64_t)strlen(tensor->name), base_name = ESCAPED * base_name_length(&plan->entries[t]);
+        uint64_t line = FIELDS + DIGITS * (uint64_t)tensor->rank + name + base_name;
         bytes += 2 * line + name + DIGITS + KEN_MODEL_NAME_SIZE + sizeof(struct ken_record);
     }
     for (size_t i = 0; i < plan->dropped_count; i++) bytes += ESCAPED * (uint64_t)strlen(plan->base->tensors[plan->dropped[i]].name) + 3;
@@ -282,8 +296,8 @@ static void measure_variant(struct ken_plan *plan, size_t variant)
         uint64_t packing = packing_at_most(plan, entry, values / entry->size);
         bool packed = plan->options->encoding == KEN_ENCODING_PACKED;
         uint64_t smallest = values + mask < entry->model->length || packed ? values + mask + packing : entry->model->length;
-        delta += described_at_most(entry->model) + smallest;
-        scratch += values + mask + described_at_most(entry->model) + (packed ? smallest : 0);
+        delta += described_at_most(entry) + smallest;
+        scratch += values + mask + described_at_most(entry) + (packed ? smallest : 0);
     }
     plan->totals.delta_bytes_at_most += delta;
     plan->totals.disk_bytes += plan->options->outputs & KEN_OUTPUT_DELTA ? delta + scratch : 0;
@@ -302,7 +316,10 @@ static void add_up(struct ken_plan *plan, const struct ken_plan_limits *limits)
         uint64_t bytes = entry->units ? ken_block_bytes(plan, entry, entry->block_units, true) : 0;
         if (bytes > largest) largest = bytes;
         totals->parameters += ken_tensor_elements(entry->model);
-        if (!entry->base) totals->added_tensors++;
+        if (!entry->base)
+            totals->added_tensors++;
+        else if (strcmp(entry->model->name, entry->base->name) != 0)
+            totals->renamed_tensors++;
         if (!entry->pruned) continue;
         totals->pruned_tensors++;
         totals->pruned_parameters += entry->elements;
@@ -314,22 +331,6 @@ static void add_up(struct ken_plan *plan, const struct ken_plan_limits *limits)
 }
 
 /* ---- making and showing */
-
-static int find_dropped(struct ken_plan *plan, struct ken_error *error)
-{
-    for (int pass = 0; pass < 2; pass++) { /* counts, then notes */
-        size_t count = 0;
-        for (size_t i = 0; i < plan->base->tensor_count; i++)
-            if (!ken_checkpoint_find(plan->model, plan->base->tensors[i].name)) {
-                if (pass) plan->dropped[count] = i;
-                count++;
-            }
-        if (!pass && !(plan->dropped = calloc(count + 1, sizeof *plan->dropped)))
-            return ken_fail(error, KEN_ENOMEM, "out of memory for a list of %zu tensors", count);
-        plan->dropped_count = count;
-    }
-    return KEN_OK;
-}
 
 /* Whether the rules leave anything to do. */
 static bool changes_anything(const struct ken_plan *plan)
@@ -347,38 +348,36 @@ static bool matches_any(const struct ken_plan *plan, const char *glob)
 }
 
 /* A rule that matches nothing is most often a slip of the pen. */
-static int warn_of_idle_rules(struct ken_plan *plan)
+static int warn_of_idle_rules(struct ken_plan *plan, struct ken_error *error)
 {
+    const struct ken_options *options = plan->options;
     int code = KEN_OK;
-    char text[NAME_TEXT];
-    for (size_t i = 0; !code && i < plan->options->rule_count; i++) {
-        const char *glob = plan->options->rules[i].match;
-        if (!matches_any(plan, glob)) code = warn(plan, "rule %zu, \"%s\", matches no tensor of the model", i + 1, show(text, glob));
+    char text[KEN_PLAN_NAME];
+    for (size_t i = 0; !code && i < options->rule_count + options->name_count; i++) {
+        bool of_names = i >= options->rule_count;
+        size_t number = of_names ? i - options->rule_count : i;
+        const char *glob = of_names ? options->names[number].match : options->rules[number].match;
+        if (matches_any(plan, glob)) continue;
+        code = ken_plan_warn(plan, error, "%s %zu, \"%s\", matches no tensor of the model", of_names ? "names rule" : "rule", number + 1,
+                             ken_plan_show(text, glob));
     }
     return code;
 }
 
 static int plan_tensors(struct ken_plan *plan, const struct ken_plan_limits *limits, struct ken_error *error)
 {
-    size_t matching = 0;
-    for (size_t t = 0; t < plan->model->tensor_count; t++) {
+    for (size_t t = 0; t < plan->model->tensor_count; t++) plan->entries[t].model = &plan->model->tensors[t];
+    int code = ken_plan_match(plan, error);
+    if (!code) code = check_matching(plan, error);
+    for (size_t t = 0; !code && t < plan->model->tensor_count; t++) {
         struct ken_entry *entry = &plan->entries[t];
-        entry->model = &plan->model->tensors[t];
-        if (match(plan, entry)) return ken_fail(error, KEN_ENOMEM, "out of memory for warnings");
-        if (entry->base && ken_dtype_is_prunable(entry->model->dtype)) matching++;
-    }
-    if (!matching)
-        return ken_fail(error, KEN_EMISMATCH, "no floating-point tensor of the model has a counterpart of its name and shape in the base");
-    for (size_t t = 0; t < plan->model->tensor_count; t++) {
-        struct ken_entry *entry = &plan->entries[t];
-        int code = decide(plan, entry, error);
-        if (code) return code;
+        code = decide(plan, entry, error);
+        if (code) break;
         cut_into_units(entry);
         code = fit(plan, entry, limits, error);
-        if (code) return code;
     }
-    bool failed = !changes_anything(plan) && warn(plan, "no tensor is pruned or reset: the rules keep all of them");
-    return failed || warn_of_idle_rules(plan) ? ken_fail(error, KEN_ENOMEM, "out of memory for warnings") : KEN_OK;
+    if (!code && !changes_anything(plan)) code = ken_plan_warn(plan, error, "no tensor is pruned or reset: the rules keep all of them");
+    return code ? code : warn_of_idle_rules(plan, error);
 }
 
 int ken_plan_make(struct ken_plan **plan, const struct ken_checkpoint *model, const struct ken_checkpoint *base,
@@ -397,7 +396,6 @@ int ken_plan_make(struct ken_plan **plan, const struct ken_checkpoint *model, co
         return ken_fail(error, KEN_ENOMEM, "out of memory for a plan of %zu tensors", model->tensor_count);
     }
     int code = plan_tensors(made, limits, error);
-    if (!code) code = find_dropped(made, error);
     if (!code) code = measure_files(made, error);
     if (code) {
         ken_plan_free(&made);

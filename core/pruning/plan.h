@@ -12,9 +12,10 @@
 enum { KEN_SPAN = 16384 };
 
 struct ken_entry {
-    const struct ken_tensor *model, *base; /* base: of the same name and shape, and of a dtype that can be one; or NULL */
-    struct ken_amount amount;              /* the rule's own; both 0: the variant's */
-    enum ken_action action;                /* what is done: an added tensor or one of a dtype that is not pruned is kept */
+    const struct ken_tensor *model,
+        *base;                /* base: of the same shape, and of a dtype that can be one; or NULL. May be that of others, too */
+    struct ken_amount amount; /* the rule's own; both 0: the variant's */
+    enum ken_action action;   /* what is done: an added tensor or one of a dtype that is not pruned is kept */
     bool pruned;
     bool packed;          /* elements have not whole bytes: a span is of bytes */
     bool tight;           /* a row takes so much memory that outputs are made one after the other, see block.h */
@@ -28,7 +29,7 @@ struct ken_plan {
     const struct ken_checkpoint *model, *base;
     const struct ken_options *options;
     struct ken_entry *entries; /* [model->tensor_count], the order of work */
-    size_t *dropped;           /* [dropped_count] indexes of base tensors that the model has not */
+    size_t *dropped;           /* [dropped_count] indexes of base tensors that are nothing's in the model */
     size_t dropped_count;
     char **warnings; /* [warning_count] */
     size_t warning_count;
@@ -43,6 +44,13 @@ struct ken_range {
     uint64_t first, units;
 };
 
+/* Adds a warning of the report; KEN_ENOMEM. */
+int ken_plan_warn(struct ken_plan *plan, struct ken_error *error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A tensor's name as messages show it; returns the buffer. */
+enum { KEN_PLAN_NAME = 160 };
+const char *ken_plan_show(char buffer[KEN_PLAN_NAME], const char *name);
+/* Finds the base of every entry, and what is dropped, with warnings where there is none or no sure one. */
+int ken_plan_match(struct ken_plan *plan, struct ken_error *error);
 /* The next block at or behind (*tensor, *unit), which is moved behind it; false at the end. */
 bool ken_plan_next(const struct ken_plan *plan, size_t *tensor, uint64_t *unit, struct ken_range *range);
 /* First element of a unit, and elements in a range of units. */

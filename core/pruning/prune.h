@@ -22,7 +22,7 @@ struct ken_plan_limits {
 };
 
 struct ken_plan_totals {
-    uint64_t tensors, pruned_tensors, added_tensors, dropped_tensors;
+    uint64_t tensors, pruned_tensors, added_tensors, renamed_tensors, dropped_tensors; /* renamed: whose base has another name */
     uint64_t parameters, pruned_parameters;
     uint64_t rows;                /* rows of pruned tensors: progress counts them once, for all variants together */
     uint64_t model_bytes;         /* of one variant's dense model files, exact */
@@ -32,7 +32,7 @@ struct ken_plan_totals {
 };
 
 /*
- * Matches the tensors, applies the rules. KEN_EMISMATCH: nothing prunable matches, `unmatched: "fail"`, or `reset` without base;
+ * Finds each tensor's base, applies the rules. KEN_EMISMATCH: nothing prunable has one, `unmatched: "fail"`, or `reset` without base;
  * KEN_ETOO_LARGE: a row; each names the tensor. *plan is owned by the caller and must go before what it borrows.
  */
 int ken_plan_make(struct ken_plan **plan, const struct ken_checkpoint *model, const struct ken_checkpoint *base,

@@ -158,11 +158,12 @@ static json_t *tensor_to_json(const struct kend_check *check, const struct ken_o
 
 static json_t *totals_to_json(const struct ken_plan_totals *totals)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "tensors", (json_int_t)totals->tensors, "pruned_tensors",
-                     (json_int_t)totals->pruned_tensors, "added_tensors", (json_int_t)totals->added_tensors, "dropped_tensors",
-                     (json_int_t)totals->dropped_tensors, "parameters", (json_int_t)totals->parameters, "pruned_parameters",
-                     (json_int_t)totals->pruned_parameters, "rows", (json_int_t)totals->rows, "model_bytes",
-                     (json_int_t)totals->model_bytes, "delta_bytes_at_most", (json_int_t)totals->delta_bytes_at_most);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "tensors", (json_int_t)totals->tensors, "pruned_tensors",
+                     (json_int_t)totals->pruned_tensors, "added_tensors", (json_int_t)totals->added_tensors, "renamed_tensors",
+                     (json_int_t)totals->renamed_tensors, "dropped_tensors", (json_int_t)totals->dropped_tensors, "parameters",
+                     (json_int_t)totals->parameters, "pruned_parameters", (json_int_t)totals->pruned_parameters, "rows",
+                     (json_int_t)totals->rows, "model_bytes", (json_int_t)totals->model_bytes, "delta_bytes_at_most",
+                     (json_int_t)totals->delta_bytes_at_most);
 }
 
 /* null where the document has no variants. */

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which tensor of the base each one of the model is compared with: docs/design/names.md. */
+#include "pruning/names.h"
+#include "pruning/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_OF_A_CLASS = 16 }; /* tied matrices in a base: a model has a few */
+
+/* What was found out about one tensor of the model. */
+struct state {
+    bool settled;                           /* by a rule of the job */
+    bool assumed;                           /* its base is one that models tie it to; nothing says that this one does */
+    const struct ken_tensor *misfit, *like; /* the first of its name, but of another shape or kind; one of several with its bare name */
+};
+
+/* Tied matrices of the base. */
+struct class
+{
+    struct member {
+        const struct ken_tensor *tensor;
+        size_t word;
+    } members[MOST_OF_A_CLASS];
+    size_t count; /* there may be more of them */
+};
+
+struct matching {
+    struct ken_plan *plan;
+    struct ken_names model, base;
+    struct state *states; /* [model tensors] */
+    bool *taken;          /* [base tensors] */
+    struct class classes[KEN_TIED_CLASSES];
+};
+
+static size_t number_of(const struct matching *matching, const struct ken_tensor *tensor)
+{
+    return (size_t)(tensor - matching->plan->model->tensors);
+}
+
+static bool is_open(const struct matching *matching, size_t tensor)
+{
+    return !matching->plan->entries[tensor].base && !matching->states[tensor].settled;
+}
+
+static bool kinds_fit(const struct ken_tensor *model, const struct ken_tensor *base)
+{
+    return model->dtype == base->dtype || (ken_dtype_is_prunable(model->dtype) && ken_dtype_is_prunable(base->dtype));
+}
+
+static bool fits(const struct ken_tensor *model, const struct ken_tensor *base)
+{
+    return ken_tensor_same_shape(model, base) && kinds_fit(model, base);
+}
+
+/* Makes a tensor of the base (or NULL) that of the model's if it can be. */
+static void offer(struct matching *matching, size_t tensor, const struct ken_tensor *base)
+{
+    struct ken_entry *entry = &matching->plan->entries[tensor];
+    struct state *state = &matching->states[tensor];
+    if (!base) return;
+    if (fits(entry->model, base))
+        entry->base = base;
+    else if (!state->misfit)
+        state->misfit = base;
+}
+
+/* ---- by rules and names */
+
+static int match_by_rule(struct matching *matching, size_t tensor, struct ken_error *error)
+{
+    const struct ken_options *options = matching->plan->options;
+    const char *name = matching->plan->model->tensors[tensor].name;
+    char shown[KEN_PLAN_NAME], missing[KEN_PLAN_NAME];
+    size_t r = 0;
+    while (r < options->name_count && !ken_glob_match(options->names[r].match, name)) r++;
+    if (r == options->name_count) return KEN_OK;
+    char *wanted = ken_glob_replace(options->names[r].match, options->names[r].base, name);
+    if (!wanted) return ken_fail_no_memory(error, "the name of a tensor");
+    const struct ken_tensor *base = ken_names_find(&matching->base, wanted);
+    matching->states[tensor].settled = true;
+    offer(matching, tensor, base);
+    int code = base ? KEN_OK
+                    : ken_plan_warn(matching->plan, error, "names rule %zu sends \"%s\" to \"%s\", which the base does not have", r + 1,
+                                    ken_plan_show(shown, name), ken_plan_show(missing, wanted));
+    free(wanted);
+    return code;
+}
+
+/* Rules first, then the tensors' own names, then other names of theirs. */
+static int match_by_text(struct matching *matching, struct ken_error *error)
+{
+    const struct ken_checkpoint *model = matching->plan->model;
+    for (size_t t = 0; t < model->tensor_count; t++) {
+        int code = match_by_rule(matching, t, error);
+        if (code) return code;
+        if (is_open(matching, t)) offer(matching, t, ken_names_find(&matching->base, model->tensors[t].name));
+    }
+    for (size_t i = 0; i < matching->model.tie_count; i++) {
+        const struct ken_name *tie = matching->model.ties[i];
+        size_t t = number_of(matching, tie->tensor);
+        if (is_open(matching, t)) offer(matching, t, ken_names_find(&matching->base, tie->text));
+    }
+    return KEN_OK;
+}
+
+static void note_taken(struct matching *matching)
+{
+    const struct ken_plan *plan = matching->plan;
+    for (size_t t = 0; t < plan->model->tensor_count; t++)
+        if (plan->entries[t].base) matching->taken[plan->entries[t].base - plan->base->tensors] = true;
+}
+
+/* ---- by bare names */
+
+/* Names that have the same bare name. */
+struct group {
+    const struct ken_name *names;
+    size_t count;
+};
+
+static struct group group_at(const struct ken_names *names, size_t first)
+{
+    struct group group = {&names->names[first], 1};
+    while (first + group.count < names->count && !ken_bare_name_compare(&group.names->bare, &group.names[group.count].bare)) group.count++;
+    return group;
+}
+
+/* The tensor that all names of a group, or those that are other names, stand for; NULL if there are several. */
+static const struct ken_tensor *only_tensor(const struct group *group, bool tied)
+{
+    const struct ken_tensor *only = NULL;
+    for (size_t i = 0; i < group->count; i++) {
+        if (tied && !group->names[i].tied) continue;
+        if (only && only != group->names[i].tensor) return NULL;
+        only = group->names[i].tensor;
+    }
+    return only;
+}
+
+/* Other names of a tensor may lead to one that is a base already. */
+static void match_ties(struct matching *matching, const struct group *model, const struct group *base)
+{
+    const struct ken_tensor *of_all = only_tensor(base, false), *of_tied = only_tensor(base, true);
+    for (size_t i = 0; i < model->count; i++) {
+        size_t t = number_of(matching, model->names[i].tensor);
+        if (is_open(matching, t)) offer(matching, t, model->names[i].tied ? of_all : of_tied);
+    }
+}
+
+/* A tensor that no other is like may have one as its base that no other is like. */
+static void match_group(struct matching *matching, const struct group *model, const struct group *base)
+{
+    size_t tensor = 0, tensors = 0, bases = 0;
+    const struct ken_tensor *found = NULL;
+    for (size_t i = 0; i < model->count; i++) {
+        size_t t = number_of(matching, model->names[i].tensor);
+        if (model->names[i].tied || !is_open(matching, t)) continue;
+        tensor = t;
+        tensors++;
+    }
+    for (size_t i = 0; i < base->count; i++) {
+        if (base->names[i].tied || matching->taken[base->names[i].tensor - matching->plan->base->tensors]) continue;
+        found = base->names[i].tensor;
+        bases++;
+    }
+    if (tensors == 1 && bases == 1) offer(matching, tensor, found);
+    if (tensors * bases <= 1) {
+        match_ties(matching, model, base);
+        return;
+    }
+    for (size_t i = 0; i < model->count; i++) {
+        size_t t = number_of(matching, model->names[i].tensor);
+        if (is_open(matching, t)) matching->states[t].like = found;
+    }
+}
+
+static void match_by_bare_name(struct matching *matching)
+{
+    const struct ken_names *model = &matching->model, *base = &matching->base;
+    for (size_t m = 0, b = 0; m < model->count && b < base->count;) {
+        struct group of_model = group_at(model, m), of_base = group_at(base, b);
+        int order = ken_bare_name_compare(&of_model.names->bare, &of_base.names->bare);
+        if (!order) match_group(matching, &of_model, &of_base);
+        if (order <= 0) m += of_model.count;
+        if (order >= 0) b += of_base.count;
+    }
+}
+
+/* ---- by what models tie */
+
+static void list_classes(struct matching *matching)
+{
+    for (size_t i = 0; i < matching->base.count; i++) {
+        const struct ken_name *name = &matching->base.names[i];
+        size_t word;
+        enum ken_tied_class found = ken_bare_name_class(&name->bare, &word);
+        if (found == KEN_TIED_CLASSES || name->tied) continue;
+        struct class *class = &matching->classes[found];
+        if (class->count < MOST_OF_A_CLASS) class->members[class->count] = (struct member){name->tensor, word};
+        class->count++;
+    }
+}
+
+/* The member that fits and has the first word, if it is the only one with it. */
+static const struct ken_tensor *member_of(const struct class *class, const struct ken_tensor *model)
+{
+    const struct member *first = NULL;
+    bool twice = false;
+    for (size_t i = 0; i < class->count && class->count <= MOST_OF_A_CLASS; i++) {
+        const struct member *member = &class->members[i];
+        if (!fits(model, member->tensor) || (first && member->word > first->word)) continue;
+        twice = first && member->word == first->word;
+        first = member;
+    }
+    return first && !twice ? first->tensor : NULL;
+}
+
+static bool has_member(const struct class *class, const struct ken_tensor *model)
+{
+    bool has = class->count > MOST_OF_A_CLASS;
+    for (size_t i = 0; !has && i < class->count; i++) has = fits(model, class->members[i].tensor);
+    return has;
+}
+
+/* A head that the base has not is its embedding, and the other way round. */
+static void match_by_class(struct matching *matching)
+{
+    list_classes(matching);
+    for (size_t i = 0; i < matching->model.count; i++) {
+        const struct ken_name *name = &matching->model.names[i];
+        size_t word, t = number_of(matching, name->tensor);
+        enum ken_tied_class class = ken_bare_name_class(&name->bare, &word);
+        if (class == KEN_TIED_CLASSES || !is_open(matching, t) || has_member(&matching->classes[class], name->tensor)) continue;
+        offer(matching, t, member_of(&matching->classes[class == KEN_TIED_HEAD ? KEN_TIED_EMBEDDING : KEN_TIED_HEAD], name->tensor));
+        matching->states[t].assumed = matching->plan->entries[t].base;
+    }
+}
+
+/* ---- what came of it */
+
+static int warn_of_misfit(struct ken_plan *plan, const struct ken_tensor *model, const struct ken_tensor *base, struct ken_error *error)
+{
+    char name[KEN_PLAN_NAME], other[KEN_PLAN_NAME];
+    bool renamed = strcmp(model->name, base->name) != 0;
+    const char *as = renamed ? ", as \"" : "", *shown = renamed ? ken_plan_show(other, base->name) : "", *end = renamed ? "\"" : "";
+    ken_plan_show(name, model->name);
+    if (!ken_tensor_same_shape(model, base))
+        return ken_plan_warn(plan, error, "tensor \"%s\" has another shape in the base%s%s%s; it is stored whole", name, as, shown, end);
+    return ken_plan_warn(plan, error, "tensor \"%s\" is %s, but %s in the base%s%s%s; it is stored whole", name,
+                         ken_dtype_name(model->dtype), ken_dtype_name(base->dtype), as, shown, end);
+}
+
+static int warn_of_tensor(const struct matching *matching, size_t tensor, struct ken_error *error)
+{
+    struct ken_plan *plan = matching->plan;
+    const struct ken_entry *entry = &plan->entries[tensor];
+    const struct state *state = &matching->states[tensor];
+    char name[KEN_PLAN_NAME], other[KEN_PLAN_NAME];
+    ken_plan_show(name, entry->model->name);
+    if (entry->base && state->assumed)
+        return ken_plan_warn(plan, error, "tensor \"%s\" is not in the base, and compared with \"%s\", which models tie it to", name,
+                             ken_plan_show(other, entry->base->name));
+    if (entry->base) return KEN_OK;
+    if (state->misfit) return warn_of_misfit(plan, entry->model, state->misfit, error);
+    if (state->like)
+        return ken_plan_warn(plan, error,
+                             "tensor \"%s\" is like \"%s\" of the base, but there are others like them; it is stored whole (\"names\" "
+                             "can pair them)",
+                             name, ken_plan_show(other, state->like->name));
+    return KEN_OK;
+}
+
+static int list_dropped(struct matching *matching, struct ken_error *error)
+{
+    struct ken_plan *plan = matching->plan;
+    memset(matching->taken, 0, plan->base->tensor_count * sizeof *matching->taken);
+    note_taken(matching);
+    for (size_t t = 0; t < plan->model->tensor_count; t++)
+        if (!plan->entries[t].base && matching->states[t].misfit) matching->taken[matching->states[t].misfit - plan->base->tensors] = true;
+    plan->dropped = calloc(plan->base->tensor_count + 1, sizeof *plan->dropped);
+    if (!plan->dropped) return ken_fail_no_memory(error, "a list of tensors");
+    for (size_t i = 0; i < plan->base->tensor_count; i++)
+        if (!matching->taken[i]) plan->dropped[plan->dropped_count++] = i;
+    return KEN_OK;
+}
+
+int ken_plan_match(struct ken_plan *plan, struct ken_error *error)
+{
+    struct matching matching = {.plan = plan};
+    matching.states = calloc(plan->model->tensor_count + 1, sizeof *matching.states);
+    matching.taken = calloc(plan->base->tensor_count + 1, sizeof *matching.taken);
+    int code = matching.states && matching.taken ? KEN_OK : ken_fail_no_memory(error, "matching tensors");
+    if (!code) code = ken_names_read(&matching.model, &matching.base, plan->model, plan->base, error);
+    if (!code) code = match_by_text(&matching, error);
+    if (!code) {
+        note_taken(&matching);
+        match_by_bare_name(&matching);
+        match_by_class(&matching);
+    }
+    for (size_t t = 0; !code && t < plan->model->tensor_count; t++) code = warn_of_tensor(&matching, t, error);
+    if (!code) code = list_dropped(&matching, error);
+    ken_names_free(&matching.base);
+    ken_names_free(&matching.model);
+    free(matching.taken);
+    free(matching.states);
+    return code;
+}
