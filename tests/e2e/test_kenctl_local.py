@@ -417,6 +417,8 @@ def test_an_interrupted_prune_leaves_nothing(tmp_path: Path) -> None:
         (("--k", "5", "--rule", "emb"), "--rule is GLOB=ACTION, not 'emb'"),
         (("--k", "5", "--rule", "emb=prune:x"), "what a --rule keeps is a number"),
         (("--k", "5", "--rule", "a=keep", "--rules-layers"), "--rules-layers and --rule exclude each other"),
+        (("--k", "5", "--names", "emb"), "--names is GLOB=PATTERN, not 'emb'"),
+        (("--k", "5", "--names", "a*=*.*"), '  --names: has 2 "*"'),
         (("--k", "5", "--metadata", "x"), "unknown option '--metadata'"),
         (("--k", "5", "--threads", "0"), "--threads is a number from 1 to 1024, not '0'"),
         (("--k", "5", "--threads", "-3"), "--threads is a number from 1 to 1024, not '-3'"),

@@ -162,6 +162,28 @@ static const struct {
      "/rules/0/k: must be at least 1"},
     {"{MB, 'k': 1, 'rules': [{'match': '*', 'action': 'prune', 'ratio': 0.5}]}",
      "/rules/0/ratio: unknown field \"ratio\""},
+    {"{MB, 'k': 1, 'names': {'match': 'a', 'base': 'b'}}",
+     "/names: must be an array, not an object"},
+    {"{MB, 'k': 1, 'names': 'bert'}",
+     "/names: must be an array, not a string"},
+    {"{MB, 'k': 1, 'names': ['a=b']}",
+     "/names/0: must be an object, not a string"},
+    {"{MB, 'k': 1, 'names': [{}]}",
+     "/names/0/match: is required\n"
+     "/names/0/base: is required"},
+    {"{MB, 'k': 1, 'names': [{'match': '', 'base': ''}, {'match': 1, 'base': null}]}",
+     "/names/0/match: must have 1 to 256 bytes\n"
+     "/names/0/base: must have 1 to 256 bytes\n"
+     "/names/1/match: must be a string, not an integer\n"
+     "/names/1/base: must be a string, not null"},
+    {"{MB, 'k': 1, 'names': [{'match': 'a', 'base': 'b', 'bass': 'c'}]}",
+     "/names/0/bass: unknown field \"bass\"; did you mean \"base\"?"},
+    {"{MB, 'k': 1, 'names': [{'match': 'a\\n', 'base': 'b\\u007f'}]}",
+     "/names/0/match: must not hold control characters\n"
+     "/names/0/base: must not hold control characters"},
+    {"{MB, 'k': 1, 'names': [{'match': '*.a', 'base': '*.b'}, {'match': '*.?', 'base': '*.*?.?'}]}",
+     "/names/1/base: has 2 \"*\", but what each stands for comes from \"match\", which has 1\n"
+     "/names/1/base: has 2 \"?\", but what each stands for comes from \"match\", which has 1"},
     {"{MB, 'variants': []}",
      "/variants: must have 1 to 16 items"},
     {"{MB, 'variants': {}}",
@@ -248,9 +270,8 @@ static const struct {
      "/id: unknown field \"id\""},
     {"{MB, 'k': 1, 'a/b': 1}",
      "/a~1b: unknown field \"a/b\""},
-    {"{MB, 'k': 1, 'publish': [], 'webhooks': [], 'mlflow': {}, 'search': {}, 'names': [], 'delta': 'x'}",
+    {"{MB, 'k': 1, 'publish': [], 'webhooks': [], 'mlflow': {}, 'search': {}, 'delta': 'x'}",
      "? /delta: \"delta\" is not supported by this version\n"
-     "? /names: \"names\" is not supported by this version\n"
      "? /publish: \"publish\" is not supported by this version\n"
      "? /webhooks: \"webhooks\" is not supported by this version\n"
      "? /mlflow: \"mlflow\" is not supported by this version\n"

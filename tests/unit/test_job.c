@@ -164,6 +164,12 @@ START_TEST(limits_are_exact)
     ck_assert_str_eq(faults_of(repeat("{MB,'k':1,'rules':[{'action':'keep','match':'", 256, "*", "'}]}"), &web), ok);
     ck_assert_str_eq(faults_of(repeat("{MB,'k':1,'rules':[{'action':'keep','match':'", 257, "*", "'}]}"), &web),
                      "/rules/0/match: must have 1 to 256 bytes");
+    ck_assert_str_eq(faults_of(many("{MB,'k':1,'names':[", 256, "{'match':'%zu','base':'b'}", "]}"), &web), ok);
+    ck_assert_str_eq(faults_of(many("{MB,'k':1,'names':[", 257, "{'match':'%zu','base':'b'}", "]}"), &web),
+                     "/names: must have at most 256 items");
+    ck_assert_str_eq(faults_of(repeat("{MB,'k':1,'names':[{'match':'*','base':'", 256, "b", "'}]}"), &web), ok);
+    ck_assert_str_eq(faults_of(repeat("{MB,'k':1,'names':[{'match':'*','base':'", 257, "b", "'}]}"), &web),
+                     "/names/0/base: must have 1 to 256 bytes");
     /* Characters, not bytes. */
     ck_assert_str_eq(faults_of(repeat("{MB,'k':1,'name':'", 128, "\xc3\xa9", "'}"), &web), ok);
     ck_assert_str_eq(faults_of(repeat("{MB,'k':1,'name':'", 129, "\xc3\xa9", "'}"), &web), "/name: must have 1 to 128 characters");
@@ -276,6 +282,7 @@ START_TEST(defaults_are_the_contracts)
     ck_assert_uint_eq(options->outputs, KEN_OUTPUT_DELTA | KEN_OUTPUT_MODEL | KEN_OUTPUT_REPORT);
     ck_assert_uint_eq(options->rule_count, 0);
     ck_assert(!options->rules_layers);
+    ck_assert_uint_eq(options->name_count, 0);
     ck_assert_uint_eq(job->metadata_count, 0);
     ck_assert_uint_eq(job->timeout_seconds, 0);
     proto_job_free(&job);
@@ -290,7 +297,8 @@ START_TEST(every_field_is_read)
         accept("{'kind':'prune','name':'n','model':{'url':'https://m/m?sig=s','sha256':'SHA'},'base':'file:///b','method':'random','k':7,"
                "'rescale':'l1','duplicates':'all','non_finite':'keep','seed':9,'rules':[{'match':'*.a','action':'keep'},"
                "{'match':'b?','action':'reset'},{'match':'c','action':'prune','k':3},{'match':'d','action':'prune','keep':0.5},"
-               "{'match':'*','action':'prune'}],'unmatched':'fail','outputs':['report','delta'],'delta_encoding':'plain',"
+               "{'match':'*','action':'prune'}],'names':[{'match':'a.?','base':'b.?'},{'base':'e','match':'*'}],'unmatched':'fail','"
+               "outputs':['report','delta'],'delta_encoding':'plain',"
                "'metadata':{'z':'1','a':'2'},'timeout_seconds':60}");
     const struct ken_options *options = &job->options;
     ck_assert_str_eq(job->name, "n");
@@ -311,6 +319,10 @@ START_TEST(every_field_is_read)
     ck_assert_uint_eq(options->rules[2].amount.k, 3);
     ck_assert(options->rules[3].amount.keep == 0.5);
     ck_assert_uint_eq(options->rules[4].amount.k, 0);
+    ck_assert_uint_eq(options->name_count, 2);
+    ck_assert_str_eq(options->names[0].match, "a.?");
+    ck_assert_str_eq(options->names[0].base, "b.?");
+    ck_assert_str_eq(options->names[1].base, "e");
     ck_assert_uint_eq(job->metadata_count, 2);
     ck_assert_str_eq(job->metadata[0].key, "a");
     ck_assert_str_eq(job->metadata[0].value, "2");
@@ -346,14 +358,16 @@ START_TEST(the_canonical_form_is_exact)
     expect_canonical(
         "{'keep':0.5,MB}", false,
         "{'kind':'prune','model':{'url':'https://m.example/m.safetensors'},'base':{'url':'https://b.example/b/'},'method':'ken',"
-        "'keep':0.5,'rescale':'none','duplicates':'exact','non_finite':'fail','seed':0,'rules':[],'unmatched':'add',"
+        "'keep':0.5,'rescale':'none','duplicates':'exact','non_finite':'fail','seed':0,'rules':[],'names':[],'unmatched':'add',"
         "'outputs':['delta','model','report'],'delta_encoding':'plain','metadata':{},'timeout_seconds':0}");
     expect_canonical(
         "{'name':'x','outputs':['report','delta'],'metadata':{'b':'1','a':'2'},'rules':[{'action':'prune','match':'*','k':2}],"
-        "'model':{'sha256':'SHA','url':'https://m/m?a=b'},'base':'https://b/b','variants':[{'k':1,'name':'one'}]}",
+        "'names':[{'base':'a','match':'b'}],'model':{'sha256':'SHA','url':'https://m/m?a=b'},'base':'https://b/"
+        "b','variants':[{'k':1,'name':'one'}]}",
         false,
         "{'kind':'prune','name':'x','model':{'url':'https://m/m?a=b','sha256':'SHA'},'base':{'url':'https://b/b'},"
-        "'non_finite':'fail','rules':[{'match':'*','action':'prune','k':2}],'unmatched':'add','variants':[{'name':'one','k':1,"
+        "'non_finite':'fail','rules':[{'match':'*','action':'prune','k':2}],'names':[{'match':'b','base':'a'}],'unmatched':'add','variants'"
+        ":[{'name':'one','k':1,"
         "'method':'ken','rescale':'none','duplicates':'exact','seed':0}],'outputs':['delta','report'],'delta_encoding':'plain',"
         "'metadata':{'a':'2','b':'1'},'timeout_seconds':0}");
 }
@@ -365,7 +379,8 @@ START_TEST(the_canonical_form_comes_back_equal)
         "{MB,'keep':0.1}",
         "{MB,'keep':0.30000000000000004,'rules':'layers'}",
         "{MB,'k':9223372036854775807,'seed':9007199254740991,'name':'\xc3\xa9\\\"\\\\'}",
-        "{MB,'k':3,'rules':[{'match':'*.LayerNorm.*','action':'keep'},{'match':'e*','action':'prune','keep':0.7}]}",
+        "{MB,'k':3,'rules':[{'match':'*.LayerNorm.*','action':'keep'},{'match':'e*','action':'prune','keep':0.7}],"
+        "'names':[{'match':'\xc3\xa9?*','base':'*\\\"?'}]}",
         "{MB,'variants':[{'name':'a','keep':1e-300},{'name':'b','k':2,'rescale':'l1','duplicates':'all'}],'method':'random','seed':5}",
         "{MB,'k':2,'variants':[{'name':'a'},{'name':'b','method':'density'}],'metadata':{'x':'','y':'a\\nb'},'timeout_seconds':1}",
         "{'model':{'url':'https://m/m?a=1&b=%20','sha256':'SHA'},'base':'file:///a%20b','k':1,'outputs':['model']}",

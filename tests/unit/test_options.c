@@ -2,6 +2,7 @@
 #include "options.h"
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -124,6 +125,115 @@ START_TEST(hostile_globs_take_linear_time)
 }
 END_TEST
 
+static void check_replaced(const char *glob, const char *pattern, const char *name, const char *wanted)
+{
+    ck_assert_msg(ken_glob_match(glob, name), "%s on %s", glob, name);
+    char *text = ken_glob_replace(glob, pattern, name);
+    ck_assert_msg(strcmp(text, wanted) == 0, "%s of %s on %s is %s", pattern, glob, name, text);
+    free(text);
+}
+
+START_TEST(patterns_are_filled_with_what_was_taken)
+{
+    static const struct {
+        const char *glob, *pattern, *name, *wanted;
+    } table[] = {
+        {"a", "b", "a", "b"},
+        {"*", "*", "", ""},
+        {"encoder.*", "bert.encoder.*", "encoder.layer.0.w", "bert.encoder.layer.0.w"},
+        {"bert.*", "*", "bert.a.w", "a.w"},
+        {"*.gamma", "*.weight", "a.gamma.gamma", "a.gamma.weight"},
+        {"*.*", "*/*", "a.b.c", "a/b.c"}, /* the first takes as little as it can */
+        {"*.*.*", "*", "a.b.c.d", "a"},
+        {"**", "[*][*]", "ab", "[][ab]"},
+        {"*a*", "*-*", "bab", "b-b"},
+        {"*ab*ab", "*-*", "abab", "-"},
+        {"*ab*ab", "*-*", "xabyabab", "x-yab"},
+        {"l.?.?", "h??", "l.1.2", "h12"},
+        {"l.?*.?", "?/*/?", "l.12.3", "1/2/3"},
+        {"?*", "*?", "\xc3\xa9t\xc3\xa9", "t\xc3\xa9\xc3\xa9"},
+        {"*?", "*|?", "a\xc3\xa9", "a|\xc3\xa9"},
+        {"*?b*", "*|?|*",
+         "xx\xc3\xa9"
+         "bb",
+         "xx|\xc3\xa9|b"},
+        {"a*", "b", "axyz", "b"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        check_replaced(table[i].glob, table[i].pattern, table[i].name, table[i].wanted);
+    ck_assert_uint_eq(ken_glob_count("*a?*", '*'), 2);
+    ck_assert_uint_eq(ken_glob_count("*a?*", '?'), 1);
+}
+END_TEST
+
+/* By the definition: writes what the first stars and marks take, each star as little as it can. NULL if the glob does not match. */
+static char *naive_fill(const char *glob, const char *name, char *stars, char *marks)
+{
+    if (!*glob) return *name ? NULL : stars;
+    if (*glob == '*') {
+        for (size_t length = 0; length <= strlen(name); length++) {
+            if ((name[length] & 0xc0) == 0x80) continue;
+            sprintf(stars, "%.*s|", (int)length, name);
+            if (naive_fill(glob + 1, name + length, stars + length + 1, marks)) return stars;
+        }
+        return NULL;
+    }
+    size_t length = 1;
+    if (!*name) return NULL;
+    if (*glob != '?') return *glob == *name && naive_fill(glob + 1, name + 1, stars, marks) ? stars : NULL;
+    while ((name[length] & 0xc0) == 0x80) length++;
+    sprintf(marks, "%.*s|", (int)length, name);
+    return naive_fill(glob + 1, name + length, stars, marks + length + 1);
+}
+
+START_TEST(patterns_are_filled_by_definition)
+{
+    static const char *const of_globs[] = {"a", "b", "\xc3\xa9", "?", "*"}, *const of_names[] = {"a", "b", "\xc3\xa9", "\xc3\xa8"};
+    unsigned seed = 2, filled = 0;
+    for (size_t i = 0; i < 20000; i++) {
+        char glob[32] = "", name[32] = "", pattern[64] = "", stars[64] = "", marks[64] = "";
+        for (int length = rand_r(&seed) % 8; length > 0; length--) append_character(glob, of_globs, 5, &seed);
+        for (int length = rand_r(&seed) % 8; length > 0; length--) append_character(name, of_names, 4, &seed);
+        if (!naive_fill(glob, name, stars, marks)) continue;
+        for (const char *wildcard = "*?"; *wildcard; wildcard++)
+            for (size_t count = ken_glob_count(glob, *wildcard); count; count--) strcat(pattern, *wildcard == '*' ? "*|" : "?|");
+        if (!strchr(glob, '*')) *stars = '\0';
+        if (!strchr(glob, '?')) *marks = '\0';
+        check_replaced(glob, pattern, name, strcat(stars, marks));
+        filled++;
+    }
+    ck_assert_uint_gt(filled, 1000);
+}
+END_TEST
+
+START_TEST(hostile_patterns_take_linear_time)
+{
+    enum { NAME = 1 << 21 };
+    char glob[KEN_MAX_GLOB + 1], *name = malloc(NAME + 1);
+    memset(name, 'a', NAME);
+    name[NAME] = '\0';
+    name[NAME - 2] = 'b';
+    double least = 0;
+    for (int hostile = 0; hostile < 2; hostile++) {
+        size_t length = hostile ? KEN_MAX_GLOB - 1 : 2;
+        memset(glob, 'a', length);
+        glob[0] = '*';
+        glob[length - 1] = 'b';
+        strcpy(glob + length, "*");
+        clock_t start = clock();
+        char *text = ken_glob_replace(glob, "*", name);
+        double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+        ck_assert_uint_eq(strlen(text), NAME - length);
+        free(text);
+        if (hostile)
+            ck_assert_double_lt(seconds, 40 * least);
+        else
+            least = seconds;
+    }
+    free(name);
+}
+END_TEST
+
 START_TEST(k_comes_from_keep_with_halves_to_even)
 {
     static const struct {
@@ -205,5 +315,6 @@ START_TEST(words_have_names)
 END_TEST
 
 UNIT_MAIN("options", globs_match_the_whole_name, globs_match_by_definition, hostile_globs_take_linear_time,
+          patterns_are_filled_with_what_was_taken, patterns_are_filled_by_definition, hostile_patterns_take_linear_time,
           k_comes_from_keep_with_halves_to_even, the_first_rule_that_matches_decides, the_preset_layers_prunes_names_with_a_digit,
           words_have_names)
