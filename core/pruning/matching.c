@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which tensor of the base each one of the model is compared with: docs/design/names.md. */
+/* Which tensor of the base each one of the model is compared with: docs/design/architecture.md, "Names". */
 #include "pruning/names.h"
 #include "pruning/plan.h"
 

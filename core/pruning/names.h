@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The names of a checkpoint's tensors, and what of them may differ from those of another checkpoint of the same model: prefixes that one
- * side lacks, old names of a norm's parameters, other names of the same elements. docs/design/names.md.
+ * side lacks, old names of a norm's parameters, other names of the same elements. docs/design/architecture.md, "Names".
  */
 #ifndef KEN_NAMES_H
 #define KEN_NAMES_H
@@ -10,11 +10,12 @@
 #include "checkpoint/checkpoint.h"
 
 /* Components in front of a name that say what a model was wrapped in, or which part of a larger one it is. */
-#define KEN_PREFIX_MAP(X)                                                                                                           \
-    X("module")                                                                                                                     \
-    X("_orig_mod") X("_fsdp_wrapped_module") X("base_model") X("model") X("language_model") X("transformer") X("backbone") X("net") \
-        X("bert") X("roberta") X("distilbert") X("albert") X("electra") X("deberta") X("mpnet") X("camembert") X("longformer")      \
-            X("xlm_roberta") X("esm") X("gpt_neox") X("rwkv") X("vit") X("beit") X("deit") X("swin") X("wav2vec2") X("hubert") X("wavlm")
+#define KEN_PREFIX_MAP(X)                                                                                                             \
+    X("module")                                                                                                                       \
+    X("_orig_mod")                                                                                                                    \
+    X("_fsdp_wrapped_module") X("base_model") X("model") X("language_model") X("transformer") X("backbone") X("net") X("bert")        \
+        X("roberta") X("distilbert") X("albert") X("electra") X("deberta") X("mpnet") X("camembert") X("longformer") X("xlm_roberta") \
+            X("esm") X("gpt_neox") X("rwkv") X("vit") X("beit") X("deit") X("swin") X("wav2vec2") X("hubert") X("wavlm")
 
 /* What stands before ".weight" in the names of the matrices that models tie: the embedding of the input, and the head of the output. */
 #define KEN_EMBEDDING_MAP(X) X("shared") X("embed_tokens") X("wte") X("word_embeddings") X("embed_in") X("tok_embeddings")

@@ -12,6 +12,7 @@
 #include "json_writer.h"
 #include "make_checkpoint.h"
 #include "make_torch.h"
+#include "pruning/prune.h"
 #include "unit.h"
 #include "unit_folder.h"
 
@@ -167,6 +168,40 @@ START_TEST(using_deltas)
 }
 END_TEST
 
+/* A pair that is opened already. */
+struct opened_pair {
+    struct ken_checkpoint *model, *base;
+    struct ken_options options;
+};
+
+static int make_plan(void *opaque, struct ken_error *error)
+{
+    const struct opened_pair *pair = opaque;
+    const struct ken_plan_limits limits = {.memory = 96 << 20, .threads = 2};
+    struct ken_plan *plan = NULL;
+    int code = ken_plan_make(&plan, pair->model, pair->base, &pair->options, &limits, error);
+    if (code && plan) code = KEN_EINTERNAL; /* no assertions in here: Check allocates too */
+    ken_plan_free(&plan);
+    return code;
+}
+
+START_TEST(planning_with_other_names)
+{
+    static const struct make_tensor model[] = {{"module.a", "F32", "[3]", NULL, 12}, {"b", "F32", "[3]", NULL, 12}};
+    static const struct make_tensor base[] = {{"a", "F32", "[3]", NULL, 12}, {"d", "F32", "[3]", NULL, 12}};
+    struct ken_renaming names[] = {{"b", "c"}};
+    struct opened_pair pair = {
+        .options = {.variants = {{.amount = {.k = 1}}}, .variant_count = 1, .outputs = KEN_OUTPUT_DELTA, .names = names, .name_count = 1}};
+    struct made_file files[] = {make_safetensors(NULL, model, 2), make_safetensors("{\"c\":\"d\"}", base, 2)};
+    ck_assert_int_eq(open_memory(&pair.model, files[0].bytes, files[0].length, NULL, NULL), KEN_OK);
+    ck_assert_int_eq(open_memory(&pair.base, files[1].bytes, files[1].length, NULL, NULL), KEN_OK);
+    ck_assert_uint_ge(sweep(make_plan, &pair, 0), 14);
+    ken_checkpoint_close(&pair.model);
+    ken_checkpoint_close(&pair.base);
+    for (size_t i = 0; i < 2; i++) free(files[i].bytes);
+}
+END_TEST
+
 static int write_json(void *opaque, struct ken_error *error)
 {
     struct ken_json_writer writer;
@@ -186,4 +221,4 @@ START_TEST(writing_json)
 }
 END_TEST
 
-UNIT_MAIN("out_of_memory", opening_checkpoints, opening_torch_files, using_deltas, writing_json)
+UNIT_MAIN("out_of_memory", opening_checkpoints, opening_torch_files, using_deltas, planning_with_other_names, writing_json)
