@@ -7,11 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define X(word) word,
-static const char *const prefixes[] = {KEN_PREFIX_MAP(X)};
-static const char *const embeddings[] = {KEN_EMBEDDING_MAP(X)};
-static const char *const heads[] = {KEN_HEAD_MAP(X)};
-#undef X
+/* Components in front of a name that say what a model was wrapped in, or which part of a larger one it is. */
+static const char *const prefixes[] = {"module",      "_orig_mod", "_fsdp_wrapped_module",
+                                       "base_model",  "model",     "language_model",
+                                       "transformer", "backbone",  "net",
+                                       "bert",        "roberta",   "distilbert",
+                                       "albert",      "electra",   "deberta",
+                                       "mpnet",       "camembert", "longformer",
+                                       "xlm_roberta", "esm",       "gpt_neox",
+                                       "rwkv",        "vit",       "beit",
+                                       "deit",        "swin",      "wav2vec2",
+                                       "hubert",      "wavlm"};
+/* What stands before ".weight" in the names of tied matrices, the likeliest first. */
+static const char *const embeddings[] = {"shared", "embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"};
+static const char *const heads[] = {"lm_head",           "lm_head.decoder", "predictions.decoder", "embed_out", "vocab_projector",
+                                    "generator_lm_head", "proj_out"};
 enum { PREFIX_COUNT = sizeof prefixes / sizeof *prefixes };
 _Static_assert(PREFIX_COUNT < 256, "the number of a prefix is a byte");
 

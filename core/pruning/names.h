@@ -9,19 +9,7 @@
 #include "arena.h"
 #include "checkpoint/checkpoint.h"
 
-/* Components in front of a name that say what a model was wrapped in, or which part of a larger one it is. */
-#define KEN_PREFIX_MAP(X)                                                                                                             \
-    X("module")                                                                                                                       \
-    X("_orig_mod")                                                                                                                    \
-    X("_fsdp_wrapped_module") X("base_model") X("model") X("language_model") X("transformer") X("backbone") X("net") X("bert")        \
-        X("roberta") X("distilbert") X("albert") X("electra") X("deberta") X("mpnet") X("camembert") X("longformer") X("xlm_roberta") \
-            X("esm") X("gpt_neox") X("rwkv") X("vit") X("beit") X("deit") X("swin") X("wav2vec2") X("hubert") X("wavlm")
-
-/* What stands before ".weight" in the names of the matrices that models tie: the embedding of the input, and the head of the output. */
-#define KEN_EMBEDDING_MAP(X) X("shared") X("embed_tokens") X("wte") X("word_embeddings") X("embed_in") X("tok_embeddings")
-#define KEN_HEAD_MAP(X) \
-    X("lm_head") X("lm_head.decoder") X("predictions.decoder") X("embed_out") X("vocab_projector") X("generator_lm_head") X("proj_out")
-
+/* Matrices that models tie: the embedding of the input, and the head of the output. */
 enum ken_tied_class { KEN_TIED_EMBEDDING, KEN_TIED_HEAD, KEN_TIED_CLASSES };
 enum { KEN_NAME_PREFIXES = 8 };
 

@@ -32,7 +32,7 @@ class Case:
     """Names of the model's tensors with their shapes and the names of their bases; what else the base has; and what the job says."""
 
     name: str
-    pairs: "dict[str, tuple[tuple[int, ...], Optional[str]]]"
+    pairs: "Mapping[str, tuple[tuple[int, ...], Optional[str]]]"
     dropped: "tuple[str, ...]" = ()
     ties: "dict[str, str]" = dataclasses.field(default_factory=dict)  # of the base
     names: "tuple[str, ...]" = ()  # GLOB=PATTERN
