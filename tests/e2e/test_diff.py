@@ -175,7 +175,8 @@ def test_text_quiet_and_status(tmp_path: Path, kenctl: Run) -> None:
 
 def stored(delta: Path) -> "dict[str, Any]":
     """Of each tensor of a plain delta: the places that are stored, and their values."""
-    entries, found = read_safetensors(delta), {}
+    entries = read_safetensors(delta)
+    found: "dict[str, Any]" = {}
     for name, values in entries.items():
         if name.endswith(".whole"):
             found[name[:-6]] = (np.arange(values.size), values.reshape(-1))

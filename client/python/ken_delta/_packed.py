@@ -52,7 +52,7 @@ def packed_pieces(delta: Delta, tensor: Tensor, base: "Optional[Source]") -> "It
 def _read_index(tensor: Tensor, entry: Part, most: int) -> "np.ndarray[tuple[int], np.dtype[np.void]]":
     """The index [blocks], of which lengths and counts are as they must be."""
     counts = np.array([count for _, count in spans(tensor.units, most)], np.uint32)
-    index = np.frombuffer(entry.read(0, BLOCK_INDEX * counts.size), INDEX)
+    index: Array = np.frombuffer(entry.read(0, BLOCK_INDEX * counts.size), INDEX)
     what = f'tensor "{shown(tensor.name)}"'
     for wrong, reason in (
         (index["length"] > LONGEST, "is longer than a block can be"),

@@ -78,7 +78,7 @@ class _Gaps:
         self._entry, self._tensor = delta.entry(tensor, "gaps"), tensor
         self._dtype: Dtype = delta.entry_dtype(tensor, "gaps")
         self._taken = 0  # gaps that were read
-        self._held = np.empty(0, np.int64)  # places that were read, but not taken
+        self._held: Array = np.empty(0, np.int64)  # places that were read, but not taken
         self._last = -1
 
     def take(self, start: int, count: int) -> Array:
