@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Iterator
 
 import pytest
 
@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import contract  # noqa: E402,F401  every answer of every test is checked
 from daemon import BUILD, Kend  # noqa: E402
+from deltas import Run, make_pair, ok  # noqa: E402
 from origin import Origin  # noqa: E402
 from sanitizers import no_sanitizer_reports, sanitizer_reports  # noqa: E402,F401  whatever they say fails the test
 
@@ -45,7 +46,7 @@ def origin(tmp_path: Path) -> Iterator[Origin]:
 
 
 @pytest.fixture
-def kenctl(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def kenctl(tmp_path: Path) -> Run:
     """Runs kenctl with the given arguments in tmp_path and returns what came of it; keyword arguments go to subprocess.run."""
 
     def run(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
@@ -61,3 +62,11 @@ def kenctl(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
         return subprocess.run([str(BUILD / "kenctl"), *map(str, arguments)], **settings)
 
     return run
+
+
+@pytest.fixture
+def pruned(tmp_path: Path, kenctl: Run) -> "tuple[Path, Path]":
+    """The base, and a folder with what pruning gave."""
+    model, base = make_pair(tmp_path)
+    ok(kenctl("prune", "--model", model, "--base", base, "--k", 20, "-o", "out"))
+    return base, tmp_path / "out"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from checkpoints import from_bf16, read_safetensors, to_bf16, write_safetensors, write_sharded
-from test_kenctl_local import make_pair, ok
+from deltas import make_pair, ok
 from torch_files import make_torch
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from checkpoints import DTYPES, make_header, read_header, read_metadata, read_safetensors, to_bf16, write_safetensors
-from test_kenctl_local import all_tensors, make_pair, ok, tree
+from deltas import all_tensors, make_pair, ok, tree
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Tensors = "dict[str, np.ndarray[Any, Any]]"

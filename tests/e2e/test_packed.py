@@ -17,7 +17,7 @@ import pytest
 from checkpoints import DTYPES, read_header, read_metadata, read_safetensors, to_bf16, write_safetensors
 from daemon import Kend
 from origin import Origin
-from test_kenctl_local import all_tensors, convert, make_pair, ok, read_delta, tree
+from deltas import all_tensors, convert, make_pair, ok, read_delta, tree
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Array = "np.ndarray[Any, Any]"

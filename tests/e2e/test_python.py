@@ -30,7 +30,7 @@ from checkpoints import (
     write_safetensors,
     write_tiled,
 )
-from test_kenctl_local import all_tensors, make_pair, ok
+from deltas import all_tensors, make_pair, ok
 
 PACKAGE = Path(__file__).resolve().parents[2] / "client" / "python"
 sys.path.insert(0, str(PACKAGE))

@@ -16,7 +16,7 @@ import pytest
 
 from checkpoints import read_metadata, read_safetensors, write_safetensors
 from daemon import BUILD
-from test_kenctl_local import all_tensors
+from deltas import all_tensors
 from test_python import ENCODINGS, ken_delta, prune, write_delta
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
