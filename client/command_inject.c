@@ -19,21 +19,14 @@ static int print_injected(const struct kenctl *kenctl, const struct ken_delta *d
     return KENCTL_SUCCESS;
 }
 
-static int run(struct kenctl *kenctl)
+static int inject(const struct kenctl *kenctl, const struct ken_delta *delta, const struct ken_checkpoint *base, const char *output)
 {
-    const char *path = kenctl_option(kenctl, KENCTL_OPT_DELTA), *output = kenctl_option(kenctl, KENCTL_OPT_OUTPUT);
     struct ken_error error = {0};
-    struct ken_delta *delta = NULL;
-    struct ken_checkpoint *base = NULL;
     struct kenctl_work work;
     struct ken_inject_options options;
-    if (!path || !output) return kenctl_usage(kenctl, "'inject' needs --base, --delta and -o");
-    if (strcmp(output, "-") == 0) return kenctl_usage(kenctl, "the model cannot go to standard output; -o is a file or a folder");
-    int status = kenctl_check_free(kenctl, output);
-    if (status == KENCTL_SUCCESS && ken_delta_open_path(&delta, path, &error)) status = kenctl_fail_error(&error);
-    if (status == KENCTL_SUCCESS) status = kenctl_open_checkpoint(kenctl, KENCTL_OPT_BASE, "--base", &base);
+    kenctl_work_begin(&work, kenctl, "inject", &options);
+    int status = kenctl_executor_begin(kenctl, &options);
     if (status == KENCTL_SUCCESS) {
-        kenctl_work_begin(&work, kenctl, "inject", &options);
         int code = ken_inject(delta, base, output, &options, &error);
         if (code)
             kenctl_progress_clear(&work.progress);
@@ -41,12 +34,28 @@ static int run(struct kenctl *kenctl)
             kenctl_progress_end(&work.progress, "done");
         status = code ? kenctl_fail_error(&error) : print_injected(kenctl, delta, output);
     }
+    kenctl_executor_end(&options);
+    return status;
+}
+
+static int run(struct kenctl *kenctl)
+{
+    const char *path = kenctl_option(kenctl, KENCTL_OPT_DELTA), *output = kenctl_option(kenctl, KENCTL_OPT_OUTPUT);
+    struct ken_error error = {0};
+    struct ken_delta *delta = NULL;
+    struct ken_checkpoint *base = NULL;
+    if (!path || !output) return kenctl_usage(kenctl, "'inject' needs --base, --delta and -o");
+    if (strcmp(output, "-") == 0) return kenctl_usage(kenctl, "the model cannot go to standard output; -o is a file or a folder");
+    int status = kenctl_check_free(kenctl, output);
+    if (status == KENCTL_SUCCESS && ken_delta_open_path(&delta, path, &error)) status = kenctl_fail_error(&error);
+    if (status == KENCTL_SUCCESS) status = kenctl_open_checkpoint(kenctl, KENCTL_OPT_BASE, "--base", &base);
+    if (status == KENCTL_SUCCESS) status = inject(kenctl, delta, base, output);
     ken_checkpoint_close(&base);
     ken_delta_close(&delta);
     return status;
 }
 
-static const unsigned char options[] = {KENCTL_OPT_BASE, KENCTL_OPT_DELTA, KENCTL_OPT_OUTPUT, KENCTL_OPT_FORCE};
+static const unsigned char options[] = {KENCTL_OPT_BASE, KENCTL_OPT_DELTA, KENCTL_OPT_OUTPUT, KENCTL_OPT_FORCE, KENCTL_OPT_THREADS};
 
 const struct kenctl_command kenctl_command_inject = {
     .name = "inject",

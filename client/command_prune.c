@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DEFAULT_MEMORY = 96 << 20, LEAST_MEMORY = 1 << 20, MOST_THREADS = 1024 };
+enum { LEAST_MEMORY = 1 << 20 };
 static const char work_folder[] = ".work"; /* of the pruning, within the staged output */
 
 /* One pruning on this machine. */
@@ -69,21 +69,11 @@ static int read_job(struct pruning *pruning)
 
 static int read_limits(struct pruning *pruning)
 {
-    const char *threads = kenctl_option(pruning->kenctl, KENCTL_OPT_THREADS), *memory = kenctl_option(pruning->kenctl, KENCTL_OPT_MEMORY);
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    uint64_t count = processors > 0 ? (uint64_t)processors : 1;
-    pruning->limits.memory = DEFAULT_MEMORY;
-    if (threads) {
-        char *end;
-        errno = 0;
-        count = strtoull(threads, &end, 10);
-        if (*threads < '0' || *threads > '9' || *end || errno || !count || count > MOST_THREADS)
-            return kenctl_usage(pruning->kenctl, "--threads is a number from 1 to %d, not '%s'", MOST_THREADS, threads);
-    }
+    const char *memory = kenctl_option(pruning->kenctl, KENCTL_OPT_MEMORY);
+    pruning->limits.memory = KENCTL_MEMORY;
     if (memory && (!kenctl_parse_size(memory, &pruning->limits.memory) || pruning->limits.memory < LEAST_MEMORY))
         return kenctl_usage(pruning->kenctl, "--memory is a size as 96MiB, at least 1MiB, not '%s'", memory);
-    pruning->limits.threads = (unsigned)(count > MOST_THREADS ? MOST_THREADS : count);
-    return KENCTL_SUCCESS;
+    return kenctl_threads(pruning->kenctl, &pruning->limits.threads);
 }
 
 static int choose_kernel(struct pruning *pruning)

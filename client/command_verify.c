@@ -104,13 +104,18 @@ static int walk(const struct kenctl *kenctl, const struct subject *subject, cons
     int status = kenctl_open_checkpoint(kenctl, KENCTL_OPT_BASE, "--base", &base);
     if (status != KENCTL_SUCCESS) return status;
     kenctl_work_begin(&work, kenctl, "verify", &options);
-    int code = ken_delta_verify(delta, base, model, &options, &error);
-    if (code)
-        kenctl_progress_clear(&work.progress);
-    else
-        kenctl_progress_end(&work.progress, "done");
+    status = kenctl_executor_begin(kenctl, &options);
+    if (status == KENCTL_SUCCESS) {
+        int code = ken_delta_verify(delta, base, model, &options, &error);
+        if (code)
+            kenctl_progress_clear(&work.progress);
+        else
+            kenctl_progress_end(&work.progress, "done");
+        if (code) status = fail(subject, &error);
+    }
+    kenctl_executor_end(&options);
     ken_checkpoint_close(&base);
-    return code ? fail(subject, &error) : KENCTL_SUCCESS;
+    return status;
 }
 
 /* Verifies one delta with what belongs to it. *answer (new reference) is what JSON tells of it. */
@@ -218,7 +223,7 @@ static int run(struct kenctl *kenctl)
     return status;
 }
 
-static const unsigned char options[] = {KENCTL_OPT_FORMAT, KENCTL_OPT_BASE, KENCTL_OPT_DELTA, KENCTL_OPT_PRUNED};
+static const unsigned char options[] = {KENCTL_OPT_FORMAT, KENCTL_OPT_BASE, KENCTL_OPT_DELTA, KENCTL_OPT_PRUNED, KENCTL_OPT_THREADS};
 
 const struct kenctl_command kenctl_command_verify = {
     .name = "verify",

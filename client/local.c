@@ -4,11 +4,15 @@
 #include "files.h"
 #include "url.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+enum { MOST_THREADS = 1024 };
 
 static void on_progress(void *opaque, uint64_t done, uint64_t total)
 {
@@ -17,12 +21,46 @@ static void on_progress(void *opaque, uint64_t done, uint64_t total)
     kenctl_progress_show(&work->progress, &state);
 }
 
+int kenctl_threads(const struct kenctl *kenctl, unsigned *threads)
+{
+    const char *text = kenctl_option(kenctl, KENCTL_OPT_THREADS);
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned long long count = processors > 0 ? (unsigned long long)processors : 1;
+    if (text) {
+        char *end;
+        errno = 0;
+        count = strtoull(text, &end, 10);
+        if (*text < '0' || *text > '9' || *end || errno || !count || count > MOST_THREADS)
+            return kenctl_usage(kenctl, "--threads is a number from 1 to %d, not '%s'", MOST_THREADS, text);
+    }
+    *threads = (unsigned)(count > MOST_THREADS ? MOST_THREADS : count);
+    return KENCTL_SUCCESS;
+}
+
 void kenctl_work_begin(struct kenctl_work *work, const struct kenctl *kenctl, const char *stage, struct ken_inject_options *options)
 {
     kenctl_watch_signals();
     kenctl_progress_begin(&work->progress, kenctl->quiet);
     work->stage = stage;
     *options = (struct ken_inject_options){.cancelled = kenctl_interrupted, .progress = on_progress, .opaque = work};
+}
+
+int kenctl_executor_begin(const struct kenctl *kenctl, struct ken_inject_options *options)
+{
+    struct ken_error error = {0};
+    unsigned threads;
+    int status = kenctl_threads(kenctl, &threads);
+    if (status != KENCTL_SUCCESS) return status;
+    options->budget = ken_budget_create(KENCTL_MEMORY);
+    int code = options->budget ? KEN_OK : ken_fail(&error, KEN_ENOMEM, "out of memory");
+    if (!code) code = ken_threads_create(&options->executor, threads, &error);
+    return code ? kenctl_fail_error(&error) : KENCTL_SUCCESS;
+}
+
+void kenctl_executor_end(struct ken_inject_options *options)
+{
+    ken_threads_destroy(&options->executor);
+    ken_budget_destroy(&options->budget);
 }
 
 int kenctl_open_checkpoint(const struct kenctl *kenctl, enum kenctl_option option, const char *name, struct ken_checkpoint **checkpoint)

@@ -128,6 +128,16 @@ int ken_file_read(int file, uint64_t offset, void *bytes, uint64_t length, const
     return (uint64_t)count < length ? ken_fail(error, KEN_EIO, "%s is shorter than it was written", path) : KEN_OK;
 }
 
+int ken_file_reserve(int file, uint64_t length, const char *path, struct ken_error *error)
+{
+    int errnum = 0;
+    do {
+        errnum = fallocate(file, 0, 0, (off_t)length) ? errno : 0;
+    } while (errnum == EINTR);
+    if (errnum == EOPNOTSUPP || errnum == ENOSYS) errnum = ftruncate(file, (off_t)length) ? errno : 0;
+    return errnum ? ken_fail_errno(error, errnum, "reserving %llu bytes for %s", (unsigned long long)length, path) : KEN_OK;
+}
+
 void ken_file_begin_sync(int file, uint64_t offset, uint64_t length)
 {
     uint64_t first = offset / DISK_BYTES * DISK_BYTES, end = (offset + length) / DISK_BYTES * DISK_BYTES;

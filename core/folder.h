@@ -36,6 +36,8 @@ int ken_folder_make(int directory, const char *path, struct ken_error *error);
 int ken_folder_sync(int directory, const char *path, struct ken_error *error);
 /* Opens a file for reading and writing; fresh: it is made, or emptied; else it must be there (KEN_ENOT_FOUND). */
 int ken_file_open(int *file, int directory, const char *path, bool fresh, struct ken_error *error);
+/* Reserves room for all of a file, which gets that length (not 0); a file system that cannot gets a sparse file. */
+int ken_file_reserve(int file, uint64_t length, const char *path, struct ken_error *error);
 int ken_file_write(int file, uint64_t offset, const void *bytes, uint64_t length, const char *path, struct ken_error *error);
 /* After writing front to back: lets the disk begin with every 16 MiB that are complete, so that little is left when the file is synced. */
 void ken_file_begin_sync(int file, uint64_t offset, uint64_t length);

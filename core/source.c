@@ -27,6 +27,13 @@ int ken_source_wait(struct ken_source *source, uint64_t offset, uint64_t length,
     return source->ops->wait && length ? source->ops->wait(source, offset, length, error) : KEN_OK;
 }
 
+int ken_source_wait_named(struct ken_source *source, const char *input, uint64_t offset, uint64_t length, struct ken_error *error)
+{
+    struct ken_error reason = {0};
+    int code = ken_source_wait(source, offset, length, &reason);
+    return code ? ken_fail(error, code, "%s: %.480s", input, reason.message) : KEN_OK;
+}
+
 int ken_source_read(struct ken_source *source, uint64_t offset, void *buffer, size_t length, struct ken_error *error)
 {
     assert_within(source, offset, length);

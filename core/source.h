@@ -46,6 +46,8 @@ void ken_source_set_state(struct ken_source *source, const void *bytes, size_t l
 void ken_source_set_file_state(struct ken_source *source, const struct stat *status);
 
 int ken_source_wait(struct ken_source *source, uint64_t offset, uint64_t length, struct ken_error *error);
+/* The same of an input that errors are to name: "base: ...". */
+int ken_source_wait_named(struct ken_source *source, const char *input, uint64_t offset, uint64_t length, struct ken_error *error);
 int ken_source_read(struct ken_source *source, uint64_t offset, void *buffer, size_t length, struct ken_error *error);
 int ken_source_digest(struct ken_source *source, unsigned char sha256[32], struct ken_error *error);
 int ken_source_check(struct ken_source *source, struct ken_error *error);

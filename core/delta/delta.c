@@ -91,8 +91,14 @@ static int measure(const struct ken_delta_tensor *tensor, struct ken_delta_entri
     struct ken_extent extent;
     const char *reason = ken_shape_measure(tensor->shape, tensor->rank, tensor->dtype, &extent);
     if (reason) return ken_delta_fail(error, tensor->name, "%s", reason);
-    entries->elements = extent.elements;
+    entries->elements = entries->count = extent.elements;
+    entries->rows = extent.rows;
     entries->length = extent.bytes;
+    entries->size = ken_dtype_size(tensor->dtype);
+    entries->base_size = tensor->has_base ? ken_dtype_size(tensor->base_dtype) : 0;
+    if (entries->size) return KEN_OK;
+    entries->size = entries->base_size = 1;
+    entries->count = extent.bytes;
     return KEN_OK;
 }
 
@@ -148,8 +154,7 @@ static int find_packed(const struct ken_delta *delta, size_t index, bool *used, 
 {
     const struct ken_delta_tensor *tensor = &delta->tensors[index];
     struct ken_delta_entries *entries = &delta->entries[index];
-    size_t size = ken_packed_size(tensor->dtype);
-    uint64_t blocks = ken_packed_blocks(entries->length / size, size);
+    uint64_t blocks = ken_packed_blocks(entries->count, entries->size);
     if (tensor->form == KEN_FORM_GAPS) return ken_delta_fail(error, tensor->name, "form gaps, which there is not in encoding packed");
     if (tensor->form == KEN_FORM_SAME) return KEN_OK;
     int code = find_entry(delta, tensor->name, "packed", used, &entries->values, error);
@@ -252,8 +257,7 @@ static int parse(struct ken_delta *delta, struct ken_error *error)
     return code ? code : check_tensors(delta, error);
 }
 
-/* Makes a delta of a checkpoint, which it takes over; label: what messages call it. */
-static int open_delta(struct ken_delta **delta, struct ken_checkpoint *checkpoint, const char *label, struct ken_error *error)
+int ken_delta_adopt(struct ken_delta **delta, struct ken_checkpoint *checkpoint, const char *label, struct ken_error *error)
 {
     struct ken_error inner = {0};
     *delta = calloc(1, sizeof **delta);
@@ -264,8 +268,9 @@ static int open_delta(struct ken_delta **delta, struct ken_checkpoint *checkpoin
     (*delta)->checkpoint = checkpoint;
     int code = parse(*delta, &inner);
     if (!code) return KEN_OK;
+    ken_fail(error, code, "%s: %s", label, inner.message);
     ken_delta_close(delta);
-    return ken_fail(error, code, "%s: %s", label, inner.message);
+    return code;
 }
 
 /* A checkpoint that could not be opened, as a delta that could not. */
@@ -281,7 +286,7 @@ int ken_delta_open(struct ken_delta **delta, struct ken_opener *opener, struct k
     struct ken_checkpoint *checkpoint;
     *delta = NULL;
     int code = ken_checkpoint_open(&checkpoint, opener, &ken_delta_limits, error);
-    return code ? no_checkpoint(code, error) : open_delta(delta, checkpoint, opener->label ? opener->label : "the delta", error);
+    return code ? no_checkpoint(code, error) : ken_delta_adopt(delta, checkpoint, opener->label ? opener->label : "the delta", error);
 }
 
 int ken_delta_open_path(struct ken_delta **delta, const char *path, struct ken_error *error)
@@ -289,7 +294,7 @@ int ken_delta_open_path(struct ken_delta **delta, const char *path, struct ken_e
     struct ken_checkpoint *checkpoint;
     *delta = NULL;
     int code = ken_checkpoint_open_path(&checkpoint, path, &ken_delta_limits, error);
-    return code ? no_checkpoint(code, error) : open_delta(delta, checkpoint, path, error);
+    return code ? no_checkpoint(code, error) : ken_delta_adopt(delta, checkpoint, path, error);
 }
 
 void ken_delta_close(struct ken_delta **delta)
@@ -331,76 +336,33 @@ bool ken_delta_has_index(const struct ken_delta *delta)
     return delta->has_index;
 }
 
-/* ---- the walk */
-
-int ken_delta_header(const struct ken_delta *delta, size_t file, char **bytes, size_t *length, struct ken_error *error)
+uint64_t ken_delta_rows(const struct ken_delta *delta)
 {
-    const struct ken_delta_file *of = &delta->files[file];
-    struct ken_header_tensor *tensors = calloc(of->count + 1, sizeof *tensors);
-    if (!tensors) return ken_fail(error, KEN_ENOMEM, "out of memory for a header");
-    for (size_t i = 0; i < of->count; i++) {
-        const struct ken_delta_tensor *tensor = &delta->tensors[of->first + i];
-        tensors[i] = (struct ken_header_tensor){.name = tensor->name,
-                                                .dtype = tensor->dtype,
-                                                .rank = tensor->rank,
-                                                .shape = tensor->shape,
-                                                .length = delta->entries[of->first + i].length};
-    }
-    int code = ken_model_header_make(bytes, length, of->metadata_json, tensors, of->count, error);
-    free(tensors);
-    return code;
+    uint64_t rows = 0;
+    for (size_t i = 0; i < delta->tensor_count; i++) rows += delta->entries[i].rows;
+    return rows;
 }
 
-struct walk {
-    const struct ken_delta *delta;
-    const struct ken_delta_sink *sink;        /* or NULL */
-    const struct ken_inject_options *options; /* or NULL */
-    struct ken_delta_stream *stream;
-    uint64_t done, total;
-    struct ken_error *error;
-};
-
-static int walk_tensor(struct walk *walk, size_t tensor)
+int ken_delta_check_tensor(const struct ken_delta *delta, size_t tensor, const struct ken_checkpoint *base, struct ken_error *error)
 {
-    const struct ken_inject_options *options = walk->options;
-    const void *bytes;
-    size_t length;
-    int code = ken_delta_stream_begin(walk->stream, tensor, walk->error);
-    while (!code) {
-        if (options && options->cancelled && options->cancelled(options->opaque)) return ken_fail(walk->error, KEN_ECANCELLED, "cancelled");
-        code = ken_delta_stream_next(walk->stream, &bytes, &length, walk->error);
-        if (code || !length) break;
-        if (walk->sink) code = walk->sink->bytes(walk->sink->opaque, tensor, bytes, length, walk->error);
-        walk->done += length;
-        if (!code && options && options->progress) options->progress(options->opaque, walk->done, walk->total);
-    }
-    return code;
+    const struct ken_delta_tensor *wanted = &delta->tensors[tensor];
+    char shown[KEN_DELTA_LABEL_SIZE];
+    if (!wanted->has_base) return KEN_OK;
+    const struct ken_tensor *found = ken_checkpoint_find(base, wanted->base_name);
+    ken_printable(shown, sizeof shown, wanted->base_name, strlen(wanted->base_name));
+    if (!found)
+        return ken_fail(error, KEN_EMISMATCH, "the base has no tensor \"%s\": it is not the one that the delta was made from", shown);
+    if (found->dtype != wanted->base_dtype)
+        return ken_fail(error, KEN_EMISMATCH, "base tensor \"%s\" is %s, the delta was made from %s", shown, ken_dtype_name(found->dtype),
+                        ken_dtype_name(wanted->base_dtype));
+    if (!ken_shape_is(found->shape, found->rank, wanted->shape, wanted->rank))
+        return ken_fail(error, KEN_EMISMATCH, "base tensor \"%s\" has another shape than the delta was made from", shown);
+    return KEN_OK;
 }
 
-static int walk_file(struct walk *walk, size_t file)
+int ken_delta_check_base(const struct ken_delta *delta, const struct ken_checkpoint *base, struct ken_error *error)
 {
-    const struct ken_delta_file *of = &walk->delta->files[file];
-    const struct ken_delta_sink *sink = walk->sink;
     int code = KEN_OK;
-    if (sink) {
-        char *header = NULL;
-        size_t length = 0;
-        code = ken_delta_header(walk->delta, file, &header, &length, walk->error);
-        if (!code) code = sink->begin(sink->opaque, file, header, length, walk->error);
-        free(header);
-    }
-    for (size_t i = 0; i < of->count && !code; i++) code = walk_tensor(walk, of->first + i);
-    return code || !sink ? code : sink->end(sink->opaque, file, walk->error);
-}
-
-int ken_delta_walk(const struct ken_delta *delta, const struct ken_checkpoint *base, const struct ken_delta_sink *sink,
-                   const struct ken_inject_options *options, struct ken_error *error)
-{
-    struct walk walk = {.delta = delta, .sink = sink, .options = options, .error = error};
-    for (size_t i = 0; i < delta->tensor_count; i++) walk.total += delta->entries[i].length;
-    int code = ken_delta_stream_create(&walk.stream, delta, base, error);
-    for (size_t i = 0; i < delta->file_count && !code; i++) code = walk_file(&walk, i);
-    ken_delta_stream_free(&walk.stream);
-    for (size_t i = 0; i < base->file_count && !code; i++) code = ken_source_check(base->files[i].source, error);
-    return code ? code : ken_source_check(delta->checkpoint->files[0].source, error);
+    for (size_t i = 0; i < delta->tensor_count && !code; i++) code = ken_delta_check_tensor(delta, i, base, error);
+    return code;
 }

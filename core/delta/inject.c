@@ -12,30 +12,56 @@
 #include <string.h>
 #include <unistd.h>
 
+static const char what[] = "the model";
+
 struct injection {
     const struct ken_delta *delta;
-    struct ken_staging *staging;
-    int file;      /* the one that is being written, or -1 */
-    uint64_t size; /* of it so far */
+    int directory;                 /* that the paths are below */
+    const char *path;              /* of the folder with the files, or of the only one */
+    bool is_folder;                /* the former */
+    struct ken_inject_file *files; /* to tell of each; NULL: their digests are not wanted, and whoever puts them in sight syncs */
+    int file;                      /* the one that is being written, or -1 */
+    uint64_t size;                 /* of it so far */
+    struct ken_digest digest;      /* of it, if there is to be one */
 };
 
-/* Begins a file of the staged model; name NULL: the model is one file. */
-static int create_file(struct injection *injection, const char *name, struct ken_error *error)
+/* Begins a file of the model, with room for so many bytes. */
+static int create_file(struct injection *injection, const char *name, uint64_t room, struct ken_error *error)
 {
-    const char *where = ken_staging_path(injection->staging);
-    char *path = NULL;
-    if ((name ? asprintf(&path, "%s/%s", where, name) : asprintf(&path, "%s", where)) < 0)
-        return ken_fail(error, KEN_ENOMEM, "out of memory");
-    int code = ken_file_open(&injection->file, AT_FDCWD, path, true, error);
+    const size_t size = strlen(injection->path) + strlen(name) + 2;
+    char *path = malloc(size);
+    if (!path) return ken_fail(error, KEN_ENOMEM, "out of memory");
+    snprintf(path, size, "%s%s%s", injection->path, injection->is_folder ? "/" : "", injection->is_folder ? name : "");
+    int code = ken_file_open(&injection->file, injection->directory, path, true, error);
     injection->size = 0;
     free(path);
-    return code;
+    if (!code) code = ken_file_reserve(injection->file, room, what, error);
+    return code || !injection->files ? code : ken_digest_init(&injection->digest, error);
 }
 
 static int append(struct injection *injection, const void *bytes, size_t length, struct ken_error *error)
 {
-    int code = ken_file_write(injection->file, injection->size, bytes, length, "the model", error);
+    int code = ken_file_write(injection->file, injection->size, bytes, length, what, error);
+    if (code) return code;
+    if (injection->files) ken_digest_update(&injection->digest, bytes, length);
+    ken_file_begin_sync(injection->file, injection->size, length);
     injection->size += length;
+    return KEN_OK;
+}
+
+/* Ends the file, durably where it is told of. */
+static int end_file(struct injection *injection, size_t index, const char *name, struct ken_error *error)
+{
+    struct ken_inject_file *told = injection->files ? &injection->files[index] : NULL;
+    int code = KEN_OK;
+    if (told) {
+        snprintf(told->name, sizeof told->name, "%s", name);
+        told->size = injection->size;
+        code = ken_digest_final(&injection->digest, told->sha256, error);
+    }
+    if (!code && told && fdatasync(injection->file)) code = ken_fail_errno(error, errno, "syncing %s", what);
+    if (close(injection->file) && !code) code = ken_fail_errno(error, errno, "writing %s", what);
+    injection->file = -1;
     return code;
 }
 
@@ -43,7 +69,7 @@ static int on_begin(void *opaque, size_t file, const char *header, size_t length
 {
     struct injection *injection = opaque;
     const struct ken_delta *delta = injection->delta;
-    int code = create_file(injection, delta->has_index ? delta->files[file].name : NULL, error);
+    int code = create_file(injection, delta->files[file].name, length + ken_delta_file_bytes(delta, file), error);
     return code ? code : append(injection, header, length, error);
 }
 
@@ -56,10 +82,7 @@ static int on_bytes(void *opaque, size_t tensor, const void *bytes, size_t lengt
 static int on_end(void *opaque, size_t file, struct ken_error *error)
 {
     struct injection *injection = opaque;
-    (void)file;
-    int closed = close(injection->file);
-    injection->file = -1;
-    return closed == 0 ? KEN_OK : ken_fail_errno(error, errno, "writing the model");
+    return end_file(injection, file, injection->delta->files[file].name, error);
 }
 
 int ken_delta_index(const struct ken_delta *delta, char **text, size_t *length, struct ken_error *error)
@@ -84,25 +107,67 @@ static int write_index(struct injection *injection, struct ken_error *error)
     size_t length = 0;
     int code = ken_delta_index(injection->delta, &text, &length, error);
     if (code) return code;
-    code = create_file(injection, KEN_MODEL_INDEX_NAME, error);
+    code = create_file(injection, KEN_MODEL_INDEX_NAME, length, error);
     if (!code) code = append(injection, text, length, error);
     free(text);
-    return code ? code : on_end(injection, 0, error);
+    return code ? code : end_file(injection, injection->delta->file_count, KEN_MODEL_INDEX_NAME, error);
+}
+
+static int write_model(struct injection *injection, const struct ken_checkpoint *base, const struct ken_inject_options *options,
+                       struct ken_error *error)
+{
+    const struct ken_delta_sink sink = {on_begin, on_bytes, on_end, injection};
+    injection->file = -1;
+    int code = ken_delta_walk(injection->delta, base, &sink, options, error);
+    if (!code && injection->delta->has_index) code = write_index(injection, error);
+    if (injection->file >= 0) close(injection->file);
+    ken_digest_free(&injection->digest);
+    return code;
 }
 
 int ken_inject(const struct ken_delta *delta, const struct ken_checkpoint *base, const char *output,
                const struct ken_inject_options *options, struct ken_error *error)
 {
-    struct injection injection = {.delta = delta, .file = -1};
-    const struct ken_delta_sink sink = {on_begin, on_bytes, on_end, &injection};
-    int code = ken_staging_open(&injection.staging, output, delta->has_index, error);
+    struct ken_staging *staging;
+    int code = ken_staging_open(&staging, output, delta->has_index, error);
     if (code) return code;
-    code = ken_delta_walk(delta, base, &sink, options, error);
-    if (!code && delta->has_index) code = write_index(&injection, error);
-    if (injection.file >= 0) close(injection.file);
-    if (code) {
-        ken_staging_abandon(&injection.staging);
-        return code;
+    struct injection injection = {.delta = delta, .directory = AT_FDCWD, .path = ken_staging_path(staging), .is_folder = delta->has_index};
+    code = write_model(&injection, base, options, error);
+    if (!code) return ken_staging_commit(&staging, error);
+    ken_staging_abandon(&staging);
+    return code;
+}
+
+size_t ken_inject_file_count(const struct ken_delta *delta)
+{
+    return delta->file_count + delta->has_index;
+}
+
+int ken_inject_bytes(const struct ken_delta *delta, uint64_t *bytes, struct ken_error *error)
+{
+    int code = KEN_OK;
+    *bytes = 0;
+    for (size_t i = 0; i < delta->file_count && !code; i++) {
+        char *header;
+        size_t length = 0;
+        code = ken_delta_header(delta, i, &header, &length, error);
+        if (code) break;
+        free(header);
+        *bytes += length + ken_delta_file_bytes(delta, i);
     }
-    return ken_staging_commit(&injection.staging, error);
+    if (code || !delta->has_index) return code;
+    char *text;
+    size_t length = 0;
+    code = ken_delta_index(delta, &text, &length, error);
+    free(text);
+    *bytes += length;
+    return code;
+}
+
+int ken_inject_into(const struct ken_delta *delta, const struct ken_checkpoint *base, int directory, const char *path,
+                    struct ken_inject_file *files, const struct ken_inject_options *options, struct ken_error *error)
+{
+    struct injection injection = {.delta = delta, .directory = directory, .path = path, .is_folder = true, .files = files};
+    int code = write_model(&injection, base, options, error);
+    return code ? code : ken_folder_sync(directory, path, error);
 }

@@ -56,6 +56,8 @@ int ken_packer_pack(struct ken_packer *packer, const struct ken_packed_input *in
 /* ---- decoding */
 
 struct ken_unpacker;
+/* Bytes of memory that one takes, roughly. */
+enum { KEN_UNPACKER_BYTES = 3 << 19 };
 int ken_unpacker_create(struct ken_unpacker **unpacker, struct ken_error *error);
 void ken_unpacker_free(struct ken_unpacker **unpacker);
 

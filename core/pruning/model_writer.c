@@ -44,17 +44,6 @@ void ken_model_path(char path[KEN_PATH_SIZE], const struct ken_plan *plan, size_
     snprintf(path, KEN_PATH_SIZE, "out/%s%s%s", folder, *folder ? "/" : "", name);
 }
 
-/* Reserves the room; a file system that cannot gets a sparse file. */
-static int reserve(int file, uint64_t length, const char *path, struct ken_error *error)
-{
-    int errnum = 0;
-    do {
-        errnum = fallocate(file, 0, 0, (off_t)length) ? errno : 0;
-    } while (errnum == EINTR);
-    if (errnum == EOPNOTSUPP || errnum == ENOSYS) errnum = ftruncate(file, (off_t)length) ? errno : 0;
-    return errnum ? ken_fail_errno(error, errnum, "reserving %llu bytes for %s", (unsigned long long)length, path) : KEN_OK;
-}
-
 static int make_file(struct ken_model_writer *writer, size_t variant, size_t index, struct ken_error *error)
 {
     char path[KEN_PATH_SIZE], *header = NULL;
@@ -63,7 +52,7 @@ static int make_file(struct ken_model_writer *writer, size_t variant, size_t ind
     ken_model_path(path, writer->plan, variant, index);
     int code = ken_file_open(&file, writer->directory, path, true, error);
     if (code) return code;
-    code = reserve(file, writer->plan->file_bytes[index], path, error);
+    code = ken_file_reserve(file, writer->plan->file_bytes[index], path, error);
     if (!code) code = ken_plan_header(writer->plan, index, &header, &length, error);
     if (!code) code = ken_file_write(file, 0, header, length, path, error);
     if (!code && writer->durable && fdatasync(file)) code = ken_fail_errno(error, errno, "syncing %s", path);

@@ -4,15 +4,20 @@
 #include "delta/delta.h"
 #include "digest.h"
 #include "json_writer.h"
+#include "made_pair.h"
 #include "make_checkpoint.h"
+#include "prune_pair.h"
 #include "unit.h"
 #include "unit_folder.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { MOST_TENSORS = 8, LONG_ROW = 200001 };
 
@@ -327,6 +332,96 @@ START_TEST(a_model_of_one_file_is_written)
 }
 END_TEST
 
+/* Injects with so many threads and the least memory, into the folder that is there, and checks what is told of the files. */
+static void inject_into(const struct ken_delta *delta, const struct ken_checkpoint *base, const char *folder, unsigned threads)
+{
+    struct ken_error error = {0};
+    struct ken_inject_file files[MOST_TENSORS];
+    struct ken_inject_options options = {.budget = ken_budget_create(KEN_INJECT_BYTES)};
+    uint64_t bytes, told = 0;
+    int directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ck_assert_int_ge(directory, 0);
+    ck_assert_int_eq(ken_threads_create(&options.executor, threads, NULL), KEN_OK);
+    ck_assert_uint_le(ken_inject_file_count(delta), MOST_TENSORS);
+    ck_assert_msg(ken_inject_into(delta, base, directory, ".", files, &options, &error) == KEN_OK, "%s", error.message);
+    for (size_t i = 0; i < ken_inject_file_count(delta); i++) {
+        unsigned char sha256[KEN_SHA256_SIZE];
+        struct made_file file = read_file(folder, files[i].name);
+        ck_assert_uint_eq(file.length, files[i].size);
+        ck_assert_int_eq(ken_sha256(file.bytes, file.length, sha256, NULL), KEN_OK);
+        ck_assert_mem_eq(sha256, files[i].sha256, sizeof sha256);
+        told += files[i].size;
+        free(file.bytes);
+    }
+    ck_assert_int_eq(ken_inject_bytes(delta, &bytes, NULL), KEN_OK);
+    ck_assert_uint_eq(told, bytes);
+    ken_threads_destroy(&options.executor);
+    ken_budget_destroy(&options.budget); /* all was given back, or it aborts */
+    close(directory);
+}
+
+static const unsigned thread_counts[] = {1, 2, 7};
+
+/* A base, a delta of it that pruning has made, and the model that belongs to them. */
+static void inject_what_was_pruned(enum ken_encoding encoding)
+{
+    struct unit_folder folder;
+    struct made_pair made;
+    struct ken_options options = pair_options(5, 0);
+    char work[PATH_MAX], out[PATH_MAX], path[PATH_MAX];
+    static const char *const names[] = {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+                                        "model.safetensors.index.json"};
+    options.encoding = encoding;
+    unit_folder_make(&folder);
+    made_pair_write(&made, folder.path);
+    ck_assert_int_eq(mkdir(unit_path(work, &folder, "work"), 0777), 0);
+    ck_assert_int_eq(mkdir(unit_path(out, &folder, "again"), 0777), 0);
+    struct prune_pair pair = {.model = made.model, .base = made.base, .folder = work};
+    ck_assert_int_eq(prune_pair(&pair, &options), KEN_OK);
+    struct ken_delta *delta;
+    struct ken_checkpoint *base;
+    ck_assert_int_eq(ken_delta_open_path(&delta, unit_path(path, &folder, "work/out/delta.safetensors"), NULL), KEN_OK);
+    ck_assert_int_eq(ken_checkpoint_open_path(&base, made.base, NULL, NULL), KEN_OK);
+    for (size_t t = 0; t < sizeof thread_counts / sizeof *thread_counts; t++) {
+        inject_into(delta, base, out, thread_counts[t]);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            struct made_file again = read_file(out, names[i]), pruned = read_file(unit_path(path, &folder, "work/out"), names[i]);
+            ck_assert_uint_eq(again.length, pruned.length);
+            ck_assert(memcmp(again.bytes, pruned.bytes, pruned.length) == 0);
+            free(again.bytes);
+            free(pruned.bytes);
+        }
+    }
+    ken_delta_close(&delta);
+    ken_checkpoint_close(&base);
+    prune_pair_free(&pair);
+    made_pair_free(&made);
+    unit_folder_remove(&folder);
+}
+
+START_TEST(any_threads_make_the_pruned_model)
+{
+    for (unsigned e = 0; e < KEN_ENCODING_COUNT; e++) inject_what_was_pruned((enum ken_encoding)e);
+}
+END_TEST
+
+START_TEST(any_threads_make_a_model_of_many_blocks)
+{
+    struct part parts[MOST_TENSORS];
+    size_t count = make_parts(parts);
+    for (size_t i = 0; i < count; i++) parts[i].file = 0;
+    struct pair pair;
+    char out[PATH_MAX];
+    open_pair(&pair, parts, count, 1);
+    ck_assert_int_eq(mkdir(unit_path(out, &pair.place, "out"), 0777), 0);
+    for (size_t t = 0; t < sizeof thread_counts / sizeof *thread_counts; t++) {
+        inject_into(pair.delta, pair.base, out, thread_counts[t]);
+        check_file(out, "model.safetensors", parts, count, 0);
+    }
+    close_pair(&pair);
+}
+END_TEST
+
 static void check_sharded(const char *folder, const struct part *parts, size_t count)
 {
     check_file(folder, "model-00001-of-00002.safetensors", parts, count, 0);
@@ -539,7 +634,7 @@ START_TEST(a_write_that_fails_leaves_nothing)
         int code = ken_inject(pair.delta, pair.base, output, NULL, &error);
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
         ck_assert_int_eq(code, KEN_EIO);
-        ck_assert_msg(strstr(error.message, "writing the model: File too large") != NULL, "%s", error.message);
+        ck_assert_msg(strstr(error.message, "the model: File too large") != NULL, "%s", error.message);
         ck_assert_uint_eq(count_files(pair.folder), 2);
     }
     free(output);
@@ -587,6 +682,7 @@ START_TEST(verifying_names_the_first_difference)
 }
 END_TEST
 
-UNIT_MAIN("inject", a_model_of_one_file_is_written, a_sharded_model_is_a_folder_with_an_index, a_base_of_another_dtype_is_converted,
-          another_base_is_refused, a_whole_tensor_still_checks_its_base, it_tells_its_progress_and_can_be_cancelled,
-          a_place_that_cannot_be_written_is_told, a_write_that_fails_leaves_nothing, verifying_names_the_first_difference)
+UNIT_MAIN("inject", a_model_of_one_file_is_written, any_threads_make_the_pruned_model, any_threads_make_a_model_of_many_blocks,
+          a_sharded_model_is_a_folder_with_an_index, a_base_of_another_dtype_is_converted, another_base_is_refused,
+          a_whole_tensor_still_checks_its_base, it_tells_its_progress_and_can_be_cancelled, a_place_that_cannot_be_written_is_told,
+          a_write_that_fails_leaves_nothing, verifying_names_the_first_difference)

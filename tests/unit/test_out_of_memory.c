@@ -10,15 +10,20 @@
 #include "digest.h"
 #include "failing_alloc.h"
 #include "json_writer.h"
+#include "made_pair.h"
 #include "make_checkpoint.h"
 #include "make_torch.h"
+#include "prune_pair.h"
 #include "pruning/prune.h"
 #include "unit.h"
 #include "unit_folder.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Runs the operation with its n-th allocation failing, for n = 1, 2, ... until it succeeds; returns how many there were. It opens so many
  * checkpoints, each of which may survive a failure: that of giving back what an array has too much of. */
@@ -202,6 +207,53 @@ START_TEST(planning_with_other_names)
 }
 END_TEST
 
+/* What a packed delta is injected with. */
+struct injection {
+    char delta[PATH_MAX], base[PATH_MAX];
+    int directory; /* that the model is written into */
+};
+
+static int open_and_inject(void *opaque, struct ken_error *error)
+{
+    const struct injection *injection = opaque;
+    struct ken_inject_file files[4];
+    struct ken_delta *delta = NULL;
+    struct ken_checkpoint *base = NULL;
+    int code = ken_delta_open_path(&delta, injection->delta, error);
+    if (!code) code = ken_checkpoint_open_path(&base, injection->base, NULL, error);
+    if (!code && ken_inject_file_count(delta) > sizeof files / sizeof *files) code = KEN_EINTERNAL;
+    if (!code) code = ken_inject_into(delta, base, injection->directory, ".", files, NULL, error);
+    ken_checkpoint_close(&base);
+    ken_delta_close(&delta);
+    return code;
+}
+
+START_TEST(injecting_packed_deltas)
+{
+    struct unit_folder folder;
+    struct injection injection;
+    struct made_pair made;
+    char work[PATH_MAX], out[PATH_MAX];
+    struct ken_options options = pair_options(5, 0);
+    unit_folder_make(&folder);
+    made_pair_write(&made, folder.path);
+    ck_assert_int_eq(mkdir(unit_path(work, &folder, "work"), 0777), 0);
+    ck_assert_int_eq(mkdir(unit_path(out, &folder, "again"), 0777), 0);
+    struct prune_pair pair = {.model = made.model, .base = made.base, .folder = work};
+    options.encoding = KEN_ENCODING_PACKED;
+    ck_assert_int_eq(prune_pair(&pair, &options), KEN_OK);
+    unit_path(injection.delta, &folder, "work/out/delta.safetensors");
+    snprintf(injection.base, sizeof injection.base, "%s", made.base);
+    injection.directory = open(out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ck_assert_int_ge(injection.directory, 0);
+    ck_assert_uint_ge(sweep(open_and_inject, &injection, 2), 100);
+    close(injection.directory);
+    prune_pair_free(&pair);
+    made_pair_free(&made);
+    unit_folder_remove(&folder);
+}
+END_TEST
+
 static int write_json(void *opaque, struct ken_error *error)
 {
     struct ken_json_writer writer;
@@ -221,4 +273,5 @@ START_TEST(writing_json)
 }
 END_TEST
 
-UNIT_MAIN("out_of_memory", opening_checkpoints, opening_torch_files, using_deltas, planning_with_other_names, writing_json)
+UNIT_MAIN("out_of_memory", opening_checkpoints, opening_torch_files, using_deltas, planning_with_other_names, injecting_packed_deltas,
+          writing_json)
