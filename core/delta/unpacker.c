@@ -160,9 +160,9 @@ static const char *parse(struct ken_unpacker *unpacker, struct block *block, str
 
 /* What restoring needs at hand. */
 struct cursor {
-    unsigned char *next[KEN_PACKED_CLASSES]; /* symbols */
+    const unsigned char *next[KEN_PACKED_CLASSES]; /* symbols */
+    uint64_t ones[KEN_PACKED_CLASSES];             /* as many as the class's shift */
     unsigned char shift[KEN_PACKED_CLASSES];
-    unsigned top, classes;
     const unsigned char *low;
     uint64_t at; /* in the low bits */
 };
@@ -170,64 +170,103 @@ struct cursor {
 enum { STRIDE = 64 }; /* elements between looking whether there are low bits left, of which each takes less than 64 */
 _Static_assert((int)KEN_PACKED_SLACK >= STRIDE * 64 / 8 + 16, "what the elements of a stride take can be read");
 
-/* Bits [width] at most 63 from a place of the low bits, behind which there are 15 bytes to read. */
-static inline uint64_t get(const unsigned char *low, uint64_t at, unsigned width, bool wide)
+/* 64 bits from a place of the low bits, behind which there are 15 bytes to read; if not `wide`, the lower 57 are enough. */
+static inline uint64_t get(const unsigned char *low, uint64_t at, bool wide)
 {
     uint64_t bits = ken_packed_load(low + at / 8, 8) >> at % 8;
-    if (wide && width > 57) bits |= (ken_packed_load(low + at / 8 + 7, 8) >> at % 8) << 56;
-    return bits & ((UINT64_C(1) << width) - 1);
+    return wide ? bits | (ken_packed_load(low + at / 8 + 7, 8) >> at % 8) << 56 : bits;
 }
 
-static inline __attribute__((always_inline)) void restore(struct cursor *cursor, struct ken_packed_kind kind, unsigned char *element)
+/* The number of the next element, which is of that class. */
+static inline __attribute__((always_inline)) uint64_t take_number(struct cursor *cursor, unsigned class, bool wide)
 {
-    uint64_t base = ken_packed_load(element, kind.size);
-    unsigned class = ken_packed_class(kind, base, cursor->top, cursor->classes), width = cursor->shift[class];
-    uint64_t symbol = *cursor->next[class]++, high = symbol << width;
+    uint64_t symbol = *cursor->next[class]++, bits = get(cursor->low, cursor->at, wide);
+    unsigned width = cursor->shift[class];
     if (__builtin_expect(symbol >= KEN_PACKED_DIRECT, 0)) {
         width = (width + (unsigned)symbol - KEN_PACKED_WIDE - 1) & 63; /* more only if the base is another one */
-        high = UINT64_C(1) << width;
+        cursor->at += width;
+        return UINT64_C(1) << width | (bits & ((UINT64_C(1) << width) - 1));
     }
-    uint64_t number = high | get(cursor->low, cursor->at, width, kind.size == 8);
     cursor->at += width;
-    uint64_t value = ken_packed_order(kind, ken_packed_order(kind, base) + ken_packed_unfold(number));
-    memcpy(element, &value, kind.size);
+    return symbol << width | (bits & cursor->ones[class]);
+}
+
+static struct cursor begin(const struct block *block)
+{
+    struct cursor cursor = {.low = block->low};
+    for (unsigned c = 0; c < block->classes; c++) {
+        cursor.next[c] = block->symbols[c];
+        cursor.shift[c] = (unsigned char)block->shift[c];
+        cursor.ones[c] = (UINT64_C(1) << block->shift[c]) - 1;
+    }
+    return cursor;
 }
 
 /* False: the base has other classes than the block was made for. */
-static inline __attribute__((always_inline)) bool restore_all(const struct block *block, struct ken_packed_kind kind,
-                                                              unsigned char *elements)
+static bool is_used_up(const struct block *block, const struct cursor *cursor)
 {
-    struct cursor cursor = {.top = block->top, .classes = block->classes, .low = block->low};
-    memcpy(cursor.next, block->symbols, sizeof cursor.next);
-    for (unsigned c = 0; c < block->classes; c++) cursor.shift[c] = (unsigned char)block->shift[c];
-    for (size_t first = 0; first < block->count; first += STRIDE, elements += STRIDE * kind.size) {
-        size_t left = block->count - first;
-        if (cursor.at > block->low_bits) return false;
-        if (!block->mask)
-            for (size_t i = 0; i < (left < STRIDE ? left : STRIDE); i++) restore(&cursor, kind, elements + i * kind.size);
-        else
-            for (uint64_t bits = ken_packed_load(block->mask + first / 8, 8); bits; bits &= bits - 1)
-                restore(&cursor, kind, elements + (size_t)__builtin_ctzll(bits) * kind.size);
-    }
     for (unsigned c = 0; c < block->classes; c++)
-        if (cursor.next[c] != block->symbols[c + 1]) return false;
+        if (cursor->next[c] != block->symbols[c + 1]) return false;
     return true;
 }
 
+/* Copies `length` bytes; `most` are all that it can be, and nearly always are. */
+static inline __attribute__((always_inline)) void copy(void *to, const void *from, size_t length, size_t most)
+{
+    if (__builtin_expect(length == most, 1))
+        memcpy(to, from, most);
+    else
+        memcpy(to, from, length);
+}
+
+/*
+ * Restores a block's elements, words of w bits. What can be done with each word for itself is done with all of a stride at once, which
+ * compilers make vectors of; numbers are taken one by one in between. An element that is not stored has the number 0 and stays.
+ */
 typedef bool restorer(const struct block *block, unsigned char *elements);
-#define RESTORE(name, kind)                                                        \
-    static bool restore_##name(const struct block *block, unsigned char *elements) \
-    {                                                                              \
-        return restore_all(block, kind, elements);                                 \
+#define RESTORE(name, w, kind)                                                                                      \
+    static inline int##w##_t order_##name(int##w##_t word)                                                          \
+    {                                                                                                               \
+        return (int##w##_t)(kind.floating ? word ^ ((word >> (w - 1)) & INT##w##_MAX) : word);                      \
+    }                                                                                                               \
+    static bool restore_##name(const struct block *block, unsigned char *elements)                                  \
+    {                                                                                                               \
+        struct cursor cursor = begin(block);                                                                        \
+        const int16_t top = (int16_t)block->top, last = (int16_t)(block->classes - 1);                              \
+        uint##w##_t words[STRIDE] = {0}, numbers[STRIDE] = {0};                                                     \
+        int16_t classes[STRIDE] = {0};                                                                              \
+        for (size_t first = 0; first < block->count; first += STRIDE, elements += STRIDE * (w / 8)) {               \
+            const size_t left = block->count - first, count = left < STRIDE ? left : STRIDE;                        \
+            if (cursor.at > block->low_bits) return false;                                                          \
+            copy(words, elements, count *(w / 8), sizeof words);                                                    \
+            for (size_t i = 0; kind.exponents && i < STRIDE; i++) {                                                 \
+                int16_t below = (int16_t)(top - (int16_t)(words[i] >> kind.fraction & kind.exponents));             \
+                below = below > 0 ? below : 0;                                                                      \
+                classes[i] = below < last ? below : last;                                                           \
+            }                                                                                                       \
+            uint64_t bits = block->mask ? ken_packed_load(block->mask + first / 8, 8) : UINT64_MAX >> (64 - count); \
+            for (; bits; bits &= bits - 1) {                                                                        \
+                unsigned i = (unsigned)__builtin_ctzll(bits);                                                       \
+                numbers[i] = (uint##w##_t)take_number(&cursor, (unsigned)classes[i], w == 64);                      \
+            }                                                                                                       \
+            for (size_t i = 0; i < STRIDE; i++) {                                                                   \
+                uint##w##_t change = (uint##w##_t)(numbers[i] >> 1 ^ (uint##w##_t) - (numbers[i] & 1));             \
+                uint##w##_t ordered = (uint##w##_t)order_##name((int##w##_t)words[i]);                              \
+                words[i] = (uint##w##_t)order_##name((int##w##_t)(uint##w##_t)(ordered + change));                  \
+                numbers[i] = 0;                                                                                     \
+            }                                                                                                       \
+            copy(elements, words, count *(w / 8), sizeof words);                                                    \
+        }                                                                                                           \
+        return is_used_up(block, &cursor);                                                                          \
     }
-RESTORE(f64, KEN_PACKED_F64)
-RESTORE(f32, KEN_PACKED_F32)
-RESTORE(f16, KEN_PACKED_F16)
-RESTORE(bf16, KEN_PACKED_BF16)
-RESTORE(8, KEN_PACKED_INTEGER(8))
-RESTORE(4, KEN_PACKED_INTEGER(4))
-RESTORE(2, KEN_PACKED_INTEGER(2))
-RESTORE(1, KEN_PACKED_INTEGER(1))
+RESTORE(f64, 64, KEN_PACKED_F64)
+RESTORE(f32, 32, KEN_PACKED_F32)
+RESTORE(f16, 16, KEN_PACKED_F16)
+RESTORE(bf16, 16, KEN_PACKED_BF16)
+RESTORE(8, 64, KEN_PACKED_INTEGER(8))
+RESTORE(4, 32, KEN_PACKED_INTEGER(4))
+RESTORE(2, 16, KEN_PACKED_INTEGER(2))
+RESTORE(1, 8, KEN_PACKED_INTEGER(1))
 
 static restorer *choose(enum ken_dtype dtype, struct ken_packed_kind *kind)
 {
