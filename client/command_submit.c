@@ -105,6 +105,7 @@ const struct kenctl_command kenctl_command_submit = {
         "\nExamples:\n"
         "  kenctl submit --wait --model https://models.example/sst2/ --base https://models.example/bert/ --keep 0.25 --rescale "
         "l1\n"
+        "  kenctl submit --wait --kind inject --base https://models.example/bert/ --delta https://models.example/sst2/delta.safetensors\n"
         "  kenctl submit job.json --dry-run\n"
         "  echo '{\"model\": \"https://models.example/sst2/\", \"base\": \"https://models.example/bert/\", \"k\": 384}' | kenctl submit "
         "-\n",

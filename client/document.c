@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "document.h"
 
+#include "job.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -14,6 +16,7 @@ static const struct {
     enum kenctl_option option;
     enum field_kind kind;
 } fields[] = {
+    {"kind", "--kind", KENCTL_OPT_KIND, TEXT},
     {"name", "--name", KENCTL_OPT_NAME, TEXT},
     {"method", "--method", KENCTL_OPT_METHOD, TEXT},
     {"k", "--k", KENCTL_OPT_K, INTEGER},
@@ -172,6 +175,7 @@ static json_t *from_options(const struct kenctl *kenctl, int *status)
     json_t *document = json_object();
     set_input(kenctl, document, "model", KENCTL_OPT_MODEL, KENCTL_OPT_MODEL_SHA256);
     set_input(kenctl, document, "base", KENCTL_OPT_BASE, KENCTL_OPT_BASE_SHA256);
+    set_input(kenctl, document, "delta", KENCTL_OPT_DELTA, KENCTL_OPT_DELTA_SHA256);
     set_outputs(kenctl, document);
     *status = set_fields(kenctl, document);
     if (*status == KENCTL_SUCCESS) *status = set_rules(kenctl, document);
@@ -200,6 +204,17 @@ static json_t *from_file(const char *path, int *status)
     return document;
 }
 
+/* Whether the options name the inputs that a job of their kind needs. */
+static bool has_inputs(const struct kenctl *kenctl, int *status)
+{
+    const char *kind = kenctl_option(kenctl, KENCTL_OPT_KIND);
+    const bool injects = kind && strcmp(kind, proto_kind_name(PROTO_KIND_INJECT)) == 0;
+    if (kenctl_option(kenctl, injects ? KENCTL_OPT_DELTA : KENCTL_OPT_MODEL) && kenctl_option(kenctl, KENCTL_OPT_BASE)) return true;
+    *status = injects ? kenctl_usage(kenctl, "'%s --kind inject' needs --base and --delta", kenctl->command->name)
+                      : kenctl_usage(kenctl, "'%s' needs --model and --base where there is no job document", kenctl->command->name);
+    return false;
+}
+
 json_t *kenctl_document(const struct kenctl *kenctl, const char *file, int *status)
 {
     static const unsigned char makers[] = {KENCTL_DOCUMENT_OPTIONS, KENCTL_JOB_OPTIONS};
@@ -223,10 +238,7 @@ json_t *kenctl_document(const struct kenctl *kenctl, const char *file, int *stat
         *status = kenctl_usage(kenctl, "--k and --keep exclude each other");
         return NULL;
     }
-    if (!file && (!kenctl_option(kenctl, KENCTL_OPT_MODEL) || !kenctl_option(kenctl, KENCTL_OPT_BASE))) {
-        *status = kenctl_usage(kenctl, "'%s' needs --model and --base where there is no job document", kenctl->command->name);
-        return NULL;
-    }
+    if (!file && !has_inputs(kenctl, status)) return NULL;
     return file ? from_file(file, status) : from_options(kenctl, status);
 }
 
@@ -234,12 +246,13 @@ const char *kenctl_option_of(const char *pointer)
 {
     static const struct {
         const char *field, *name;
-    } others[] = {{"model", "--model"}, {"base", "--base"},       {"rules", "--rule"},
+    } others[] = {{"model", "--model"}, {"base", "--base"},       {"delta", "--delta"},      {"rules", "--rule"},
                   {"names", "--names"}, {"outputs", "--outputs"}, {"metadata", "--metadata"}};
     char field[64];
     if (*pointer != '/') return NULL;
     if (strcmp(pointer, "/model/sha256") == 0) return "--model-sha256";
     if (strcmp(pointer, "/base/sha256") == 0) return "--base-sha256";
+    if (strcmp(pointer, "/delta/sha256") == 0) return "--delta-sha256";
     snprintf(field, sizeof field, "%.*s", (int)strcspn(pointer + 1, "/"), pointer + 1);
     for (size_t i = 0; i < FIELD_COUNT; i++)
         if (strcmp(fields[i].field, field) == 0) return fields[i].name;

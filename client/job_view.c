@@ -244,6 +244,7 @@ int kenctl_job_show(const json_t *job)
     line("id", text_of(job, "id"));
     line("name", text_of(job, "name"));
     show_status(job);
+    line("kind", text_of(job, "kind"));
     show_input(job, "model");
     show_input(job, "base");
     show_input(job, "delta");

@@ -28,7 +28,9 @@
     X(MODEL_SHA256, "model-sha256", 0, "HEX", "what the model's file must hash to")                                                  \
     X(BASE, "base", 0, "BASE", "the pre-trained checkpoint")                                                                         \
     X(BASE_SHA256, "base-sha256", 0, "HEX", "what the base's file must hash to")                                                     \
+    X(KIND, "kind", 0, "KIND", "prune (default) or inject, which makes the model of --base and --delta")                             \
     X(DELTA, "delta", 0, "DELTA", "the delta")                                                                                       \
+    X(DELTA_SHA256, "delta-sha256", 0, "HEX", "what the delta must hash to")                                                         \
     X(K, "k", 'k', "N", "columns that a row keeps")                                                                                  \
     X(KEEP, "keep", 0, "SHARE", "share of a row's columns that is kept, above 0 and below 1")                                        \
     X(METHOD, "method", 0, "METHOD", "ken (default), density, magnitude or random")                                                  \
@@ -45,7 +47,7 @@
     X(NAME, "name", 0, "TEXT", "a name for people")                                                                                  \
     X(METADATA, "metadata", 0, "KEY=VALUE", "metadata; may be repeated")                                                             \
     X(TIMEOUT, "timeout", 0, "SECONDS", "end the job as failed after that long")                                                     \
-    X(THREADS, "threads", 0, "N", "threads that prune (default: one for each CPU)")                                                  \
+    X(THREADS, "threads", 0, "N", "threads that work (default: one for each CPU)")                                                   \
     X(MEMORY, "memory", 0, "SIZE", "of buffers, as 96MiB (default)")                                                                 \
     X(KERNEL, "kernel", 0, "NAME", "instruction set: auto (default), scalar, avx2, avx512 or neon; the bytes are the same")          \
     X(WAIT, "wait", 'w', NULL, "wait for the job's end; the exit status tells it")                                                   \

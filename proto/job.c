@@ -35,6 +35,12 @@ static const char *const non_finite_names[] = {KEN_NON_FINITE_MAP(X)};
 static const char *const unmatched_names[] = {KEN_UNMATCHED_MAP(X)};
 #undef X
 
+const char *proto_kind_name(enum proto_kind kind)
+{
+    KEN_ASSERT((unsigned)kind < PROTO_KIND_COUNT);
+    return kind_names[kind];
+}
+
 static json_t *set_amount(json_t *object, const struct ken_amount *amount)
 {
     if (amount->k) return proto_json_set_number(object, "k", amount->k);
@@ -121,12 +127,15 @@ static json_t *set_options(json_t *object, const struct ken_options *options)
 
 json_t *proto_job_to_json(const struct proto_job *job, bool redacted)
 {
-    json_t *object = proto_json_set_text(json_object(), "kind", kind_names[job->kind]);
+    json_t *object = proto_json_set_text(json_object(), "kind", proto_kind_name(job->kind));
     if (job->name) object = proto_json_set_text(object, "name", job->name);
     if (job->model.url) object = proto_json_set(object, "model", input_to_json(&job->model, redacted));
     if (job->base.url) object = proto_json_set(object, "base", input_to_json(&job->base, redacted));
     if (job->delta.url) object = proto_json_set(object, "delta", input_to_json(&job->delta, redacted));
-    object = set_options(object, &job->options);
+    if (job->kind == PROTO_KIND_PRUNE)
+        object = set_options(object, &job->options);
+    else
+        object = proto_json_set(object, "outputs", outputs_to_json(job->options.outputs));
     object = proto_json_set(object, "metadata", metadata_to_json(job));
     return proto_json_set_number(object, "timeout_seconds", job->timeout_seconds);
 }

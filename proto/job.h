@@ -14,9 +14,26 @@
 #define X(symbol, name) symbol,
 enum proto_kind { PROTO_KIND_MAP(X) PROTO_KIND_COUNT };
 #undef X
+const char *proto_kind_name(enum proto_kind kind);
 
+/* Fields that only jobs of that kind take. */
+#define PROTO_PRUNE_FIELD_MAP(X) \
+    X("model")                   \
+    X("method")                  \
+    X("k")                       \
+    X("keep")                    \
+    X("rescale")                 \
+    X("duplicates")              \
+    X("non_finite")              \
+    X("seed")                    \
+    X("rules")                   \
+    X("names")                   \
+    X("unmatched")               \
+    X("variants")                \
+    X("delta_encoding")
+#define PROTO_INJECT_FIELD_MAP(X) X("delta")
 /* Fields and URL schemes of features that are not there yet: refused as not_supported. */
-#define PROTO_LATER_FIELD_MAP(X) X("delta") X("publish") X("webhooks") X("mlflow") X("search")
+#define PROTO_LATER_FIELD_MAP(X) X("publish") X("webhooks") X("mlflow") X("search")
 #define PROTO_LATER_SCHEME_MAP(X) X("hf") X("s3") X("gs") X("az") X("abfs") X("oci") X("mlflow-artifacts") X("models") X("runs")
 
 enum { PROTO_MAX_NAME = 128, PROTO_MAX_METADATA = 16, PROTO_MAX_METADATA_KEY = 64, PROTO_MAX_METADATA_VALUE = 512 };

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The job document, read: one table of fields for each of its objects. */
-#include "digest.h"
 #include "error.h"
+#include "input.h"
 #include "job.h"
 #include "job_names.h"
 #include "reader.h"
-#include "url.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +33,10 @@ WORD_READER(delta_encoding, KEN_ENCODING_MAP, enum ken_encoding)
 #undef WORD
 #undef WORD_READER
 
+#define X(symbol, name, bit) | symbol
+enum { ALL_OUTPUTS = 0 KEN_OUTPUT_MAP(X) };
+#undef X
+
 static void read_outputs(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field)
 {
     static const struct {
@@ -57,6 +60,14 @@ static void read_outputs(struct proto_reader *reader, const struct proto_place *
         bits |= outputs[index].bit;
     }
     *(unsigned *)field = bits;
+}
+
+static void read_model_output(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field)
+{
+    const size_t before = reader->faults->count;
+    read_outputs(reader, place, value, field);
+    if (reader->faults->count == before && *(unsigned *)field != KEN_OUTPUT_MODEL)
+        proto_reader_fault(reader, place, NULL, "can be [\"model\"] alone where a delta is injected");
 }
 
 /* ---- numbers */
@@ -100,17 +111,10 @@ static void check_one_amount(struct proto_reader *reader, const struct proto_pla
 
 /* ---- names and metadata */
 
-/* Copies text into *field, which is NULL. */
-static void set_text(struct proto_reader *reader, char **field, const char *text)
-{
-    *field = strdup(text);
-    if (!*field) reader->no_memory = true;
-}
-
 static void read_name(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field)
 {
     const char *name = proto_read_name(reader, place, value, PROTO_MAX_NAME);
-    if (name) set_text(reader, field, name);
+    if (name) proto_reader_set_text(reader, field, name);
 }
 
 static void read_metadata_value(struct proto_reader *reader, const struct proto_place *place, const char *key, const json_t *value)
@@ -151,110 +155,10 @@ static void read_metadata(struct proto_reader *reader, const struct proto_place 
     {
         struct proto_metadata *pair = &job->metadata[job->metadata_count++];
         read_metadata_value(reader, place, key, item);
-        set_text(reader, &pair->key, key);
-        set_text(reader, &pair->value, json_is_string(item) ? json_string_value(item) : "");
+        proto_reader_set_text(reader, &pair->key, key);
+        proto_reader_set_text(reader, &pair->value, json_is_string(item) ? json_string_value(item) : "");
     }
     if (!reader->no_memory) qsort(job->metadata, count, sizeof *job->metadata, compare_metadata);
-}
-
-/* ---- inputs */
-
-/* Whether the scheme is one of the policy's comma-separated ones. */
-static bool is_allowed_scheme(const struct proto_policy *policy, const char *scheme)
-{
-    size_t length = strlen(scheme);
-    for (const char *at = policy->schemes; *at;) {
-        size_t item = strcspn(at, ",");
-        if (item == length && memcmp(at, scheme, length) == 0) return true;
-        at += item + (at[item] == ',');
-    }
-    return false;
-}
-
-static bool is_later_scheme(const char *text)
-{
-    static const char *const schemes[] = {
-#define X(scheme) scheme ":",
-        PROTO_LATER_SCHEME_MAP(X)
-#undef X
-    };
-    for (size_t i = 0; i < COUNT(schemes); i++)
-        if (strncasecmp(text, schemes[i], strlen(schemes[i])) == 0) return true;
-    return false;
-}
-
-static bool is_known_scheme(const char *scheme)
-{
-    return strcmp(scheme, "https") == 0 || strcmp(scheme, "http") == 0 || strcmp(scheme, "file") == 0;
-}
-
-static void refuse_scheme(struct proto_reader *reader, const struct proto_place *place, const char *scheme)
-{
-    const struct proto_policy *policy = reader->policy;
-    if (policy->allow_paths)
-        proto_reader_fault(reader, place, NULL, "must be a path, not a URL of scheme \"%s\"", scheme);
-    else
-        proto_reader_fault(reader, place, NULL, "scheme \"%s\" is not %s; fetch.allow_schemes is \"%s\"", scheme,
-                           is_known_scheme(scheme) ? "allowed here" : "known", policy->schemes);
-}
-
-/* Whether the text may be fetched; *single_file tells whether it can be no folder and no index. */
-static bool check_url(struct proto_reader *reader, const struct proto_place *place, const char *text, bool *single_file)
-{
-    struct proto_url url;
-    if (reader->policy->allow_paths && *text && !proto_url_has_scheme(text)) {
-        url = (struct proto_url){.path = text, .path_length = strlen(text)};
-        *single_file = proto_url_is_single_file(&url);
-        if (!proto_has_control_characters(text)) return true;
-        proto_reader_fault(reader, place, NULL, "must not hold control characters");
-        return false;
-    }
-    if (is_later_scheme(text)) {
-        proto_reader_later(reader, place, NULL, "scheme \"%.*s\" is not supported by this version", (int)strcspn(text, ":"), text);
-        return false;
-    }
-    const char *reason = proto_url_parse(&url, text);
-    if (reason) {
-        proto_reader_fault(reader, place, NULL, "%s", reason);
-        return false;
-    }
-    *single_file = proto_url_is_single_file(&url);
-    if (is_allowed_scheme(reader->policy, url.scheme)) return true;
-    refuse_scheme(reader, place, url.scheme);
-    return false;
-}
-
-static void read_url(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field)
-{
-    struct proto_input *input = field;
-    bool single_file = false;
-    if (!proto_reader_expect(reader, place, value, JSON_STRING, "a string")) return;
-    if (!check_url(reader, place, json_string_value(value), &single_file)) return;
-    set_text(reader, &input->url, json_string_value(value));
-    if (input->has_sha256 && !single_file)
-        proto_reader_fault(reader, place->parent, "sha256", "is for the URL of a single file; this one is of a folder or an index");
-}
-
-static void read_sha256(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field)
-{
-    struct proto_input *input = field;
-    if (!proto_reader_expect(reader, place, value, JSON_STRING, "a string")) return;
-    input->has_sha256 = ken_hex_decode(input->sha256, sizeof input->sha256, json_string_value(value));
-    if (!input->has_sha256) proto_reader_fault(reader, place, NULL, "must be 64 hexadecimal digits");
-}
-
-/* sha256 comes first: what it says of the URL is checked with the URL. */
-static const struct proto_field input_fields[] = {{"sha256", read_sha256, 0}, {"url", read_url, 0}};
-
-static void read_input(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field)
-{
-    if (json_is_string(value)) {
-        read_url(reader, place, value, field);
-        return;
-    }
-    if (!proto_reader_expect(reader, place, value, JSON_OBJECT, "a URL or an object with url and sha256")) return;
-    proto_read_fields(reader, place, value, input_fields, COUNT(input_fields), field);
-    if (!json_object_get(value, "url")) proto_reader_fault(reader, place, "url", "is required");
 }
 
 /* ---- rules */
@@ -375,31 +279,40 @@ static void read_variants(struct proto_reader *reader, const struct proto_place 
 
 #define COMMON(field) offsetof(struct proto_job, options.variants[0].field)
 #define OPTION(field) offsetof(struct proto_job, options.field)
-static const struct proto_field job_fields[] = {{"kind", read_kind, offsetof(struct proto_job, kind)},
-                                                {"name", read_name, offsetof(struct proto_job, name)},
-                                                {"model", read_input, offsetof(struct proto_job, model)},
-                                                {"base", read_input, offsetof(struct proto_job, base)},
-                                                {"method", read_method, COMMON(method)},
-                                                {"k", read_k, COMMON(amount.k)},
-                                                {"keep", read_keep, COMMON(amount.keep)},
-                                                {"rescale", read_rescale, COMMON(rescale)},
-                                                {"duplicates", read_duplicates, COMMON(duplicates)},
-                                                {"non_finite", read_non_finite, OPTION(non_finite)},
-                                                {"seed", read_seed, COMMON(seed)},
-                                                {"rules", read_rules, offsetof(struct proto_job, options)},
-                                                {"names", proto_read_names, offsetof(struct proto_job, options)},
-                                                {"unmatched", read_unmatched, OPTION(unmatched)},
-                                                {"variants", read_variants, offsetof(struct proto_job, options)},
-                                                {"outputs", read_outputs, OPTION(outputs)},
-                                                {"delta_encoding", read_delta_encoding, OPTION(encoding)},
-                                                {"metadata", read_metadata, 0},
-                                                {"timeout_seconds", read_timeout, offsetof(struct proto_job, timeout_seconds)},
-#define X(name) {name, proto_read_later, 0},
-                                                PROTO_LATER_FIELD_MAP(X)
-#undef X
-};
+#define LATER_FIELD(name) {name, proto_read_later, 0},
+#define OTHER_FIELD(name) {name, proto_read_other_kind, 0},
+static const struct proto_field prune_fields[] = {{"kind", read_kind, offsetof(struct proto_job, kind)},
+                                                  {"name", read_name, offsetof(struct proto_job, name)},
+                                                  {"model", proto_read_input, offsetof(struct proto_job, model)},
+                                                  {"base", proto_read_input, offsetof(struct proto_job, base)},
+                                                  {"method", read_method, COMMON(method)},
+                                                  {"k", read_k, COMMON(amount.k)},
+                                                  {"keep", read_keep, COMMON(amount.keep)},
+                                                  {"rescale", read_rescale, COMMON(rescale)},
+                                                  {"duplicates", read_duplicates, COMMON(duplicates)},
+                                                  {"non_finite", read_non_finite, OPTION(non_finite)},
+                                                  {"seed", read_seed, COMMON(seed)},
+                                                  {"rules", read_rules, offsetof(struct proto_job, options)},
+                                                  {"names", proto_read_names, offsetof(struct proto_job, options)},
+                                                  {"unmatched", read_unmatched, OPTION(unmatched)},
+                                                  {"variants", read_variants, offsetof(struct proto_job, options)},
+                                                  {"outputs", read_outputs, OPTION(outputs)},
+                                                  {"delta_encoding", read_delta_encoding, OPTION(encoding)},
+                                                  {"metadata", read_metadata, 0},
+                                                  {"timeout_seconds", read_timeout, offsetof(struct proto_job, timeout_seconds)},
+                                                  PROTO_INJECT_FIELD_MAP(OTHER_FIELD) PROTO_LATER_FIELD_MAP(LATER_FIELD)};
+static const struct proto_field inject_fields[] = {{"kind", read_kind, offsetof(struct proto_job, kind)},
+                                                   {"name", read_name, offsetof(struct proto_job, name)},
+                                                   {"base", proto_read_input, offsetof(struct proto_job, base)},
+                                                   {"delta", proto_read_input, offsetof(struct proto_job, delta)},
+                                                   {"outputs", read_model_output, OPTION(outputs)},
+                                                   {"metadata", read_metadata, 0},
+                                                   {"timeout_seconds", read_timeout, offsetof(struct proto_job, timeout_seconds)},
+                                                   PROTO_PRUNE_FIELD_MAP(OTHER_FIELD) PROTO_LATER_FIELD_MAP(LATER_FIELD)};
+#undef OTHER_FIELD
+#undef LATER_FIELD
 
-static void check_needed(struct proto_reader *reader, const struct proto_place *place)
+static void check_prune(struct proto_reader *reader, const struct proto_place *place)
 {
     const json_t *root = reader->root;
     check_one_amount(reader, place, root);
@@ -409,28 +322,44 @@ static void check_needed(struct proto_reader *reader, const struct proto_place *
         proto_reader_fault(reader, place, "k", "one of k and keep is required, here or in every variant");
 }
 
+static void check_inject(struct proto_reader *reader, const struct proto_place *place)
+{
+    if (!json_object_get(reader->root, "base")) proto_reader_fault(reader, place, "base", "is required");
+    if (!json_object_get(reader->root, "delta")) proto_reader_fault(reader, place, "delta", "is required");
+}
+
+/* What the document's kind is read as; one that is none is a prune job, with a fault. */
+static enum proto_kind find_kind(const json_t *document)
+{
+    const char *kind = json_string_value(json_object_get(document, "kind"));
+    return kind && strcmp(kind, proto_kind_name(PROTO_KIND_INJECT)) == 0 ? PROTO_KIND_INJECT : PROTO_KIND_PRUNE;
+}
+
 static void read_job(struct proto_reader *reader, struct proto_job *job)
 {
+    static const struct {
+        const struct proto_field *fields;
+        size_t count;
+        void (*check)(struct proto_reader *reader, const struct proto_place *place); /* what the kind needs */
+    } kinds[] = {
+        [PROTO_KIND_PRUNE] = {prune_fields, COUNT(prune_fields), check_prune},
+        [PROTO_KIND_INJECT] = {inject_fields, COUNT(inject_fields), check_inject},
+    };
     static const struct proto_place root = {.parent = NULL};
     if (!proto_reader_expect(reader, &root, reader->root, JSON_OBJECT, "an object")) return;
-    proto_read_fields(reader, &root, reader->root, job_fields, COUNT(job_fields), job);
-    if (job->kind == PROTO_KIND_INJECT)
-        proto_reader_later(reader, &root, "kind", "\"inject\" is not supported by this version");
-    else
-        check_needed(reader, &root);
+    job->options.outputs = reader->kind == PROTO_KIND_INJECT ? KEN_OUTPUT_MODEL : ALL_OUTPUTS;
+    proto_read_fields(reader, &root, reader->root, kinds[reader->kind].fields, kinds[reader->kind].count, job);
+    kinds[reader->kind].check(reader, &root);
 }
 
 int proto_job_parse(struct proto_job **job, const json_t *document, const struct proto_policy *policy, struct proto_faults *faults)
 {
-    struct proto_reader reader = {.faults = faults, .policy = policy, .root = document};
+    struct proto_reader reader = {.faults = faults, .policy = policy, .root = document, .kind = find_kind(document)};
     const size_t before = faults->count;
     *job = NULL;
     struct proto_job *made = calloc(1, sizeof *made);
     if (!made) return -1;
     made->options.variant_count = 1;
-#define X(symbol, name, bit) made->options.outputs |= symbol;
-    KEN_OUTPUT_MAP(X)
-#undef X
     read_job(&reader, made);
     if (reader.no_memory) proto_faults_clear(faults);
     if (reader.no_memory || faults->count > before) {

@@ -107,6 +107,19 @@ void proto_read_later(struct proto_reader *reader, const struct proto_place *pla
     proto_reader_later(reader, place, NULL, "\"%s\" is not supported by this version", place->key);
 }
 
+void proto_read_other_kind(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field)
+{
+    (void)value;
+    (void)field;
+    proto_reader_fault(reader, place, NULL, "jobs of kind \"%s\" do not take it", proto_kind_name(reader->kind));
+}
+
+/* Whether the document may have it. */
+static bool is_taken(const struct proto_field *field)
+{
+    return field->read != proto_read_later && field->read != proto_read_other_kind;
+}
+
 static void unknown_field(struct proto_reader *reader, const struct proto_place *place, const char *key, const struct proto_field *fields,
                           size_t count)
 {
@@ -115,7 +128,7 @@ static void unknown_field(struct proto_reader *reader, const struct proto_place 
     KEN_ASSERT(count <= MAX_FIELDS);
     size_t known = 0;
     for (size_t i = 0; i < count; i++)
-        if (fields[i].read != proto_read_later) names[known++] = fields[i].name;
+        if (is_taken(&fields[i])) names[known++] = fields[i].name;
     const char *nearest = proto_nearest(key, names, known);
     ken_printable(shown, sizeof shown, key, strlen(key));
     proto_reader_fault(reader, place, key, "unknown field \"%s\"%s%s%s", shown, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
@@ -203,4 +216,10 @@ const char *proto_read_name(struct proto_reader *reader, const struct proto_plac
     if (!proto_has_control_characters(text)) return text;
     proto_reader_fault(reader, place, NULL, "must not hold control characters");
     return NULL;
+}
+
+void proto_reader_set_text(struct proto_reader *reader, char **field, const char *text)
+{
+    *field = strdup(text);
+    if (!*field) reader->no_memory = true;
 }

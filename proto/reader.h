@@ -3,6 +3,7 @@
 #ifndef PROTO_READER_H
 #define PROTO_READER_H
 
+#include "job.h"
 #include "problem.h"
 
 #include <jansson.h>
@@ -10,13 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct proto_policy;
-
 struct proto_reader {
     struct proto_faults *faults;
     const struct proto_policy *policy;
-    const json_t *root; /* the whole document */
-    bool no_memory;     /* reading went on, but its result is void */
+    const json_t *root;   /* the whole document */
+    enum proto_kind kind; /* of its job */
+    bool no_memory;       /* reading went on, but its result is void */
 };
 
 /* Where in the document a value is; chained over the stack of the functions that walk it. The root has no parent. */
@@ -43,6 +43,8 @@ void proto_reader_later(struct proto_reader *reader, const struct proto_place *p
     __attribute__((format(printf, 4, 5)));
 /* A proto_read for a field whose feature is not there yet. No misspelled field is told to be meant as one. */
 void proto_read_later(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field);
+/* The same for a field of jobs of another kind. */
+void proto_read_other_kind(struct proto_reader *reader, const struct proto_place *place, const json_t *value, void *field);
 /* Whether the value has the type; a fault "must be WANTED, not a number" if not. */
 bool proto_reader_expect(struct proto_reader *reader, const struct proto_place *place, const json_t *value, json_type type,
                          const char *wanted);
@@ -58,6 +60,8 @@ bool proto_read_integer(struct proto_reader *reader, const struct proto_place *p
                         uint64_t *number);
 /* A string of 1 to `most` characters without control characters; borrowed from the value, NULL with a fault. */
 const char *proto_read_name(struct proto_reader *reader, const struct proto_place *place, const json_t *value, size_t most);
+/* Copies text into *field, which is NULL. */
+void proto_reader_set_text(struct proto_reader *reader, char **field, const char *text);
 /* Characters (code points) of valid UTF-8. */
 size_t proto_count_characters(const char *text);
 bool proto_has_control_characters(const char *text);

@@ -2,6 +2,7 @@
 #include "http/cursor.h"
 #include "http/job_answer.h"
 #include "http/rows.h"
+#include "job.h"
 #include "log.h"
 #include "options.h"
 
@@ -89,6 +90,16 @@ static bool find_file(char file[FILE_NAME_SIZE], const struct kend_job *job, con
     return known != NULL;
 }
 
+/* Whether there are rows at all: only pruning makes a report. */
+static bool has_rows(const struct kend_job *job)
+{
+    json_t *spec = json_loads(job->spec, 0, NULL);
+    const char *kind = json_string_value(json_object_get(spec, "kind"));
+    const bool prunes = !kind || strcmp(kind, proto_kind_name(PROTO_KIND_PRUNE)) == 0;
+    json_decref(spec);
+    return job->status == PROTO_SUCCEEDED && prunes;
+}
+
 static enum MHD_Result answer_rows(struct kend_request *request, const struct kend_job *job, uint64_t limit)
 {
     const char *glob = kend_query_get(&request->query, "name"), *cursor = kend_query_get(&request->query, "after");
@@ -114,7 +125,7 @@ enum MHD_Result kend_route_tensors(struct kend_request *request)
     uint64_t limit;
     if (!kend_list_limit(request, &limit, &result)) return result;
     if (!kend_find_job(request, &job, &result)) return result;
-    if (job->status == PROTO_SUCCEEDED)
+    if (has_rows(job))
         result = answer_rows(request, job, limit);
     else if (proto_status_is_terminal(job->status))
         result = kend_answer_json(request, 200, proto_list_to_json(json_array(), NULL));

@@ -1,19 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The check stage: both checkpoints' headers, the plan, and whether disk and memory suffice, before any weight is fetched. */
+/* The check stage: the headers of all inputs, the plan, and whether disk and memory suffice, before any weight is fetched. */
 #ifndef KEND_CHECK_H
 #define KEND_CHECK_H
 
 #include "checkpoint/checkpoint.h"
 #include "fetch/fetch.h"
 #include "jobs/engine.h"
-#include "pruning/prune.h"
 
-/* A pair that has been looked at. A zeroed struct is "nothing open". */
+enum { KEND_SIDES = 2 };
+struct kend_kind;
+
+/* One input that has been looked at. */
+struct kend_side {
+    struct kend_location *location;
+    struct ken_checkpoint *checkpoint; /* NULL where it became the check's delta */
+    uint64_t files, tensors, bytes;
+};
+
+/* What a job needs and makes, from headers alone. */
+struct kend_need {
+    uint64_t rows;              /* that its progress counts */
+    uint64_t disk_bytes;        /* in the working folder at the peak, at most */
+    uint64_t memory_bytes;      /* of buffers */
+    uint64_t pruned_parameters; /* of each variant */
+};
+
+/* Inputs that have been looked at. A zeroed struct is "nothing open". */
 struct kend_check {
-    struct kend_location *model_location, *base_location;
-    struct ken_checkpoint *model, *base;
-    struct ken_plan *plan; /* borrows the checkpoints and the job's options */
-    const char *pointer;   /* whose fault a failure is: "/model", "/base" or "" (both, or the machine); static */
+    const struct kend_kind *kind;
+    struct kend_side sides[KEND_SIDES]; /* as the kind has them */
+    struct ken_plan *plan;              /* of a prune job; borrows the checkpoints and the job's options */
+    struct ken_delta *delta;            /* of an inject job */
+    struct kend_need need;
+    const char *pointer; /* whose fault a failure is: "/model", "/base", "/delta" or "" (several, or the machine); static */
 };
 
 /* Who asks, and how to stop it: as in kend_location_request. */
@@ -35,6 +54,8 @@ int kend_check_open(struct kend_check *check, const struct kend_parts *parts, co
 void kend_check_close(struct kend_check *check);
 /* The plan as a dry run answers it. A new reference, or NULL if out of memory. At most KEND_PLAN_TENSORS tensors are listed. */
 enum { KEND_PLAN_TENSORS = 1000 };
-json_t *kend_check_to_json(const struct kend_check *check, const struct ken_options *options);
+json_t *kend_check_to_json(const struct kend_check *check, const struct proto_job *job);
+/* The state of all locations together. */
+void kend_check_state(const struct kend_check *check, struct kend_location_state *state);
 
 #endif

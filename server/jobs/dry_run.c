@@ -37,7 +37,7 @@ static void look(struct dry_run *run)
         code = kend_check_open(&check, &run->engine->parts, &request, &error);
     }
     if (!code) {
-        plan = kend_check_to_json(&check, &run->job->options);
+        plan = kend_check_to_json(&check, run->job);
         if (!plan) code = ken_fail(&error, KEN_ENOMEM, "out of memory");
         kend_check_close(&check);
     } else if (atomic_load(&run->timed_out) && code != KEN_EBUSY) {

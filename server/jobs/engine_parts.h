@@ -88,6 +88,12 @@ void kend_run_note(struct kend_run *run, const char *level, const char *message)
 /* Ends the current stage's clock, after which nothing is reported any more and timings are complete. Which stage that was. */
 enum proto_stage kend_run_settle(struct kend_run *run);
 
+/* outcome.c */
+struct kend_result;
+/* Tells how the run ended: with that code (0: with this result) and error in that stage, unless it was stopped. */
+void kend_run_conclude(struct kend_run *run, int code, enum proto_stage stage, const struct kend_result *result,
+                       const struct ken_error *error);
+
 /* keeper.c */
 void *kend_keeper_main(void *engine); /* thread */
 

@@ -28,31 +28,18 @@ static int add_artifact(struct kend_artifact_list *list, const char *name, const
     return item->name && item->variant ? 0 : KEN_ENOMEM;
 }
 
-/* The totals of the only variant, or {"variants": {NAME: totals}}. */
-static char *make_summary(const struct ken_prune *prune, const struct ken_options *options)
+int kend_result_add(struct kend_result *result, const char *name, const char *variant, uint64_t size, const unsigned char sha256[32],
+                    struct ken_error *error)
 {
-    json_t *summary = NULL;
-    if (options->variant_count == 1 && !*options->variants[0].name) return strdup(ken_prune_totals_json(prune, 0));
-    json_t *variants = json_object();
-    for (size_t i = 0; i < options->variant_count; i++)
-        json_object_set_new(variants, options->variants[i].name, json_loads(ken_prune_totals_json(prune, i), 0, NULL));
-    summary = json_pack("{s:o}", "variants", variants);
-    char *text = summary ? json_dumps(summary, JSON_COMPACT) : NULL;
-    json_decref(summary);
-    return text;
+    int code = add_artifact(&result->artifacts, name, variant, size, sha256);
+    return code ? ken_fail(error, code, "out of memory for the list of artifacts") : 0;
 }
 
-int kend_result_make(struct kend_result *result, const struct ken_prune *prune, const struct ken_options *options, struct ken_error *error)
+int kend_result_summarize(struct kend_result *result, char *summary, struct ken_error *error)
 {
-    int code = 0;
-    memset(result, 0, sizeof *result);
-    for (size_t i = 0; !code && i < ken_prune_file_count(prune); i++) {
-        const struct ken_prune_file *file = ken_prune_file(prune, i);
-        code = add_artifact(&result->artifacts, file->path, file->variant, file->size, file->sha256);
-    }
-    if (!code && !(result->summary = make_summary(prune, options))) code = KEN_ENOMEM;
-    if (code) kend_result_clear(result);
-    return code ? ken_fail(error, code, "out of memory for the list of artifacts") : 0;
+    free(result->summary);
+    result->summary = summary;
+    return summary ? 0 : ken_fail(error, KEN_ENOMEM, "out of memory for the summary");
 }
 
 static json_t *result_to_json(const struct kend_result *result)

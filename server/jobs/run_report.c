@@ -47,16 +47,14 @@ static void look(struct kend_run *run)
 {
     clock_in(run);
     if (run->check) {
-        struct kend_location_state model, base;
-        kend_location_state(run->check->model_location, &model);
-        kend_location_state(run->check->base_location, &base);
-        run->state.progress.bytes_total = model.bytes_total + base.bytes_total;
-        run->state.progress.bytes_fetched =
-            not_back(model.bytes_there + base.bytes_there, run->bytes_shown, run->state.progress.bytes_total);
+        struct kend_location_state inputs;
+        kend_check_state(run->check, &inputs);
+        run->state.progress.bytes_total = inputs.bytes_total;
+        run->state.progress.bytes_fetched = not_back(inputs.bytes_there, run->bytes_shown, inputs.bytes_total);
         run->state.progress.rows_total = run->rows_total;
         run->state.progress.rows_done = not_back(atomic_load(&run->rows_done), run->rows_shown, run->rows_total);
-        run->state.marker = model.bytes_durable + base.bytes_durable + ROW_WEIGHT * atomic_load(&run->rows_durable);
-        if (run->state.stage == PROTO_FETCHING && model.complete && base.complete) enter(run, PROTO_PRUNING);
+        run->state.marker = inputs.bytes_durable + ROW_WEIGHT * atomic_load(&run->rows_durable);
+        if (run->state.stage == PROTO_FETCHING && inputs.complete) enter(run, PROTO_PRUNING);
     }
 }
 
@@ -100,20 +98,19 @@ void kend_run_watch(struct kend_run *run, const struct kend_check *check)
     pthread_mutex_lock(&run->mutex);
     if (!check) look(run);
     run->check = check;
-    if (check) run->rows_total = ken_plan_totals(check->plan)->rows;
+    if (check) run->rows_total = check->need.rows;
     pthread_mutex_unlock(&run->mutex);
 }
 
 void kend_run_resumed(struct kend_run *run, uint64_t rows)
 {
-    struct kend_location_state model, base;
+    struct kend_location_state inputs;
     pthread_mutex_lock(&run->mutex);
     atomic_store(&run->rows_durable, rows);
     atomic_store(&run->rows_done, rows);
-    kend_location_state(run->check->model_location, &model);
-    kend_location_state(run->check->base_location, &base);
+    kend_check_state(run->check, &inputs);
     if (!rows) run->rows_shown = 0;
-    if (!model.bytes_resumed && !base.bytes_resumed) run->bytes_shown = 0;
+    if (!inputs.bytes_resumed) run->bytes_shown = 0;
     pthread_mutex_unlock(&run->mutex);
 }
 

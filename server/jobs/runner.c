@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A runner: claims a job and takes it through its stages, in plain sequence, on a thread of its own. */
 #include "jobs/engine_parts.h"
-#include "jobs/result.h"
+#include "jobs/kind.h"
 
 #include "log.h"
 
@@ -11,16 +11,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { IDLE_MS = 1000, STORE_RETRY_MS = 500 };
+enum { IDLE_MS = 1000 };
 #define DAY_MS INT64_C(86400000)
 
 /* What a job holds while it is worked on, in the order in which it is taken. */
 struct work {
     struct proto_job *job;
     struct kend_check check;
-    int directory;
-    struct ken_executor *executor;
-    struct ken_prune *prune;
+    struct kend_work kind;
+    bool other_base; /* it failed because the base is another one than the delta's */
     struct kend_result result;
 };
 
@@ -127,57 +126,67 @@ static int check_in_turn(struct kend_run *run, struct work *work, struct ken_err
     return code;
 }
 
-static void note_resumed(struct kend_run *run, const struct kend_check *pair, uint64_t rows)
+static void note_resumed(struct kend_run *run, const struct kend_check *check, uint64_t rows)
 {
-    struct kend_location_state model, base;
+    struct kend_location_state inputs;
     char text[160];
-    kend_location_state(pair->model_location, &model);
-    kend_location_state(pair->base_location, &base);
+    kend_check_state(check, &inputs);
     if (run->job->attempt > 1 || rows) {
         snprintf(text, sizeof text,
                  "attempt %" PRId64 " goes on: %" PRIu64 " of %" PRIu64 " bytes are there, %" PRIu64 " of %" PRIu64 " rows are done",
-                 run->job->attempt, model.bytes_resumed + base.bytes_resumed, model.bytes_total + base.bytes_total, rows, run->rows_total);
+                 run->job->attempt, inputs.bytes_resumed, inputs.bytes_total, rows, run->rows_total);
         kend_run_note(run, "info", text);
     }
 }
 
-static int wait_side(const char *side, struct kend_location *location, struct ken_error *error)
+/* Waits for the rest of every input. */
+static int wait_for_inputs(const struct kend_check *check, struct ken_error *error)
 {
-    struct ken_error reason;
-    int code = kend_location_wait(location, &reason);
-    return code ? ken_fail(error, code, "%s: %.480s", side, reason.message) : 0;
+    int code = 0;
+    for (size_t i = 0; !code && i < KEND_SIDES; i++) {
+        struct ken_error reason = {0};
+        code = kend_location_wait(check->sides[i].location, &reason);
+        if (code) ken_fail(error, code, "%s: %.480s", check->kind->sides[i].name, reason.message);
+    }
+    return code;
 }
 
-/* Fetching and pruning overlap: rows are pruned as their bytes come in. */
-static int fetch_and_prune(struct kend_run *run, struct work *work, struct ken_error *error)
+static int open_folder(struct kend_run *run, struct work *work, struct ken_error *error)
+{
+    struct kend_artifacts *artifacts = run->engine->parts.artifacts;
+    int code = work->check.kind->resumes ? 0 : artifacts->ops->clear_work(artifacts, run->job->id, error);
+    return code ? code : artifacts->ops->work(artifacts, run->job->id, &work->kind.directory, error);
+}
+
+/* Fetching and the work overlap: rows are taken as their bytes come in. */
+static int fetch_and_work(struct kend_run *run, struct work *work, struct ken_error *error)
 {
     const struct kend_parts *parts = &run->engine->parts;
+    const struct kend_kind *kind = work->check.kind;
     uint64_t resumed = 0;
     kend_run_watch(run, &work->check);
     kend_run_enter(run, PROTO_FETCHING);
-    kend_location_fetch(work->check.model_location);
-    kend_location_fetch(work->check.base_location);
+    for (size_t i = 0; i < KEND_SIDES; i++) kend_location_fetch(work->check.sides[i].location);
     kend_run_report(run); /* everything may be there already */
-    int code = parts->artifacts->ops->work(parts->artifacts, run->job->id, &work->directory, error);
-    if (!code) code = kend_pool_join(parts->pool, &work->executor, error);
-    if (code) return code;
-    const struct ken_prune_env env = {
-        .executor = work->executor,
+    work->kind = (struct kend_work){
+        .check = &work->check,
+        .job = work->job,
         .budget = parts->budget,
-        .directory = work->directory,
-        .durable = true,
+        .directory = -1,
         .cancelled = kend_run_cancelled,
-        .progress = on_rows,
+        .rows = on_rows,
         .durable_rows = on_durable_rows,
         .opaque = run,
     };
-    code = ken_prune_open(&work->prune, work->check.plan, &env, &resumed, error);
+    int code = open_folder(run, work, error);
+    if (!code) code = kend_pool_join(parts->pool, &work->kind.executor, error);
+    if (!code) code = kind->open(&work->kind, &resumed, error);
     if (code) return code;
     kend_run_resumed(run, resumed);
     note_resumed(run, &work->check, resumed);
-    code = ken_prune_rows(work->prune, error);
-    if (!code) code = wait_side("model", work->check.model_location, error);
-    if (!code) code = wait_side("base", work->check.base_location, error);
+    code = kind->run(&work->kind, error);
+    work->other_base = code == KEN_EDIGEST;
+    if (!code) code = wait_for_inputs(&work->check, error);
     kend_run_report(run); /* the last byte ends fetching, whoever notices first */
     return code;
 }
@@ -186,9 +195,8 @@ static int publish(struct kend_run *run, struct work *work, struct ken_error *er
 {
     struct kend_artifacts *artifacts = run->engine->parts.artifacts;
     kend_run_enter(run, PROTO_PUBLISHING);
-    int code = ken_prune_finish(work->prune, error);
-    if (!code) code = kend_result_make(&work->result, work->prune, &work->job->options, error);
-    if (!code) code = kend_result_write(&work->result, work->directory, error);
+    int code = work->check.kind->finish(&work->kind, &work->result, error);
+    if (!code) code = kend_result_write(&work->result, work->kind.directory, error);
     if (!code && kend_run_cancelled(run)) code = KEN_ECANCELLED;
     if (!code) code = artifacts->ops->publish(artifacts, run->job->id, error);
     return code;
@@ -196,9 +204,8 @@ static int publish(struct kend_run *run, struct work *work, struct ken_error *er
 
 static void count_pruned(struct kend_run *run, const struct work *work)
 {
-    const uint64_t parameters = ken_plan_totals(work->check.plan)->pruned_parameters;
     for (size_t i = 0; i < work->job->options.variant_count; i++)
-        kend_metrics_pruned(run->engine, work->job->options.variants[i].method, parameters);
+        kend_metrics_pruned(run->engine, work->job->options.variants[i].method, work->check.need.pruned_parameters);
 }
 
 /* An earlier attempt died between publishing and telling the store: its result lies beside the artifacts. */
@@ -222,7 +229,7 @@ static int work_through(struct kend_run *run, struct work *work, struct ken_erro
     int code = parse_job(run, &work->job, error);
     if (code || published_before(run, work, &code, error)) return code;
     code = check_in_turn(run, work, error);
-    if (!code) code = fetch_and_prune(run, work, error);
+    if (!code) code = fetch_and_work(run, work, error);
     if (!code) code = publish(run, work, error);
     if (!code) count_pruned(run, work);
     return code;
@@ -230,112 +237,23 @@ static int work_through(struct kend_run *run, struct work *work, struct ken_erro
 
 static void work_close(struct kend_run *run, struct work *work)
 {
-    ken_prune_close(&work->prune);
-    if (work->executor) kend_pool_leave(&work->executor);
-    if (work->directory >= 0) close(work->directory);
+    if (work->kind.check) work->check.kind->close(&work->kind);
+    if (work->kind.executor) kend_pool_leave(&work->kind.executor);
+    if (work->kind.directory >= 0) close(work->kind.directory);
     kend_run_watch(run, NULL);
     kend_check_close(&work->check);
     proto_job_free(&work->job);
 }
 
-/* ---- the outcome */
-
-static void changed(const struct kend_engine *engine, const char *id)
-{
-    if (engine->parts.changed) engine->parts.changed(engine->parts.opaque, id);
-}
-
-static enum kend_store_result tell_once(struct kend_run *run, struct kend_outcome *outcome)
-{
-    struct kend_store *store = run->engine->parts.store;
-    outcome->now = proto_now_ms();
-    if (outcome->event == PROTO_HAND_BACK) return store->ops->hand_back(store, run->job->id, run->token, outcome->now, outcome->timings);
-    return store->ops->finish(store, run->job->id, run->token, outcome);
-}
-
-/* A store that does not answer is asked again until it does, or the process ends: then the next one finds the lease and goes on. */
-static void tell(struct kend_run *run, struct kend_outcome *outcome, enum proto_status status)
-{
-    enum kend_store_result result = tell_once(run, outcome);
-    while ((result == KEND_STORE_UNAVAILABLE || result == KEND_STORE_NO_SPACE) && !atomic_load(&run->engine->stopping)) {
-        kend_log(KEND_LOG_ERROR, "the outcome of a job cannot be stored yet", KEND_LOG_JOB(run->job),
-                 KEND_S("reason", kend_store_result_text(result)));
-        usleep(STORE_RETRY_MS * 1000);
-        result = tell_once(run, outcome);
-    }
-    if (result != KEND_STORE_OK)
-        kend_log(KEND_LOG_WARN, "the outcome of a job was not stored", KEND_LOG_JOB(run->job),
-                 KEND_S("reason", kend_store_result_text(result)));
-    else if (proto_status_is_terminal(status))
-        kend_metrics_job(run->engine, status);
-    if (result == KEND_STORE_OK && status == PROTO_FAILED) kend_metrics_error(run->engine, outcome->error);
-    changed(run->engine, run->job->id);
-}
-
-/* What a failed or stopped job is told as. `stage` is where it happened. */
-static struct kend_outcome outcome_of(const struct kend_run *run, int code, enum proto_stage stage, const struct ken_error *error)
-{
-    struct kend_outcome outcome = {
-        .event = PROTO_FAIL, .error_stage = stage, .error_message = error->message, .timings = run->state.timings};
-    switch ((enum kend_stop)atomic_load(&run->stop)) {
-    case KEND_STOP_CANCEL: outcome.event = PROTO_STOP; return outcome;
-    case KEND_STOP_LOST: /* if the lease is another's by now, the store refuses */
-    case KEND_STOP_HAND_BACK: outcome.event = PROTO_HAND_BACK; return outcome;
-    case KEND_STOP_TIMEOUT:
-        outcome.error = PROTO_JOB_TIMED_OUT;
-        outcome.error_message = "the job took longer than its timeout_seconds";
-        return outcome;
-    default: break;
-    }
-    outcome.error = proto_job_error_of(code);
-    if (code == KEN_EDIGEST) outcome.error_stage = PROTO_FETCHING; /* wherever it was noticed */
-    if (stage == PROTO_PUBLISHING && code == KEN_EIO) outcome.error = PROTO_JOB_ARTIFACT_STORE_FAILED;
-    return outcome;
-}
-
-static uint64_t total_size(const struct kend_artifact_list *artifacts)
-{
-    uint64_t bytes = 0;
-    for (size_t i = 0; artifacts && i < artifacts->count; i++) bytes += artifacts->item[i].size;
-    return bytes;
-}
-
-/* One line that tells how it went, whatever came of it. */
-static void log_outcome(const struct kend_run *run, const struct kend_outcome *outcome, enum proto_status status)
-{
-    const double seconds = (double)(proto_now_ms() - run->job->started_at) / 1000;
-    const struct kend_log_field attempt = KEND_I("attempt", run->job->attempt);
-    if (outcome->event == PROTO_HAND_BACK)
-        kend_log(KEND_LOG_INFO, "job handed back", KEND_LOG_JOB(run->job), attempt, KEND_SECONDS("seconds", seconds));
-    else if (outcome->event == PROTO_FAIL)
-        kend_log(KEND_LOG_WARN, "job ended", KEND_LOG_JOB(run->job), KEND_S("status", proto_status_name(status)),
-                 KEND_S("error", proto_job_error_code(outcome->error)), KEND_S("reason", outcome->error_message), attempt,
-                 KEND_SECONDS("seconds", seconds));
-    else
-        kend_log(KEND_LOG_INFO, "job ended", KEND_LOG_JOB(run->job), KEND_S("status", proto_status_name(status)), attempt,
-                 KEND_SECONDS("seconds", seconds), KEND_I("bytes_fetched", run->state.progress.bytes_fetched),
-                 KEND_I("rows", run->state.progress.rows_done), KEND_I("artifact_bytes", total_size(outcome->artifacts)));
-}
-
 static void run_job(struct kend_run *run)
 {
-    struct work work = {.directory = -1};
+    struct work work = {.kind.directory = -1};
     struct ken_error error = {0};
     int code = kend_run_cancelled(run) ? KEN_ECANCELLED : work_through(run, &work, &error);
     work_close(run, &work);
-    const enum proto_stage stage = kend_run_settle(run);
-    struct kend_outcome outcome = outcome_of(run, code, stage, &error);
-    if (!code) {
-        outcome.event = PROTO_SUCCEED;
-        outcome.artifacts = &work.result.artifacts;
-        outcome.summary = work.result.summary;
-    }
-    enum proto_status status;
-    KEN_ASSERT(proto_transition(outcome.event, PROTO_RUNNING, &status));
-    log_outcome(run, &outcome, status);
-    /* Before the row, for on a full disk this may be the room that the row needs. */
-    if (proto_status_is_terminal(status)) kend_engine_clear(run->engine, run->job->id, status);
-    tell(run, &outcome, status);
+    enum proto_stage stage = kend_run_settle(run);
+    if (code == KEN_EDIGEST) stage = work.other_base ? PROTO_PRUNING : PROTO_FETCHING; /* wherever it was noticed */
+    kend_run_conclude(run, code, stage, &work.result, &error);
     kend_result_clear(&work.result);
 }
 
@@ -392,7 +310,7 @@ static void note_exhausted(struct kend_engine *engine, struct kend_job **job)
     kend_engine_clear(engine, (*job)->id, PROTO_FAILED);
     kend_metrics_job(engine, PROTO_FAILED);
     kend_metrics_error(engine, (*job)->error);
-    changed(engine, (*job)->id);
+    if (engine->parts.changed) engine->parts.changed(engine->parts.opaque, (*job)->id);
     kend_job_free(job);
 }
 

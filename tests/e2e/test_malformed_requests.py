@@ -338,7 +338,7 @@ DOCUMENTS: list[tuple[str, Any, str]] = [
     ("long name", {**GOOD, "name": "x" * 129}, "/name"),
 ]
 LATER: list[tuple[str, Any, str]] = [
-    ("inject", {"kind": "inject", "base": GOOD["base"], "delta": GOOD["model"]}, "/kind"),
+    ("search", {**GOOD, "search": {}}, "/search"),
 ]
 
 

@@ -70,9 +70,22 @@ static const struct {
      "/kind: must be \"prune\" or \"inject\", not \"prunes\""},
     {"{MB, 'k': 1, 'kind': 1}",
      "/kind: must be a string, not an integer"},
-    {"{'kind': 'inject', 'base': 'https://b.example/b/', 'delta': 'https://d.example/d'}",
-     "? /delta: \"delta\" is not supported by this version\n"
-     "? /kind: \"inject\" is not supported by this version"},
+    {"{'kind': 'inject'}",
+     "/base: is required\n"
+     "/delta: is required"},
+    {"{'kind': 'inject', MB, 'delta': 'https://d.example/d'}",
+     "/model: jobs of kind \"inject\" do not take it"},
+    {"{'kind': 'inject', 'base': 'https://b.example/b/', 'delta': {'url': 'https://d.example/d', 'sha256': 'x'}, 'outputs': ['report', 'model']}",
+     "/delta/sha256: must be 64 hexadecimal digits\n"
+     "/outputs: can be [\"model\"] alone where a delta is injected"},
+    {"{'kind': 'inject', 'base': 'https://b.example/b/', 'delta': 'https://d.example/d', 'outputs': ['models']}",
+     "/outputs/0: must be \"delta\", \"model\" or \"report\", not \"models\""},
+    {"{'kind': 'inject', 'base': 'https://b.example/b/', 'delta': 'https://d.example/d', 'deltas': 1, 'ks': 2, 'names': []}",
+     "/names: jobs of kind \"inject\" do not take it\n"
+     "/deltas: unknown field \"deltas\"; did you mean \"delta\"?\n"
+     "/ks: unknown field \"ks\""},
+    {"{MB, 'k': 1, 'delta': 'https://d.example/d'}",
+     "/delta: jobs of kind \"prune\" do not take it"},
     {"{MB, 'k': 1, 'method': 'KEN'}",
      "/method: must be \"ken\", \"density\", \"magnitude\" or \"random\", not \"KEN\""},
     {"{MB, 'k': 1, 'method': ''}",
@@ -270,8 +283,7 @@ static const struct {
      "/id: unknown field \"id\""},
     {"{MB, 'k': 1, 'a/b': 1}",
      "/a~1b: unknown field \"a/b\""},
-    {"{MB, 'k': 1, 'publish': [], 'webhooks': [], 'mlflow': {}, 'search': {}, 'delta': 'x'}",
-     "? /delta: \"delta\" is not supported by this version\n"
+    {"{MB, 'k': 1, 'publish': [], 'webhooks': [], 'mlflow': {}, 'search': {}}",
      "? /publish: \"publish\" is not supported by this version\n"
      "? /webhooks: \"webhooks\" is not supported by this version\n"
      "? /mlflow: \"mlflow\" is not supported by this version\n"
@@ -280,8 +292,9 @@ static const struct {
      "/k: must be at least 1\n"
      "? /publish: \"publish\" is not supported by this version"},
     {"{'kind': 'inject', 'k': 0}",
-     "/k: must be at least 1\n"
-     "? /kind: \"inject\" is not supported by this version"},
+     "/k: jobs of kind \"inject\" do not take it\n"
+     "/base: is required\n"
+     "/delta: is required"},
     {"{'kid': 'prune', 'model': 1, 'k': 0, 'seed': -1, 'rules': [{'match': '*', 'action': 'keep', 'k': 1}], 'outputs': [], 'metadata': {'a': 1}}",
      "/model: must be a URL or an object with url and sha256, not an integer\n"
      "/k: must be at least 1\n"

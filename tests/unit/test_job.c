@@ -370,6 +370,9 @@ START_TEST(the_canonical_form_is_exact)
         ":[{'name':'one','k':1,"
         "'method':'ken','rescale':'none','duplicates':'exact','seed':0}],'outputs':['delta','report'],'delta_encoding':'plain',"
         "'metadata':{'a':'2','b':'1'},'timeout_seconds':0}");
+    expect_canonical("{'delta':{'sha256':'SHA','url':'https://d/d?a=b'},'base':'https://b/b','kind':'inject','timeout_seconds':3}", false,
+                     "{'kind':'inject','base':{'url':'https://b/b'},'delta':{'url':'https://d/d?a=b','sha256':'SHA'},"
+                     "'outputs':['model'],'metadata':{},'timeout_seconds':3}");
 }
 END_TEST
 
@@ -384,6 +387,7 @@ START_TEST(the_canonical_form_comes_back_equal)
         "{MB,'variants':[{'name':'a','keep':1e-300},{'name':'b','k':2,'rescale':'l1','duplicates':'all'}],'method':'random','seed':5}",
         "{MB,'k':2,'variants':[{'name':'a'},{'name':'b','method':'density'}],'metadata':{'x':'','y':'a\\nb'},'timeout_seconds':1}",
         "{'model':{'url':'https://m/m?a=1&b=%20','sha256':'SHA'},'base':'file:///a%20b','k':1,'outputs':['model']}",
+        "{'kind':'inject','base':'https://b/','delta':{'url':'https://d/d','sha256':'SHA'},'outputs':['model'],'metadata':{'a':'b'}}",
     };
     for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
         struct proto_job *first = accept(documents[i]), *second;
@@ -398,6 +402,7 @@ START_TEST(the_canonical_form_comes_back_equal)
         ck_assert_int_eq(
             memcmp(first->options.variants, second->options.variants, sizeof first->options.variants[0] * first->options.variant_count), 0);
         ck_assert_int_eq(memcmp(first->model.sha256, second->model.sha256, 32), 0);
+        ck_assert_int_eq(memcmp(first->delta.sha256, second->delta.sha256, 32), 0);
         json_decref(stored);
         json_decref(json);
         free(one);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Jobs that prune a model against its base. */
+#include "jobs/kind.h"
+
+#include "conf.h"
+
+#include <stddef.h>
+#include <string.h>
+
+enum { MODEL, BASE };
+
+/* ---- the plan */
+
+static int make_plan(struct kend_check *check, const struct kend_parts *parts, const struct proto_job *job, struct ken_error *error)
+{
+    const struct ken_plan_limits limits = {
+        .memory = ken_budget_total(parts->budget),
+        .threads = (unsigned)parts->conf->prune_threads,
+    };
+    if (ken_delta_is(check->sides[MODEL].checkpoint)) {
+        check->pointer = kend_kind_prune.sides[MODEL].pointer;
+        return ken_fail(error, KEN_EUNSUPPORTED,
+                        "model: this is a delta, which cannot be pruned; a job of kind \"inject\" makes the model that it stands for");
+    }
+    int code = ken_plan_make(&check->plan, check->sides[MODEL].checkpoint, check->sides[BASE].checkpoint, &job->options, &limits, error);
+    if (code) return code;
+    const struct ken_plan_totals *totals = ken_plan_totals(check->plan);
+    check->need = (struct kend_need){.rows = totals->rows,
+                                     .disk_bytes = totals->disk_bytes,
+                                     .memory_bytes = totals->memory_bytes,
+                                     .pruned_parameters = totals->pruned_parameters};
+    return 0;
+}
+
+static json_t *tensor_to_json(const struct kend_check *check, const struct ken_options *options, size_t index)
+{
+    const struct ken_plan_tensor tensor = ken_plan_tensor(check->plan, index);
+    json_t *k = json_array();
+    for (size_t variant = 0; variant < options->variant_count; variant++)
+        json_array_append_new(k, json_integer((json_int_t)ken_plan_k(check->plan, index, variant)));
+    return json_pack("{s:s, s:s?, s:s, s:o, s:s, s:b, s:o}", "name", tensor.model->name, "base_name",
+                     tensor.base ? tensor.base->name : NULL, "dtype", ken_dtype_name(tensor.model->dtype), "shape",
+                     kend_shape_to_json(tensor.model->shape, tensor.model->rank), "action", ken_action_name(tensor.action), "pruned",
+                     tensor.pruned, "k", k);
+}
+
+static json_t *totals_to_json(const struct ken_plan_totals *totals)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "tensors", (json_int_t)totals->tensors, "pruned_tensors",
+                     (json_int_t)totals->pruned_tensors, "added_tensors", (json_int_t)totals->added_tensors, "renamed_tensors",
+                     (json_int_t)totals->renamed_tensors, "dropped_tensors", (json_int_t)totals->dropped_tensors, "parameters",
+                     (json_int_t)totals->parameters, "pruned_parameters", (json_int_t)totals->pruned_parameters, "rows",
+                     (json_int_t)totals->rows, "model_bytes", (json_int_t)totals->model_bytes, "delta_bytes_at_most",
+                     (json_int_t)totals->delta_bytes_at_most);
+}
+
+/* null where the document has no variants. */
+static json_t *names_to_json(const struct ken_options *options)
+{
+    if (options->variant_count == 1 && !*options->variants[0].name) return json_null();
+    json_t *names = json_array();
+    for (size_t i = 0; i < options->variant_count; i++) json_array_append_new(names, json_string(options->variants[i].name));
+    return names;
+}
+
+static json_t *plan_to_json(const struct kend_check *check, const struct proto_job *job)
+{
+    const size_t tensors = ken_plan_tensor_count(check->plan);
+    json_t *listed = json_array(), *warnings = json_array();
+    for (size_t i = 0; i < tensors && i < KEND_PLAN_TENSORS; i++) json_array_append_new(listed, tensor_to_json(check, &job->options, i));
+    for (size_t i = 0; i < ken_plan_warning_count(check->plan) && i < KEND_PLAN_TENSORS; i++)
+        json_array_append_new(warnings, json_string(ken_plan_warning(check->plan, i)));
+    return json_pack("{s:o, s:o, s:o, s:o, s:b}", "totals", totals_to_json(ken_plan_totals(check->plan)), "variants",
+                     names_to_json(&job->options), "warnings", warnings, "tensors", listed, "tensors_cut", tensors > KEND_PLAN_TENSORS);
+}
+
+/* ---- the work */
+
+static int open_work(struct kend_work *work, uint64_t *resumed_rows, struct ken_error *error)
+{
+    const struct ken_prune_env env = {
+        .executor = work->executor,
+        .budget = work->budget,
+        .directory = work->directory,
+        .durable = true,
+        .cancelled = work->cancelled,
+        .progress = work->rows,
+        .durable_rows = work->durable_rows,
+        .opaque = work->opaque,
+    };
+    return ken_prune_open(&work->prune, work->check->plan, &env, resumed_rows, error);
+}
+
+static int run_work(struct kend_work *work, struct ken_error *error)
+{
+    return ken_prune_rows(work->prune, error);
+}
+
+/* The totals of the only variant, or {"variants": {NAME: totals}}. */
+static char *make_summary(const struct ken_prune *prune, const struct ken_options *options)
+{
+    if (options->variant_count == 1 && !*options->variants[0].name) return strdup(ken_prune_totals_json(prune, 0));
+    json_t *variants = json_object();
+    for (size_t i = 0; i < options->variant_count; i++)
+        json_object_set_new(variants, options->variants[i].name, json_loads(ken_prune_totals_json(prune, i), 0, NULL));
+    json_t *summary = json_pack("{s:o}", "variants", variants);
+    char *text = summary ? json_dumps(summary, JSON_COMPACT) : NULL;
+    json_decref(summary);
+    return text;
+}
+
+static int finish_work(struct kend_work *work, struct kend_result *result, struct ken_error *error)
+{
+    int code = ken_prune_finish(work->prune, error);
+    for (size_t i = 0; !code && i < ken_prune_file_count(work->prune); i++) {
+        const struct ken_prune_file *file = ken_prune_file(work->prune, i);
+        code = kend_result_add(result, file->path, file->variant, file->size, file->sha256, error);
+    }
+    return code ? code : kend_result_summarize(result, make_summary(work->prune, &work->job->options), error);
+}
+
+static void close_work(struct kend_work *work)
+{
+    ken_prune_close(&work->prune);
+}
+
+const struct kend_kind kend_kind_prune = {
+    .sides = {[MODEL] = {"model", "/model", offsetof(struct proto_job, model), false},
+              [BASE] = {"base", "/base", offsetof(struct proto_job, base), false}},
+    .resumes = true,
+    .plan = make_plan,
+    .plan_to_json = plan_to_json,
+    .open = open_work,
+    .run = run_work,
+    .finish = finish_work,
+    .close = close_work,
+};
