@@ -186,22 +186,6 @@ static int cut_packed(struct ken_delta_cutter *cutter, struct ken_delta_cut *cut
     return KEN_OK;
 }
 
-/* All of a tensor was cut: was everything used? */
-static int finish_tensor(const struct ken_delta_cutter *cutter, struct ken_error *error)
-{
-    const struct ken_delta_tensor *tensor = &cutter->delta->tensors[cutter->tensor];
-    const bool packed = cutter->delta->encoding == KEN_ENCODING_PACKED && tensor->form != KEN_FORM_SAME;
-    uint64_t stored = tensor->form == KEN_FORM_WHOLE ? cutter->done : tensor->stored;
-    if (packed && cutter->stored != stored)
-        return ken_delta_fail(error, tensor->name, "its blocks store %" PRIu64 " elements, not %" PRIu64, cutter->stored, stored);
-    if (packed && cutter->blocks != cutter->end)
-        return ken_delta_fail(error, tensor->name, "%" PRIu64 " bytes behind its last block", cutter->end - cutter->blocks);
-    if (tensor->form == KEN_FORM_MASK && cutter->stored != stored)
-        return ken_delta_fail(error, tensor->name, "its mask has %" PRIu64 " bits, but %" PRIu64 " values are stored", cutter->stored,
-                              stored);
-    return KEN_OK;
-}
-
 void ken_delta_cutter_begin(struct ken_delta_cutter *cutter, size_t tensor)
 {
     cutter->tensor = tensor;
@@ -231,9 +215,21 @@ int ken_delta_cutter_next(struct ken_delta_cutter *cutter, struct ken_delta_cut 
     }
     cutter->done += cut->count;
     cutter->stored += cut->stored;
-    if (!cut->last) return KEN_OK;
-    code = finish_tensor(cutter, error);
-    cutter->tensor++;
-    cutter->done = 0;
-    return code;
+    return KEN_OK;
+}
+
+int ken_delta_cutter_finish(struct ken_delta_cutter *cutter, struct ken_error *error)
+{
+    const struct ken_delta_tensor *tensor = &cutter->delta->tensors[cutter->tensor];
+    const bool packed = cutter->delta->encoding == KEN_ENCODING_PACKED && tensor->form != KEN_FORM_SAME;
+    uint64_t stored = tensor->form == KEN_FORM_WHOLE ? cutter->done : tensor->stored;
+    if (packed && cutter->stored != stored)
+        return ken_delta_fail(error, tensor->name, "its blocks store %" PRIu64 " elements, not %" PRIu64, cutter->stored, stored);
+    if (packed && cutter->blocks != cutter->end)
+        return ken_delta_fail(error, tensor->name, "%" PRIu64 " bytes behind its last block", cutter->end - cutter->blocks);
+    if (tensor->form == KEN_FORM_MASK && cutter->stored != stored)
+        return ken_delta_fail(error, tensor->name, "its mask has %" PRIu64 " bits, but %" PRIu64 " values are stored", cutter->stored,
+                              stored);
+    ken_delta_cutter_begin(cutter, cutter->tensor + 1);
+    return KEN_OK;
 }

@@ -104,6 +104,8 @@ void ken_delta_cutter_free(struct ken_delta_cutter **cutter);
 void ken_delta_cutter_begin(struct ken_delta_cutter *cutter, size_t tensor);
 /* The next block; its places are the cutter's, until the next call. Waits for masks, gaps and indexes, and checks them. */
 int ken_delta_cutter_next(struct ken_delta_cutter *cutter, struct ken_delta_cut *cut, bool *ended, struct ken_error *error);
+/* After a tensor's last block, so that what is wrong with a block can be told before: was everything used? Goes on to the next tensor. */
+int ken_delta_cutter_finish(struct ken_delta_cutter *cutter, struct ken_error *error);
 
 /* ---- one block */
 

@@ -64,5 +64,6 @@ int ken_delta_stream_next(struct ken_delta_stream *stream, const void **bytes, s
     stream->ended = cut.last;
     *bytes = block->bytes;
     *length = block->length;
-    return ken_delta_judge_take(&stream->judge, block, error);
+    if (cut.last) code = ken_delta_cutter_finish(stream->cutter, error);
+    return code ? code : ken_delta_judge_take(&stream->judge, block, error);
 }

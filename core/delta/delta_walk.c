@@ -211,6 +211,7 @@ static int submit_all_on_runner(struct walk *walk, struct ken_error *error)
         code = ken_delta_cutter_next(walk->cutter, &cut, &ended, error);
         if (ended) break;
         if (!code) code = submit_on_runner(walk, &cut, error);
+        if (!code && cut.last) code = ken_delta_cutter_finish(walk->cutter, error);
     }
     return code;
 }
