@@ -44,9 +44,9 @@ bool ken_delta_is(const struct ken_checkpoint *checkpoint);
 /* Opens and checks a delta wholly but for its values: KEN_EBAD_DELTA with the reason, KEN_EUNSUPPORTED for another version or encoding. The
  * opener may go. */
 int ken_delta_open(struct ken_delta **delta, struct ken_opener *opener, struct ken_error *error);
+int ken_delta_open_path(struct ken_delta **delta, const char *path, struct ken_error *error);
 /* As above, of a checkpoint that was opened already, which the delta takes over, also on failure; messages call it by the label. */
 int ken_delta_adopt(struct ken_delta **delta, struct ken_checkpoint *checkpoint, const char *label, struct ken_error *error);
-int ken_delta_open_path(struct ken_delta **delta, const char *path, struct ken_error *error);
 void ken_delta_close(struct ken_delta **delta);
 size_t ken_delta_tensor_count(const struct ken_delta *delta);
 const struct ken_delta_tensor *ken_delta_tensor(const struct ken_delta *delta, size_t index);

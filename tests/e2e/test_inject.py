@@ -158,7 +158,7 @@ def test_hopeless_jobs_fail_in_the_check(tmp_path: Path, pair: Path) -> None:
     forge(pair / "delta.safetensors", pair / "torn.safetensors", model="{}")
     (pair / "text.safetensors").write_text("this is no checkpoint")
     cases = (
-        (inject(base, base), "bad_checkpoint", "/delta", "delta: this is no delta"),
+        (inject(base, base), "bad_checkpoint", "/delta", "delta: base.safetensors: this is no delta"),
         (inject(base, f"file://{pair}/version.safetensors"), "unsupported_checkpoint", "/delta", 'version "9"'),
         (inject(base, f"file://{pair}/encoding.safetensors"), "unsupported_checkpoint", "/delta", 'encoding "brotli"'),
         (inject(base, f"file://{pair}/torn.safetensors"), "bad_checkpoint", "/delta", "delta: "),
