@@ -16,9 +16,9 @@ import pytest
 
 from checkpoints import make_header, read_header, read_safetensors, write_safetensors, write_sharded, write_tiled
 from daemon import Kend
+from deltas import all_tensors, make_pair, ok
 from origin import Origin
 from test_engine import cancel, files_of, kend_of, until_stage
-from test_kenctl_local import all_tensors, make_pair, ok
 from torch_files import make_torch
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
