@@ -74,8 +74,10 @@ class Prober:
         )
         assert done.returncode == 0, done.stderr.decode()
         results: list[dict[str, Any]] = json.loads(done.stdout)
+        held = sum(data.stat().st_size for data in self.cache.glob("*/data"))  # once the probe has let go of everything
         for one in results:
             one.setdefault("url", "")
+            one["cache_bytes"] = held
         return [Fetched(**one) for one in results]
 
     def __call__(self, url: str, env: Optional[Mapping[str, str]] = None, **options: object) -> Fetched:

@@ -282,7 +282,6 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < count; i++) {
             json_object_set_new(probes[i].result, "received", json_integer((json_int_t)kend_fetcher_received(fetcher, "http")));
             json_object_set_new(probes[i].result, "read_in_place", json_integer((json_int_t)kend_fetcher_received(fetcher, "file")));
-            json_object_set_new(probes[i].result, "cache_bytes", json_integer((json_int_t)kend_fetcher_cache_bytes(fetcher)));
             json_array_append_new(results, probes[i].result);
         }
         kend_fetcher_destroy(&fetcher);
