@@ -164,3 +164,32 @@ int ken_file_digest(int file, uint64_t size, const char *path, bool (*cancelled)
     free(buffer);
     return code;
 }
+
+/* Gives a new file the mode and owner of the one that it will replace, if there is one. 0, or an errno. */
+static int take_after(int file, const char *path)
+{
+    struct stat old, own;
+    if (stat(path, &old) != 0) return errno == ENOENT ? 0 : errno;
+    if (fstat(file, &own) != 0) return errno;
+    if ((old.st_uid != own.st_uid || old.st_gid != own.st_gid) && fchown(file, old.st_uid, old.st_gid) != 0) return errno;
+    return fchmod(file, old.st_mode & 07777) == 0 ? 0 : errno;
+}
+
+int ken_file_replace(const char *path, const void *bytes, size_t length, struct ken_error *error)
+{
+    char *aside = NULL;
+    if (asprintf(&aside, "%s.XXXXXX", path) < 0) return ken_fail(error, KEN_ENOMEM, "out of memory");
+    int file = mkostemp(aside, O_CLOEXEC), failure = file < 0 ? errno : 0;
+    if (failure) goto out;
+    if (ken_pwrite(file, bytes, length, 0) < 0 || fsync(file) != 0) failure = errno;
+    if (!failure) failure = take_after(file, path);
+    close(file);
+    if (!failure && rename(aside, path) != 0) failure = errno;
+    if (failure)
+        unlink(aside);
+    else
+        failure = ken_sync_parent(path);
+out:
+    free(aside);
+    return failure ? ken_fail_errno(error, failure, "writing %s", path) : KEN_OK;
+}

@@ -44,6 +44,12 @@ void ken_file_begin_sync(int file, uint64_t offset, uint64_t length);
 /* A file that is shorter is KEN_EIO. */
 int ken_file_read(int file, uint64_t offset, void *bytes, uint64_t length, const char *path, struct ken_error *error);
 
+/*
+ * Puts bytes [length] in the place of the file `path`: written beside it, synced, renamed. It keeps mode and owner of the file that was
+ * there; a new one is its owner's alone (0600). KEN_EIO, KEN_ENO_SPACE, KEN_ENOMEM: the old file is still there then.
+ */
+int ken_file_replace(const char *path, const void *bytes, size_t length, struct ken_error *error);
+
 /* SHA-256 of the first `size` bytes; KEN_EIO if there are fewer. `cancelled` (may be NULL) is asked now and then: KEN_ECANCELLED. */
 int ken_file_digest(int file, uint64_t size, const char *path, bool (*cancelled)(void *opaque), void *opaque,
                     unsigned char sha256[KEN_SHA256_SIZE], struct ken_error *error);

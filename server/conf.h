@@ -30,8 +30,8 @@
     X(FORMAT, char *, "logfmt or json")                                                                \
     X(NUMBER, uint64_t, "a whole number")                                                              \
     X(SIZE, uint64_t, "a number of bytes, with an optional KiB, MiB, GiB, TiB, kB, MB, GB or TB")      \
-    X(BOOL, bool, "true or false")                                                                     \
-    X(LATER, char *, "empty: this version does not support it yet")
+    X(AREAS, char *, "of probes, metrics, version, openapi, comma-separated")                          \
+    X(BOOL, bool, "true or false")
 
 /*
  * section, key, kind, default (as text; in any path "@DATA" stands for the data folder, in a number "@CPUS" for the number of processors),
@@ -41,14 +41,21 @@
     X(http, listen, ADDRESS, "127.0.0.1:8377", 0, 0, "Address and port; port 0 takes a free one.")                                        \
     X(http, public_url, ORIGIN, "", 0, 0, "What absolute URLs in answers begin with; empty: http:// and the address listened on.")        \
     X(http, allowed_hosts, HOSTS, "", 0, 0, "Names that a Host header may carry beside address literals and localhost, comma-separated.") \
-    X(http, tls_cert, LATER, "", 0, 0, "PEM file with the certificate chain; with tls_key, kend speaks HTTPS.")                           \
-    X(http, tls_key, LATER, "", 0, 0, "PEM file with the private key.")                                                                   \
+    X(http, tls_cert, FILE, "", 0, 0, "PEM file with the certificate chain; with tls_key, kend speaks HTTPS. Read anew at SIGHUP.")       \
+    X(http, tls_key, FILE, "", 0, 0, "PEM file with the private key. Read anew at SIGHUP.")                                               \
+    X(http, tls_client_ca, FILE, "", 0, 0,                                                                                                \
+      "PEM file of authorities: only clients with a certificate of theirs are let in. Read anew at SIGHUP.")                              \
     X(http, max_connections, NUMBER, "512", 4, 65536, "Connections at once; more wait in the kernel's queue.")                            \
     X(http, max_body_bytes, SIZE, "1MiB", 1024, 67108864, "Largest request body.")                                                        \
     X(http, threads, NUMBER, "4", 1, 64, "Threads that answer requests.")                                                                 \
     X(http, idle_seconds, NUMBER, "60", 1, 3600, "A connection without traffic is closed after this many seconds.")                       \
-    X(auth, tokens_file, LATER, "", 0, 0, "File of bearer tokens.")                                                                       \
-    X(auth, allow_anonymous, BOOL, "false", 0, 0, "Answer requests without a token on any address.")                                      \
+    X(auth, tokens_file, FILE, "", 0, 0,                                                                                                  \
+      "File of bearer tokens, as kenctl token makes it; read anew at SIGHUP. Empty: no tokens on loopback, @DATA/tokens elsewhere.")      \
+    X(auth, allow_anonymous, BOOL, "false", 0, 0,                                                                                         \
+      "Answer requests without a token on any address; where there are tokens, they share one nameless owner.")                           \
+    X(auth, public, AREAS, "probes,version,openapi", 0, 0, "What needs no token: /livez and /readyz, /metrics, /version, /openapi.json.") \
+    X(auth, session_idle_seconds, NUMBER, "3600", 1, 2592000, "A browser's session ends when it was not used for this long.")             \
+    X(auth, session_seconds, NUMBER, "43200", 1, 2592000, "A browser's session ends after this long, used or not.")                       \
     X(store, url, STORE, "sqlite:@DATA/kend.db", 0, 0, "Where jobs live.")                                                                \
     X(artifacts, url, ARTIFACTS, "file:@DATA/artifacts", 0, 0, "Where artifacts live.")                                                   \
     X(artifacts, max_bytes, SIZE, "0", 0, 0,                                                                                              \
@@ -82,6 +89,16 @@
     X(log, level, LEVEL, "info", 0, 0, "error, warn, info or debug.")                                                                     \
     X(log, format, FORMAT, "logfmt", 0, 0, "logfmt or json.")
 
+/* symbol, name in auth.public: what need not want a token. */
+#define KEND_AREA_MAP(X)            \
+    X(KEND_AREA_PROBES, "probes")   \
+    X(KEND_AREA_METRICS, "metrics") \
+    X(KEND_AREA_VERSION, "version") \
+    X(KEND_AREA_OPENAPI, "openapi")
+#define X(symbol, name) symbol,
+enum kend_area { KEND_AREA_PRIVATE, /* all else: never public */ KEND_AREA_MAP(X) };
+#undef X
+
 /* clang-format off */
 #define X(kind, type, allowed) typedef type kend_conf_##kind;
 KEND_KIND_MAP(X)
@@ -112,6 +129,8 @@ struct kend_conf_flags {
  */
 int kend_conf_load(struct kend_conf **conf, const struct kend_conf_flags *flags, struct ken_error *error);
 void kend_conf_free(struct kend_conf **conf);
+/* Whether auth.public lists the area. */
+bool kend_area_is_public(const struct kend_conf *conf, enum kend_area area);
 /* The effective configuration as a file that gives the same again. */
 void kend_conf_print(const struct kend_conf *conf, FILE *out);
 /* All options with defaults and sentences, as conf/kend.conf. */

@@ -162,6 +162,24 @@ static bool is_scheme(const char *text)
     return is_word(text, schemes);
 }
 
+#define X(symbol, name) name,
+static const char *const areas[] = {KEND_AREA_MAP(X) NULL};
+#undef X
+
+static bool is_area(const char *text)
+{
+    return is_word(text, areas);
+}
+
+bool kend_area_is_public(const struct kend_conf *conf, enum kend_area area)
+{
+    if (area == KEND_AREA_PRIVATE) return false;
+    const char *name = areas[area - 1], *list = conf->auth_public;
+    for (size_t length = strcspn(list, ","); *list; list += length + (list[length] == ','), length = strcspn(list, ","))
+        if (strlen(name) == length && memcmp(name, list, length) == 0) return true;
+    return false;
+}
+
 static bool is_network(const char *text)
 {
     unsigned char binary[sizeof(struct in6_addr)];
@@ -194,6 +212,7 @@ static const struct list_kind {
 } list_kinds[] = {{is_host, KEND_CONF_KIND_HOSTS, true, true},
                   {is_scheme, KEND_CONF_KIND_SCHEMES, true, false},
                   {is_network, KEND_CONF_KIND_NETWORKS, true, true},
+                  {is_area, KEND_CONF_KIND_AREAS, true, true},
                   {is_folder, KEND_CONF_KIND_FOLDERS, false, true}};
 
 static const struct list_kind *find_list_kind(enum kend_conf_kind kind)
@@ -251,7 +270,6 @@ static bool is_valid(char *text, enum kend_conf_kind kind)
     case KEND_CONF_KIND_KERNEL: return is_word(text, kernels);
     case KEND_CONF_KIND_LEVEL: return is_word(text, levels);
     case KEND_CONF_KIND_FORMAT: return is_word(text, formats);
-    case KEND_CONF_KIND_LATER: return !*text;
     default: return true;
     }
 }

@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include "artifacts/artifacts.h"
+#include "auth/sessions.h"
 #include "budget.h"
 #include "fetch/fetch.h"
 #include "data_folder.h"
@@ -12,6 +13,7 @@
 #include "prune/pool.h"
 #include "selection/kernel.h"
 #include "shutdown.h"
+#include "token_file.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -29,19 +31,39 @@ struct daemon {
     struct ken_budget *budget;
     struct kend_waits *waits;
     struct kend_engine *engine;
+    struct kend_tokens *tokens; /* or NULL */
+    struct kend_sessions *sessions;
 };
+
+/* What a file that is named in the configuration must be, before anything is touched. */
+static int check_tokens(const char *path, struct ken_error *error)
+{
+    struct proto_token_list list;
+    if (!*path) return KEN_OK;
+    int rc = proto_token_list_read(&list, path, error);
+    proto_token_list_clear(&list);
+    if (rc == KEN_ENOT_FOUND)
+        return ken_fail(error, rc, "auth.tokens_file: %s does not exist; kenctl token create --file %s --owner NAME --scope admin makes it",
+                        path, path);
+    return rc;
+}
+
+static int check_tls(const struct kend_conf *conf, struct ken_error *error)
+{
+    struct kend_tls *tls;
+    int rc = kend_tls_create(&tls, conf, error);
+    kend_tls_destroy(&tls);
+    return rc;
+}
 
 int kend_daemon_check(const struct kend_conf *conf, struct ken_error *error)
 {
     struct kend_address address;
     int rc = kend_address_parse(&address, conf->http_listen, error);
     if (rc) return rc;
-    if (!kend_address_is_loopback(&address) && !conf->auth_allow_anonymous)
-        return ken_fail(
-            error, KEN_EINVALID,
-            "http.listen = %s can be reached from other machines, and without tokens anybody there could submit jobs: listen on "
-            "127.0.0.1, or set auth.allow_anonymous = true where the network is trusted",
-            conf->http_listen);
+    rc = check_tokens(conf->auth_tokens_file, error);
+    if (!rc) rc = check_tls(conf, error);
+    if (rc) return rc;
     if (!ken_kernel_find(conf->prune_kernel, error)) return KEN_EINVALID;
     return KEN_OK;
 }
@@ -107,6 +129,28 @@ static int create_engine(struct daemon *daemon, struct ken_error *error)
     return kend_engine_create(&daemon->engine, &parts, error);
 }
 
+/*
+ * The tokens file that is configured; without one, none where only this machine can ask or anybody may, else one in the data folder, which
+ * is made with a first token.
+ */
+static int open_tokens(struct daemon *daemon, struct ken_error *error)
+{
+    const struct kend_conf *conf = daemon->conf;
+    struct kend_address address;
+    char *path = NULL, *admin_path = NULL;
+    int rc = kend_address_parse(&address, conf->http_listen, error);
+    if (rc) return rc;
+    if (*conf->auth_tokens_file) return kend_tokens_open(&daemon->tokens, conf->auth_tokens_file, error);
+    if (kend_address_is_loopback(&address) || conf->auth_allow_anonymous) return KEN_OK;
+    if (asprintf(&path, "%s/tokens", conf->data) < 0) path = NULL;
+    if (asprintf(&admin_path, "%s/admin.token", conf->data) < 0) admin_path = NULL;
+    rc = path && admin_path ? kend_tokens_begin(path, admin_path, error) : ken_fail(error, KEN_ENOMEM, "out of memory");
+    if (!rc) rc = kend_tokens_open(&daemon->tokens, path, error);
+    free(path);
+    free(admin_path);
+    return rc;
+}
+
 static int start_http(struct daemon *daemon, struct ken_error *error)
 {
     const struct kend_http_parts parts = {
@@ -116,6 +160,8 @@ static int start_http(struct daemon *daemon, struct ken_error *error)
         .fetcher = daemon->fetcher,
         .engine = daemon->engine,
         .waits = daemon->waits,
+        .tokens = daemon->tokens,
+        .sessions = daemon->sessions,
     };
     return kend_http_start(daemon->http, &parts, error);
 }
@@ -129,6 +175,11 @@ static int daemon_live(struct daemon *daemon, struct ken_error *error)
     if (rc) return rc;
     rc = kend_data_folder_open(&daemon->folder, conf->data, error);
     if (rc) goto no_folder;
+    rc = open_tokens(daemon, error);
+    if (rc) goto no_tokens;
+    rc = kend_sessions_create(&daemon->sessions, (int64_t)conf->auth_session_idle_seconds * 1000,
+                              (int64_t)conf->auth_session_seconds * 1000, error);
+    if (rc) goto no_sessions;
     rc = kend_http_create(&daemon->http, conf, error);
     if (rc) goto no_http;
     rc = open_store(daemon, error);
@@ -170,6 +221,10 @@ no_artifacts:
 no_store:
     kend_http_destroy(&daemon->http);
 no_http:
+    kend_sessions_destroy(&daemon->sessions);
+no_sessions:
+    kend_tokens_close(&daemon->tokens);
+no_tokens:
     kend_data_folder_close(&daemon->folder);
 no_folder:
     kend_shutdown_destroy(&shutdown);

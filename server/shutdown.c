@@ -17,6 +17,7 @@ struct kend_shutdown {
     int signals; /* signalfd */
     int drained; /* eventfd: the engine runs nothing any more */
     struct kend_engine *engine;
+    struct kend_http *http;
     unsigned seconds;
 };
 
@@ -71,7 +72,7 @@ static int next_signal(struct kend_shutdown *shutdown, int timeout_ms)
         if (descriptors[0].revents) return -1;
         if (read(shutdown->signals, &info, sizeof info) != (ssize_t)sizeof info) continue;
         if (info.ssi_signo != SIGHUP) return 1;
-        kend_log(KEND_LOG_INFO, "SIGHUP: this version has nothing to reload");
+        kend_http_reload(shutdown->http);
     }
 }
 
@@ -107,6 +108,7 @@ static void end_at_next_signal(void)
 void kend_shutdown_wait(struct kend_shutdown *shutdown, struct kend_engine *engine, struct kend_http *http, unsigned seconds)
 {
     pthread_t thread;
+    shutdown->http = http;
     next_signal(shutdown, -1);
     kend_log(KEND_LOG_INFO, "shutting down: no new jobs; running ones may end", KEND_I("seconds", seconds));
     kend_http_drain(http);

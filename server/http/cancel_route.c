@@ -8,7 +8,7 @@ enum MHD_Result kend_route_cancel(struct kend_request *request)
     struct kend_job *job = NULL;
     if (!kend_request_has_id(request)) return kend_answer_no_job(request);
     enum kend_store_result result =
-        parts->store->ops->cancel(parts->store, request->match.id, kend_request_owner(request), proto_now_ms(), &job);
+        parts->store->ops->cancel(parts->store, request->match.id, kend_request_sees(request), proto_now_ms(), &job);
     if (result != KEND_STORE_OK) return kend_answer_store(request, result);
     kend_engine_cancel(parts->engine, job);
     kend_waits_changed(parts->waits, job->id);
@@ -22,7 +22,7 @@ enum MHD_Result kend_route_remove(struct kend_request *request)
     const struct kend_http_parts *parts = &request->http->parts;
     struct ken_error error = {0};
     if (!kend_request_has_id(request)) return kend_answer_no_job(request);
-    enum kend_store_result result = parts->store->ops->remove(parts->store, request->match.id, kend_request_owner(request));
+    enum kend_store_result result = parts->store->ops->remove(parts->store, request->match.id, kend_request_sees(request));
     if (result != KEND_STORE_OK) return kend_answer_store(request, result);
     /* The row went first: what stays behind after a crash is an orphan, which the engine removes at its start. */
     if (parts->artifacts->ops->remove(parts->artifacts, request->match.id, &error))

@@ -22,11 +22,13 @@ enum { KEND_MAX_HEADERS = 100, KEND_MAX_HEADER_BYTES = 32768 };
     X(KEND_CONTENT_ENCODING, "Content-Encoding")   \
     X(KEND_CONTENT_LENGTH, "Content-Length")       \
     X(KEND_CONTENT_TYPE, "Content-Type")           \
+    X(KEND_COOKIE, "Cookie")                       \
     X(KEND_EXPECT, "Expect")                       \
     X(KEND_HOST, "Host")                           \
     X(KEND_IDEMPOTENCY_KEY, "Idempotency-Key")     \
     X(KEND_IF_NONE_MATCH, "If-None-Match")         \
     X(KEND_IF_RANGE, "If-Range")                   \
+    X(KEND_ORIGIN, "Origin")                       \
     X(KEND_RANGE, "Range")                         \
     X(KEND_TRACEPARENT, "traceparent")             \
     X(KEND_TRANSFER_ENCODING, "Transfer-Encoding") \

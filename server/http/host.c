@@ -173,3 +173,34 @@ enum kend_host_verdict kend_host_check(const struct kend_hosts *hosts, const cha
     if (is_allowed_by_list(hosts->allowed, &host) || is_public(hosts->public_url, &host)) return KEND_HOST_ALLOWED;
     return KEND_HOST_FORBIDDEN;
 }
+
+/* Scheme, name and port, all told. */
+struct origin {
+    bool https;
+    struct host host;
+};
+
+/* Of a URL, whose path is not looked at where it may have one. */
+static bool origin_parse(struct origin *origin, const char *url, bool may_have_path)
+{
+    static const char http[] = "http://", https[] = "https://";
+    origin->https = strncasecmp(url, https, sizeof https - 1) == 0;
+    if (!origin->https && strncasecmp(url, http, sizeof http - 1) != 0) return false;
+    url += origin->https ? sizeof https - 1 : sizeof http - 1;
+    size_t length = may_have_path ? strcspn(url, "/?#") : strlen(url);
+    if (!host_parse(&origin->host, url, length)) return false;
+    if (!origin->host.has_port) origin->host.port = origin->https ? 443 : 80;
+    origin->host.has_port = true;
+    return true;
+}
+
+bool kend_host_is_origin(const struct kend_hosts *hosts, const char *host, const char *value)
+{
+    struct origin origin, own;
+    char url[HOST_NAME_MAX_BYTES + 32];
+    if (!origin_parse(&origin, value, false)) return false;
+    if (origin_parse(&own, hosts->public_url, true) && own.https == origin.https && is_same(&own.host, &origin.host, false)) return true;
+    int length = snprintf(url, sizeof url, "%s://%s", hosts->tls ? "https" : "http", host);
+    return (size_t)length < sizeof url && origin_parse(&own, url, false) && own.https == origin.https &&
+           is_same(&own.host, &origin.host, false);
+}

@@ -32,6 +32,7 @@ struct kend_hosts {
     struct kend_address listening; /* as bound */
     const char *allowed;           /* http.allowed_hosts: NAME or NAME:PORT, comma-separated */
     const char *public_url;        /* "" or URL: its authority is allowed */
+    bool tls;                      /* whether https is spoken there */
 };
 
 enum kend_host_verdict { KEND_HOST_ALLOWED, KEND_HOST_MALFORMED, KEND_HOST_FORBIDDEN };
@@ -41,5 +42,10 @@ enum kend_host_verdict { KEND_HOST_ALLOWED, KEND_HOST_MALFORMED, KEND_HOST_FORBI
  * address literal and localhost with any port.
  */
 enum kend_host_verdict kend_host_check(const struct kend_hosts *hosts, const char *value);
+/*
+ * Whether an Origin header names kend itself: http.public_url's scheme and authority, or those of the request, whose Host was allowed. A
+ * port that is not there is the scheme's.
+ */
+bool kend_host_is_origin(const struct kend_hosts *hosts, const char *host, const char *origin);
 
 #endif

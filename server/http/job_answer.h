@@ -15,7 +15,7 @@ enum kend_store_result kend_job_document(const struct kend_request *request, con
 enum MHD_Result kend_answer_job(struct kend_request *request, int status, const struct kend_job *job, bool location);
 /* The job's artifacts as an array. A new reference; NULL if out of memory. */
 json_t *kend_artifacts_document(const struct kend_request *request, const char *job, const struct kend_artifact_list *list);
-/* Looks the path's job up for the request's owner. False: it was answered (with *result). */
+/* Looks the path's job up among those that the request may see. False: it was answered (with *result). */
 bool kend_find_job(struct kend_request *request, struct kend_job **job, enum MHD_Result *result);
 /* `limit` of a list. False: it was answered. */
 bool kend_list_limit(struct kend_request *request, uint64_t *limit, enum MHD_Result *result);

@@ -19,7 +19,7 @@ bool kend_find_job(struct kend_request *request, struct kend_job **job, enum MHD
     struct kend_store *store = request->http->parts.store;
     *job = NULL;
     enum kend_store_result found = KEND_STORE_NONE;
-    if (kend_request_has_id(request)) found = store->ops->get(store, request->match.id, kend_request_owner(request), job);
+    if (kend_request_has_id(request)) found = store->ops->get(store, request->match.id, kend_request_sees(request), job);
     if (found == KEND_STORE_OK) return true;
     *result = kend_answer_store(request, found);
     return false;
@@ -75,7 +75,7 @@ enum MHD_Result kend_route_list(struct kend_request *request)
 {
     struct kend_store *store = request->http->parts.store;
     struct kend_pair pairs[METADATA_FILTERS];
-    struct kend_job_filter filter = {.owner = kend_request_owner(request)};
+    struct kend_job_filter filter = {.owner = kend_request_sees(request)};
     struct kend_job_list list = {0};
     enum MHD_Result result;
     char detail[256];

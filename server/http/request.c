@@ -2,6 +2,7 @@
 #include "http/request.h"
 
 #include "clock.h"
+#include "http/access.h"
 #include "http/respond.h"
 #include "log.h"
 
@@ -22,11 +23,7 @@ enum {
 
 /* ---- refusing */
 
-static void request_refuse(struct kend_request *request, enum proto_problem problem, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* The first reason stays. */
-static void request_refuse(struct kend_request *request, enum proto_problem problem, const char *format, ...)
+void kend_request_refuse(struct kend_request *request, enum proto_problem problem, const char *format, ...)
 {
     va_list arguments;
     if (request->refused) return;
@@ -80,7 +77,7 @@ static void check_headers(struct kend_request *request, const char *version)
 {
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, take_header, &request->headers);
     kend_headers_end(&request->headers, version);
-    if (request->headers.failed) request_refuse(request, request->headers.problem, "%s", request->headers.detail);
+    if (request->headers.failed) kend_request_refuse(request, request->headers.problem, "%s", request->headers.detail);
 }
 
 static void check_host(struct kend_request *request)
@@ -90,39 +87,47 @@ static void check_host(struct kend_request *request)
     if (!host) return;
     ken_printable(shown, sizeof shown, host, strlen(host));
     switch (kend_host_check(&request->http->hosts, host)) {
-    case KEND_HOST_MALFORMED: request_refuse(request, PROTO_BAD_REQUEST, "malformed Host \"%s\"", shown); break;
+    case KEND_HOST_MALFORMED: kend_request_refuse(request, PROTO_BAD_REQUEST, "malformed Host \"%s\"", shown); break;
     case KEND_HOST_FORBIDDEN:
-        request_refuse(request, PROTO_FORBIDDEN, "Host \"%s\" is not a name of this server; http.allowed_hosts can allow it", shown);
+        kend_request_refuse(request, PROTO_FORBIDDEN, "Host \"%s\" is not a name of this server; http.allowed_hosts can allow it", shown);
         break;
     case KEND_HOST_ALLOWED: break;
     }
 }
 
-static void check_target(struct kend_request *request)
+/* The path, and so the route. *query: what follows the '?'. */
+static void check_path(struct kend_request *request, char **query)
 {
-    char *query = strchr(request->target, '?');
+    *query = strchr(request->target, '?');
     if (strlen(request->target) > KEND_MAX_TARGET) {
-        request_refuse(request, PROTO_TOO_LARGE, "the request target is longer than %d bytes", KEND_MAX_TARGET);
+        kend_request_refuse(request, PROTO_TOO_LARGE, "the request target is longer than %d bytes", KEND_MAX_TARGET);
         return;
     }
     for (const unsigned char *at = (const unsigned char *)request->target; *at; at++)
         if (*at <= 0x20 || *at >= 0x7f) {
-            request_refuse(request, PROTO_BAD_REQUEST, "the request target holds a byte that must be percent-encoded");
+            kend_request_refuse(request, PROTO_BAD_REQUEST, "the request target holds a byte that must be percent-encoded");
             return;
         }
-    if (query) *query++ = '\0';
+    if (*query) *(*query)++ = '\0';
     switch (kend_route_find(request->method, request->target, &request->match)) {
     case KEND_MATCH_MALFORMED:
-        request_refuse(request, PROTO_BAD_REQUEST, "the path must begin with '/' and be percent-encoded UTF-8");
+        kend_request_refuse(request, PROTO_BAD_REQUEST, "the path must begin with '/' and be percent-encoded UTF-8");
         return;
-    case KEND_MATCH_NO_PATH: request_refuse(request, PROTO_NOT_FOUND, "there is nothing at this path"); return;
-    case KEND_MATCH_NO_METHOD: request_refuse(request, PROTO_METHOD_NOT_ALLOWED, "this path answers to %s", request->match.allow); return;
+    case KEND_MATCH_NO_PATH: kend_request_refuse(request, PROTO_NOT_FOUND, "there is nothing at this path"); return;
+    case KEND_MATCH_NO_METHOD:
+        kend_request_refuse(request, PROTO_METHOD_NOT_ALLOWED, "this path answers to %s", request->match.allow);
+        return;
     case KEND_MATCHED: break;
     }
+}
+
+static void check_query(struct kend_request *request, char *query)
+{
+    static char none[] = "";
     char detail[256];
-    if (!kend_query_parse(&request->query, query ? query : "", detail, sizeof detail) ||
+    if (!kend_query_parse(&request->query, query ? query : none, detail, sizeof detail) ||
         !kend_query_only(&request->query, kend_routes[request->match.route].parameters, detail, sizeof detail))
-        request_refuse(request, PROTO_BAD_REQUEST, "%s", detail);
+        kend_request_refuse(request, PROTO_BAD_REQUEST, "%s", detail);
 }
 
 /* "application/json", perhaps with charset=utf-8. */
@@ -145,15 +150,15 @@ static void check_body(struct kend_request *request)
     bool has_body = headers->chunked || headers->content_length > 0;
     if (request->refused || !has_body) return;
     if (kend_routes[request->match.route].body == KEND_NO_BODY)
-        request_refuse(request, PROTO_BAD_REQUEST, "this request takes no body");
+        kend_request_refuse(request, PROTO_BAD_REQUEST, "this request takes no body");
     else if (!type || !is_json_type(type))
-        request_refuse(request, PROTO_UNSUPPORTED_MEDIA_TYPE,
-                       "a body needs Content-Type: application/json; curl sends it with `curl --json @job.json`");
+        kend_request_refuse(request, PROTO_UNSUPPORTED_MEDIA_TYPE,
+                            "a body needs Content-Type: application/json; curl sends it with `curl --json @job.json`");
     else if (coding && strcasecmp(coding, "identity") != 0)
-        request_refuse(request, PROTO_UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not understood; send the body as it is");
+        kend_request_refuse(request, PROTO_UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not understood; send the body as it is");
     else if (headers->content_length > request->http->parts.conf->http_max_body_bytes)
-        request_refuse(request, PROTO_TOO_LARGE, "the body is larger than http.max_body_bytes (%llu)",
-                       (unsigned long long)request->http->parts.conf->http_max_body_bytes);
+        kend_request_refuse(request, PROTO_TOO_LARGE, "the body is larger than http.max_body_bytes (%llu)",
+                            (unsigned long long)request->http->parts.conf->http_max_body_bytes);
 }
 
 static enum MHD_Result request_answer_refusal(struct kend_request *request)
@@ -166,13 +171,16 @@ static enum MHD_Result request_answer_refusal(struct kend_request *request)
 static enum MHD_Result request_begin(struct kend_request *request, const char *method, const char *version)
 {
     const struct kend_headers *headers = &request->headers;
+    char *query = NULL;
     request->begun = true;
     request->method = kend_method_parse(method);
     request->match.route = KEND_ROUTE_COUNT;
     check_headers(request, version);
     request_identify(request);
     check_host(request);
-    if (!request->refused) check_target(request);
+    if (!request->refused) check_path(request, &query);
+    if (!request->refused) kend_access_check(request);
+    if (!request->refused) check_query(request, query);
     check_body(request);
     if (!request->refused) return MHD_YES;
     if (headers->framing || headers->value[KEND_EXPECT] || headers->content_length > REQUEST_MAX_DROPPED) {
@@ -192,13 +200,13 @@ static bool body_reserve(struct kend_request *request, size_t size)
     size_t more = room - request->body_room;
     if (atomic_fetch_add(&request->http->body_bytes, more) + more > REQUEST_MAX_BODIES) {
         atomic_fetch_sub(&request->http->body_bytes, more);
-        request_refuse(request, PROTO_RATE_LIMITED, "too many large bodies at once");
+        kend_request_refuse(request, PROTO_RATE_LIMITED, "too many large bodies at once");
         return false;
     }
     char *body = realloc(request->body, room);
     if (!body) {
         atomic_fetch_sub(&request->http->body_bytes, more);
-        request_refuse(request, PROTO_INTERNAL, "out of memory");
+        kend_request_refuse(request, PROTO_INTERNAL, "out of memory");
         return false;
     }
     request->body = body;
@@ -212,7 +220,7 @@ static enum MHD_Result request_take(struct kend_request *request, const char *up
     size_t size = *upload_size;
     *upload_size = 0;
     if (!request->refused && request->body_size + size > most)
-        request_refuse(request, PROTO_TOO_LARGE, "the body is larger than http.max_body_bytes (%llu)", (unsigned long long)most);
+        kend_request_refuse(request, PROTO_TOO_LARGE, "the body is larger than http.max_body_bytes (%llu)", (unsigned long long)most);
     if (!request->refused && body_reserve(request, request->body_size + size + 1)) {
         memcpy(request->body + request->body_size, upload, size);
         request->body_size += size;
@@ -307,12 +315,12 @@ static void request_log(const struct kend_request *request, int64_t microseconds
 {
     const char *route = request->match.route == KEND_ROUTE_COUNT ? "other" : kend_routes[request->match.route].pattern;
     bool probe = request->match.route >= KEND_ROUTE_LIVEZ && request->match.route <= KEND_ROUTE_METRICS;
-    const char *owner = request->refused ? "" : kend_request_owner(request);
+    const char *owner = kend_request_owner(request);
     kend_log(probe ? KEND_LOG_DEBUG : KEND_LOG_INFO, "request", KEND_LOG_REQUEST(request),
              KEND_S("method", kend_method_name(request->method)), KEND_S("route", route), KEND_S("job", request_job(request)),
-             KEND_S("owner", *owner ? owner : NULL), KEND_I("status", request->status),
-             KEND_I("bytes", request->method == KEND_HEAD ? 0 : request->bytes), KEND_S("ended", whole ? NULL : "early"),
-             KEND_SECONDS("seconds", (double)microseconds / 1e6),
+             KEND_S("owner", *owner ? owner : NULL), KEND_S("token", *request->identity.token ? request->identity.token : NULL),
+             KEND_I("status", request->status), KEND_I("bytes", request->method == KEND_HEAD ? 0 : request->bytes),
+             KEND_S("ended", whole ? NULL : "early"), KEND_SECONDS("seconds", (double)microseconds / 1e6),
              KEND_SECONDS("waited_seconds", (double)request->wait.suspended_ms / 1000));
 }
 

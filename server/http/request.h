@@ -26,6 +26,8 @@ struct kend_request {
     struct kend_headers headers;
     struct kend_match match;
     struct kend_query query;
+    struct kend_identity identity; /* who asks */
+    char challenge[96];            /* WWW-Authenticate of the refusal; "" for none */
 
     bool begun;
     bool refused; /* the answer is `problem` with `detail`, once the body has been read or dropped */
@@ -53,8 +55,13 @@ enum MHD_Result kend_request_step(void *cls, struct MHD_Connection *connection, 
                                   const char *upload, size_t *upload_size, void **context);
 void kend_request_closed(void *cls, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code);
 
-/* Whose jobs the request may see and make: the owner of its token, "" without tokens. */
+/* Has the request answered with this problem, once its body has been read or dropped; the first reason stays. */
+void kend_request_refuse(struct kend_request *request, enum proto_problem problem, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Whose the jobs are that the request makes: its token's owner's, "" without one. */
 const char *kend_request_owner(const struct kend_request *request);
+/* Whose jobs it may see and touch: NULL for everybody's, else that owner's. */
+const char *kend_request_sees(const struct kend_request *request);
 /* The job id of the path; false if it cannot be one (nothing has been answered then). */
 bool kend_request_has_id(const struct kend_request *request);
 /* The body as JSON. NULL: it was answered (with *result). */

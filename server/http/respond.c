@@ -62,6 +62,7 @@ static enum MHD_Result response_queue(struct kend_request *request, int status, 
     if (!response) return MHD_NO;
     kend_response_header(response, "X-Request-Id", request->id);
     kend_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (request->http->hsts) kend_response_header(response, "Strict-Transport-Security", "max-age=31536000");
     if (request->headers.framing) kend_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)status, response);
     MHD_destroy_response(response);
@@ -117,6 +118,7 @@ static enum MHD_Result answer_problem(struct kend_request *request, enum proto_p
     struct MHD_Response *response = response_document(request, proto_problem_to_json(problem, detail, faults), "application/problem+json");
     const char *seconds = retry_after(problem);
     if (seconds) kend_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    if (*request->challenge) kend_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, request->challenge);
     if (problem == PROTO_METHOD_NOT_ALLOWED) kend_response_header(response, MHD_HTTP_HEADER_ALLOW, request->match.allow);
     if (problem == PROTO_RANGE_NOT_SATISFIABLE) kend_response_header(response, MHD_HTTP_HEADER_CONTENT_RANGE, request->content_range);
     return kend_send(request, proto_problem_status(problem), response);

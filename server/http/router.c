@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define X(symbol, method, pattern, body, parameters, handler) {method, body, pattern, parameters, handler},
+#define X(symbol, method, pattern, scope, area, body, parameters, handler) \
+    {method, PROTO_SCOPE_##scope, KEND_AREA_##area, body, pattern, parameters, handler},
 const struct kend_route kend_routes[KEND_ROUTE_COUNT] = {KEND_ROUTE_MAP(X)};
 #undef X
 

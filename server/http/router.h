@@ -3,7 +3,9 @@
 #ifndef KEND_HTTP_ROUTER_H
 #define KEND_HTTP_ROUTER_H
 
+#include "conf.h"
 #include "problem.h"
+#include "token.h"
 
 #include <microhttpd.h>
 #include <stdbool.h>
@@ -35,39 +37,45 @@ enum kend_body {
 };
 
 /*
- * symbol, method (GET answers HEAD as well), pattern, body, query parameters, handler. {id} is one segment, {name} the rest of the path.
- * The pattern is the route's name in metrics and logs.
+ * symbol, method (GET answers HEAD as well), pattern, scope, area, body, query parameters, handler. {id} is one segment, {name} the rest of
+ * the path. The pattern is the route's name in metrics and logs. The scope is needed unless auth.public lists the area; every scope
+ * includes reading.
  */
-#define KEND_ROUTE_MAP(X)                                                                                                  \
-    X(KEND_ROUTE_CREATE, KEND_POST, "/v1/jobs", KEND_JSON_BODY, "dry_run", kend_route_create)                              \
-    X(KEND_ROUTE_LIST, KEND_GET, "/v1/jobs", KEND_NO_BODY, "status metadata.* limit after", kend_route_list)               \
-    X(KEND_ROUTE_SHOW, KEND_GET, "/v1/jobs/{id}", KEND_NO_BODY, "wait", kend_route_show)                                   \
-    X(KEND_ROUTE_REMOVE, KEND_DELETE, "/v1/jobs/{id}", KEND_NO_BODY, "", kend_route_remove)                                \
-    X(KEND_ROUTE_EVENTS, KEND_GET, "/v1/jobs/{id}/events", KEND_NO_BODY, "limit after", kend_route_events)                 \
-    X(KEND_ROUTE_CANCEL, KEND_POST, "/v1/jobs/{id}/cancel", KEND_EMPTY_BODY, "", kend_route_cancel)                        \
-    X(KEND_ROUTE_ARTIFACTS, KEND_GET, "/v1/jobs/{id}/artifacts", KEND_NO_BODY, "", kend_route_artifacts)                   \
-    X(KEND_ROUTE_ARTIFACT, KEND_GET, "/v1/jobs/{id}/artifacts/{name}", KEND_NO_BODY, "", kend_route_artifact)              \
-    X(KEND_ROUTE_TENSORS, KEND_GET, "/v1/jobs/{id}/tensors", KEND_NO_BODY, "variant name limit after", kend_route_tensors) \
-    X(KEND_ROUTE_LIVEZ, KEND_GET, "/livez", KEND_NO_BODY, "", kend_route_livez)                                            \
-    X(KEND_ROUTE_READYZ, KEND_GET, "/readyz", KEND_NO_BODY, "", kend_route_readyz)                                         \
-    X(KEND_ROUTE_METRICS, KEND_GET, "/metrics", KEND_NO_BODY, "", kend_route_metrics)                                      \
-    X(KEND_ROUTE_VERSION, KEND_GET, "/version", KEND_NO_BODY, "", kend_route_version)                                      \
-    X(KEND_ROUTE_OPENAPI, KEND_GET, "/openapi.json", KEND_NO_BODY, "", kend_route_openapi)
+#define KEND_ROUTE_MAP(X)                                                                                                                 \
+    X(KEND_ROUTE_CREATE, KEND_POST, "/v1/jobs", SUBMIT, PRIVATE, KEND_JSON_BODY, "dry_run", kend_route_create)                            \
+    X(KEND_ROUTE_LIST, KEND_GET, "/v1/jobs", READ, PRIVATE, KEND_NO_BODY, "status metadata.* limit after", kend_route_list)               \
+    X(KEND_ROUTE_SHOW, KEND_GET, "/v1/jobs/{id}", READ, PRIVATE, KEND_NO_BODY, "wait", kend_route_show)                                   \
+    X(KEND_ROUTE_REMOVE, KEND_DELETE, "/v1/jobs/{id}", SUBMIT, PRIVATE, KEND_NO_BODY, "", kend_route_remove)                              \
+    X(KEND_ROUTE_EVENTS, KEND_GET, "/v1/jobs/{id}/events", READ, PRIVATE, KEND_NO_BODY, "limit after", kend_route_events)                 \
+    X(KEND_ROUTE_CANCEL, KEND_POST, "/v1/jobs/{id}/cancel", SUBMIT, PRIVATE, KEND_EMPTY_BODY, "", kend_route_cancel)                      \
+    X(KEND_ROUTE_ARTIFACTS, KEND_GET, "/v1/jobs/{id}/artifacts", READ, PRIVATE, KEND_NO_BODY, "", kend_route_artifacts)                   \
+    X(KEND_ROUTE_ARTIFACT, KEND_GET, "/v1/jobs/{id}/artifacts/{name}", READ, PRIVATE, KEND_NO_BODY, "", kend_route_artifact)              \
+    X(KEND_ROUTE_TENSORS, KEND_GET, "/v1/jobs/{id}/tensors", READ, PRIVATE, KEND_NO_BODY, "variant name limit after", kend_route_tensors) \
+    X(KEND_ROUTE_SESSION_BEGIN, KEND_POST, "/v1/session", READ, PRIVATE, KEND_EMPTY_BODY, "", kend_route_session_begin)                   \
+    X(KEND_ROUTE_SESSION_SHOW, KEND_GET, "/v1/session", READ, PRIVATE, KEND_NO_BODY, "", kend_route_session_show)                         \
+    X(KEND_ROUTE_SESSION_END, KEND_DELETE, "/v1/session", READ, PRIVATE, KEND_NO_BODY, "", kend_route_session_end)                        \
+    X(KEND_ROUTE_LIVEZ, KEND_GET, "/livez", READ, PROBES, KEND_NO_BODY, "", kend_route_livez)                                             \
+    X(KEND_ROUTE_READYZ, KEND_GET, "/readyz", READ, PROBES, KEND_NO_BODY, "", kend_route_readyz)                                          \
+    X(KEND_ROUTE_METRICS, KEND_GET, "/metrics", READ, METRICS, KEND_NO_BODY, "", kend_route_metrics)                                      \
+    X(KEND_ROUTE_VERSION, KEND_GET, "/version", READ, VERSION, KEND_NO_BODY, "", kend_route_version)                                      \
+    X(KEND_ROUTE_OPENAPI, KEND_GET, "/openapi.json", READ, OPENAPI, KEND_NO_BODY, "", kend_route_openapi)
 
 /*
  * Answers a request whose path, parameters and body have been checked; called again after a suspension. Returns what libmicrohttpd wants:
  * MHD_YES after an answer was queued or the connection suspended, MHD_NO to close the connection.
  */
 typedef enum MHD_Result kend_handler(struct kend_request *request);
-#define X(symbol, method, pattern, body, parameters, handler) kend_handler handler;
+#define X(symbol, method, pattern, scope, area, body, parameters, handler) kend_handler handler;
 KEND_ROUTE_MAP(X)
 #undef X
-#define X(symbol, method, pattern, body, parameters, handler) symbol,
+#define X(symbol, method, pattern, scope, area, body, parameters, handler) symbol,
 enum kend_route_index { KEND_ROUTE_MAP(X) KEND_ROUTE_COUNT }; /* KEND_ROUTE_COUNT: no route */
 #undef X
 
 struct kend_route {
     enum kend_method method;
+    enum proto_scope scope;
+    enum kend_area area;
     enum kend_body body;
     const char *pattern;
     const char *parameters;

@@ -35,6 +35,11 @@ static int server_bind(struct kend_http *http, const struct kend_address *wanted
     return KEN_OK;
 }
 
+static const char *server_scheme(const struct kend_http *http)
+{
+    return http->tls ? "https" : "http";
+}
+
 /* public_url without a final '/', or the address listened on. */
 static char *server_base_url(const struct kend_http *http, const char *public_url)
 {
@@ -45,7 +50,14 @@ static char *server_base_url(const struct kend_http *http, const char *public_ur
         return url;
     }
     kend_address_text(&http->hosts.listening, text);
-    return asprintf(&url, "http://%s", text) < 0 ? NULL : url;
+    return asprintf(&url, "%s://%s", server_scheme(http), text) < 0 ? NULL : url;
+}
+
+/* A name on the port of https is this service's alone; on any other port, other services of that name may be without TLS. */
+static bool server_owns_name(const char *base_url)
+{
+    static const char https[] = "https://";
+    return strncmp(base_url, https, sizeof https - 1) == 0 && !strchr(base_url + sizeof https - 1, ':');
 }
 
 int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struct ken_error *error)
@@ -57,7 +69,10 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     struct kend_http *http = calloc(1, sizeof *http);
     if (!http) return ken_fail(error, KEN_ENOMEM, "out of memory");
     rc = server_bind(http, &wanted, error);
-    if (rc) goto no_url;
+    if (rc) goto no_socket;
+    rc = kend_tls_create(&http->tls, conf, error);
+    if (rc) goto no_socket;
+    http->hosts.tls = http->tls != NULL;
     http->started = proto_now_ms();
     http->hosts.allowed = conf->http_allowed_hosts;
     http->hosts.public_url = conf->http_public_url;
@@ -66,10 +81,14 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
         rc = ken_fail(error, KEN_ENOMEM, "out of memory");
         goto no_url;
     }
+    http->secure = http->tls || strncmp(http->base_url, "https:", 6) == 0;
+    http->hsts = server_owns_name(http->base_url);
     *out = http;
     return KEN_OK;
 
 no_url:
+    kend_tls_destroy(&http->tls);
+no_socket:
     if (http->socket >= 0) close(http->socket);
     free(http);
     return rc;
@@ -97,6 +116,7 @@ int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts,
     const struct kend_conf *conf = parts->conf;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     unsigned threads = (unsigned)conf->http_threads;
+    if (http->tls) flags |= MHD_USE_TLS;
     char text[KEND_ADDRESS_TEXT];
     if (threads > conf->http_max_connections) threads = (unsigned)conf->http_max_connections;
     http->parts = *parts;
@@ -110,17 +130,31 @@ int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts,
                                     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)SERVER_CONNECTION_MEMORY, //
                                     MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL,                 //
                                     MHD_OPTION_URI_LOG_CALLBACK, kend_request_open, http,                 //
-                                    MHD_OPTION_NOTIFY_COMPLETED, kend_request_closed, http, MHD_OPTION_END);
+                                    MHD_OPTION_NOTIFY_COMPLETED, kend_request_closed, http,               //
+                                    MHD_OPTION_NOTIFY_CONNECTION, kend_tls_connection, http->tls,         //
+                                    /* without TLS, the list ends here */
+                                    http->tls ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END, KEND_TLS_PRIORITIES, //
+                                    MHD_OPTION_HTTPS_CERT_CALLBACK2, kend_tls_no_certificate, MHD_OPTION_END);
     if (!http->daemon) return ken_fail(error, KEN_EIO, "libmicrohttpd could not be started");
     http->socket = -1; /* the daemon's now */
+    if (http->tls) kend_tls_log(http->tls);
     kend_address_text(&http->hosts.listening, text);
     char *line = NULL;
-    if (asprintf(&line, "listening on http://%s", text) < 0) line = NULL;
+    if (asprintf(&line, "listening on %s://%s", server_scheme(http), text) < 0) line = NULL;
     kend_log(KEND_LOG_ALWAYS, line ? line : "listening");
     free(line);
+    if (parts->tokens && !http->secure && !kend_address_is_loopback(&http->hosts.listening))
+        kend_log(KEND_LOG_WARN, "tokens come unencrypted: set http.tls_cert, or http.public_url to the https URL of the proxy in front");
     if (kend_address_is_any(&http->hosts.listening) && !*conf->http_public_url)
         kend_log(KEND_LOG_WARN, "http.public_url is not set: URLs in answers carry the address listened on", KEND_S("url", http->base_url));
     return KEN_OK;
+}
+
+void kend_http_reload(struct kend_http *http)
+{
+    if (!http->tls && !http->parts.tokens) kend_log(KEND_LOG_INFO, "SIGHUP: there are no tokens and no certificate to read anew");
+    if (http->parts.tokens) kend_tokens_reload(http->parts.tokens);
+    if (http->tls) kend_tls_reload(http->tls);
 }
 
 void kend_http_drain(struct kend_http *http)
@@ -141,6 +175,7 @@ void kend_http_destroy(struct kend_http **out)
         MHD_stop_daemon(http->daemon);
     }
     if (http->socket >= 0) close(http->socket);
+    kend_tls_destroy(&http->tls);
     free(http->base_url);
     free(http);
 }

@@ -4,10 +4,12 @@
 #define KEND_HTTP_SERVER_H
 
 #include "artifacts/artifacts.h"
+#include "auth/sessions.h"
 #include "conf.h"
 #include "fetch/fetch.h"
 #include "http/host.h"
 #include "http/metrics.h"
+#include "http/tls.h"
 #include "http/wait.h"
 #include "jobs/engine.h"
 #include "jobs/store.h"
@@ -23,6 +25,8 @@ struct kend_http_parts {
     struct kend_fetcher *fetcher;
     struct kend_engine *engine;
     struct kend_waits *waits;
+    struct kend_tokens *tokens; /* NULL: no request needs one */
+    struct kend_sessions *sessions;
 };
 
 /* Seen by the files of http/ alone. */
@@ -31,7 +35,10 @@ struct kend_http {
     struct MHD_Daemon *daemon;
     int socket;
     struct kend_hosts hosts;
-    char *base_url; /* what absolute URLs begin with, without a final '/' */
+    struct kend_tls *tls; /* or NULL */
+    char *base_url;       /* what absolute URLs begin with, without a final '/' */
+    bool secure;          /* browsers come over https */
+    bool hsts;            /* ... and may be told to stay there: nothing else has that name */
     atomic_bool draining;
     atomic_size_t body_bytes; /* bodies in memory */
     atomic_uint requests;     /* begun and not yet closed */
@@ -44,6 +51,8 @@ struct kend_http {
 int kend_http_create(struct kend_http **http, const struct kend_conf *conf, struct ken_error *error);
 /* Starts to answer, and logs that kend is ready. */
 int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts, struct ken_error *error);
+/* Has tokens and certificates read anew (SIGHUP). */
+void kend_http_reload(struct kend_http *http);
 /* From now on no new jobs and not ready; everything else is still answered. */
 void kend_http_drain(struct kend_http *http);
 /* Accepts no more connections, lets what is being answered end within KEND_HTTP_GRACE_MS (waiting requests are answered now), ends the

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/access.h"
+
+#include "clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static const unsigned anonymous_scopes = PROTO_SCOPE_READ | PROTO_SCOPE_SUBMIT;
+
+bool kend_access_cookie(const struct kend_request *request, char *secret)
+{
+    static const char name[] = KEND_COOKIE_NAME "=";
+    const char *at = request->headers.value[KEND_COOKIE];
+    unsigned found = 0;
+    while (at && *at) {
+        at += strspn(at, "; \t");
+        size_t length = strcspn(at, "; \t");
+        const char *value = at + sizeof name - 1;
+        if (strncmp(at, name, sizeof name - 1) == 0 && length == sizeof name - 1 + KEND_SESSION_SECRET) {
+            memcpy(secret, value, KEND_SESSION_SECRET);
+            secret[KEND_SESSION_SECRET] = '\0';
+        }
+        found += strncmp(at, name, sizeof name - 1) == 0;
+        at += length;
+    }
+    return found == 1 && strlen(secret) == KEND_SESSION_SECRET;
+}
+
+static void refuse_unauthorized(struct kend_request *request, const char *error, const char *detail)
+{
+    snprintf(request->challenge, sizeof request->challenge, "Bearer realm=\"kend\"%s%s%s", *error ? ", error=\"" : "", error,
+             *error ? "\"" : "");
+    kend_request_refuse(request, PROTO_UNAUTHORIZED, "%s", detail);
+}
+
+/* "Bearer TOKEN". */
+static bool by_bearer(struct kend_request *request, const char *header)
+{
+    static const char scheme[] = "Bearer";
+    size_t length = strcspn(header, " ");
+    if (length != sizeof scheme - 1 || strncasecmp(header, scheme, length) != 0) {
+        refuse_unauthorized(request, "invalid_request", "Authorization must be: Bearer TOKEN");
+        return false;
+    }
+    header += length + strspn(header + length, " ");
+    if (kend_tokens_verify(request->http->parts.tokens, header, proto_now_ms(), &request->identity)) return true;
+    refuse_unauthorized(request, "invalid_token", "the token is not one of this server's: unknown, revoked or over");
+    return false;
+}
+
+static bool is_safe(enum kend_method method)
+{
+    return method == KEND_GET || method == KEND_HEAD;
+}
+
+/* A browser sends the cookie along with what another site's page asks for, as far as SameSite lets it; so that page's origin must be ours.
+ */
+static bool is_own_origin(struct kend_request *request)
+{
+    const char *origin = request->headers.value[KEND_ORIGIN];
+    if (origin && kend_host_is_origin(&request->http->hosts, request->headers.value[KEND_HOST], origin)) return true;
+    kend_request_refuse(request, PROTO_FORBIDDEN,
+                        origin ? "with a session's cookie, Origin must be this server's own (http.public_url)"
+                               : "with a session's cookie, this method needs an Origin header");
+    return false;
+}
+
+/* Sets *found if there is a session. False: refused. */
+static bool by_cookie(struct kend_request *request, bool *found)
+{
+    const struct kend_http_parts *parts = &request->http->parts;
+    char secret[KEND_SESSION_SECRET + 1] = "";
+    struct kend_identity *identity = &request->identity;
+    *found = false;
+    if (!kend_access_cookie(request, secret) || !kend_sessions_find(parts->sessions, secret, kend_monotonic_ms(), identity)) return true;
+    *found = kend_tokens_renew(parts->tokens, proto_now_ms(), identity);
+    if (*found) return is_safe(request->method) || is_own_origin(request);
+    kend_sessions_remove(parts->sessions, secret);
+    *identity = (struct kend_identity){.scopes = 0};
+    return true;
+}
+
+static bool identify(struct kend_request *request)
+{
+    const char *header = request->headers.value[KEND_AUTHORIZATION];
+    bool found;
+    if (header) return by_bearer(request, header);
+    if (!by_cookie(request, &found) || found) return found;
+    if (request->http->parts.conf->auth_allow_anonymous) {
+        request->identity.scopes = anonymous_scopes;
+        return true;
+    }
+    refuse_unauthorized(request, "", "send a token as Authorization: Bearer TOKEN, or sign in");
+    return false;
+}
+
+void kend_access_check(struct kend_request *request)
+{
+    const struct kend_http_parts *parts = &request->http->parts;
+    const struct kend_route *route = &kend_routes[request->match.route];
+    if (!parts->tokens) {
+        request->identity.scopes = anonymous_scopes;
+        return;
+    }
+    if (kend_area_is_public(parts->conf, route->area) || !identify(request) || request->identity.scopes & route->scope) return;
+    const char *scope = proto_scope_name(route->scope);
+    snprintf(request->challenge, sizeof request->challenge, "Bearer realm=\"kend\", error=\"insufficient_scope\", scope=\"%s\"", scope);
+    kend_request_refuse(request, PROTO_FORBIDDEN, "this needs a token with scope %s", scope);
+}
+
+const char *kend_request_owner(const struct kend_request *request)
+{
+    return request->identity.owner;
+}
+
+const char *kend_request_sees(const struct kend_request *request)
+{
+    return request->identity.scopes & PROTO_SCOPE_ADMIN ? NULL : request->identity.owner;
+}

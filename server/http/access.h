@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who asks, and whether it may: a bearer token, else the cookie of a session, else nobody. Checked before a request's body is read, by the
+ * scope that the table of routes says.
+ */
+#ifndef KEND_HTTP_ACCESS_H
+#define KEND_HTTP_ACCESS_H
+
+#include "http/request.h"
+
+#define KEND_COOKIE_NAME "kend_session"
+
+/* Fills request->identity, or refuses the request: 401, or 403. Its route and headers are known. */
+void kend_access_check(struct kend_request *request);
+/* The secret of the session's cookie, into secret [KEND_SESSION_SECRET + 1]; false if the request has none, or two. */
+bool kend_access_cookie(const struct kend_request *request, char *secret);
+
+#endif
