@@ -195,7 +195,11 @@ static int check_local(const struct kenctl *kenctl)
     static const struct {
         enum kenctl_option option;
         const char *name;
-    } remote[] = {{KENCTL_OPT_SERVER, "--server"}, {KENCTL_OPT_TOKEN_FILE, "--token-file"}, {KENCTL_OPT_CA_FILE, "--ca-file"}};
+    } remote[] = {{KENCTL_OPT_SERVER, "--server"},
+                  {KENCTL_OPT_TOKEN_FILE, "--token-file"},
+                  {KENCTL_OPT_CA_FILE, "--ca-file"},
+                  {KENCTL_OPT_CERT, "--cert"},
+                  {KENCTL_OPT_KEY, "--key"}};
     for (size_t i = 0; kenctl->command->local && i < sizeof remote / sizeof *remote; i++)
         if (kenctl_option(kenctl, remote[i].option))
             return kenctl_usage(kenctl, "'%s' works on this machine: it takes no %s", kenctl->command->name, remote[i].name);

@@ -47,6 +47,7 @@ void kenctl_response_clear(struct kenctl_response *response)
 struct kenctl_http *kenctl_http_open(const struct kenctl *kenctl)
 {
     const char *server = kenctl->server, *ca_file = kenctl_option(kenctl, KENCTL_OPT_CA_FILE);
+    const char *cert = kenctl_option(kenctl, KENCTL_OPT_CERT), *key = kenctl_option(kenctl, KENCTL_OPT_KEY);
     if (strncasecmp(server, "http://", 7) != 0 && strncasecmp(server, "https://", 8) != 0) {
         kenctl_fail(KENCTL_USAGE, "the server must be a URL as %s, not '%s'", KENCTL_DEFAULT_SERVER, server);
         return NULL;
@@ -66,6 +67,8 @@ struct kenctl_http *kenctl_http_open(const struct kenctl *kenctl)
     curl_easy_setopt(http->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
     curl_easy_setopt(http->curl, CURLOPT_USERAGENT, "kenctl/" PACKAGE_VERSION);
     if (ca_file) curl_easy_setopt(http->curl, CURLOPT_CAINFO, ca_file);
+    if (cert) curl_easy_setopt(http->curl, CURLOPT_SSLCERT, cert);
+    if (key) curl_easy_setopt(http->curl, CURLOPT_SSLKEY, key);
     return http;
 fail:
     kenctl_fail(KENCTL_FAILURE, "out of memory");

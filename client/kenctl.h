@@ -26,8 +26,11 @@ enum kenctl_exit { KENCTL_EXIT_MAP(X) };
 /* Of a command that compares, as of diff(1): the statuses above that mean these. */
 enum { KENCTL_DIFFERENT = KENCTL_FAILURE, KENCTL_TROUBLE = KENCTL_USAGE };
 
+/* clang-format off */
 #define KENCTL_COMMAND_MAP(X) \
-    X(submit) X(list) X(show) X(watch) X(cancel) X(delete) X(download) X(prune) X(inject) X(verify) X(inspect) X(diff) X(export) X(doctor)
+    X(submit) X(list) X(show) X(watch) X(cancel) X(delete) X(download) \
+    X(prune) X(inject) X(verify) X(inspect) X(diff) X(export) X(doctor) X(token)
+/* clang-format on */
 
 struct kenctl; /* the context of a call */
 

@@ -21,8 +21,9 @@ static const struct option_info infos[] = {KENCTL_OPTION_MAP(X)};
 /* The first only in front of a command: behind it -o may be where the command's output goes. The last ones are of no use without a server.
  */
 static const unsigned char global_options[] = {KENCTL_OPT_FORMAT,  KENCTL_OPT_JSON,   KENCTL_OPT_QUIET,      KENCTL_OPT_HELP,
-                                               KENCTL_OPT_VERSION, KENCTL_OPT_SERVER, KENCTL_OPT_TOKEN_FILE, KENCTL_OPT_CA_FILE};
-enum { GLOBAL_COUNT = sizeof global_options, SERVER_COUNT = 3, NO_OPTION = -1 };
+                                               KENCTL_OPT_VERSION, KENCTL_OPT_SERVER, KENCTL_OPT_TOKEN_FILE, KENCTL_OPT_CA_FILE,
+                                               KENCTL_OPT_CERT,    KENCTL_OPT_KEY};
+enum { GLOBAL_COUNT = sizeof global_options, SERVER_COUNT = 5, NO_OPTION = -1 };
 
 /* The i-th option that a command accepts: its own, then the global ones; NO_OPTION behind the last. */
 static int accepted(const struct kenctl_command *command, size_t i)

@@ -12,6 +12,8 @@
     X(SERVER, "server", 0, "URL", "the kend to talk to (KENCTL_SERVER; default " KENCTL_DEFAULT_SERVER ")")                          \
     X(TOKEN_FILE, "token-file", 0, "FILE", "a file with the token; KENCTL_TOKEN holds the token itself")                             \
     X(CA_FILE, "ca-file", 0, "FILE", "certificates to trust instead of the system's")                                                \
+    X(CERT, "cert", 0, "FILE", "a client certificate, where the server wants one")                                                   \
+    X(KEY, "key", 0, "FILE", "its private key")                                                                                      \
     X(JSON, "json", 0, NULL, "print JSON")                                                                                           \
     X(QUIET, "quiet", 'q', NULL, "no progress, no notes")                                                                            \
     X(HELP, "help", 'h', NULL, "print this help")                                                                                    \
@@ -59,7 +61,11 @@
     X(DATA, "data", 0, "DIR", "kend's data folder on this machine (default: as kend's)")                                             \
     X(ALL, "all", 'a', NULL, "all of them, page by page")                                                                            \
     X(LAYOUT, "format", 0, "FORMAT", "trl: the sparse weight updates of TRL, for vLLM")                                              \
-    X(SAME, "all", 'a', NULL, "show the tensors that are the same, too")
+    X(SAME, "all", 'a', NULL, "show the tensors that are the same, too")                                                             \
+    X(TOKENS, "file", 0, "FILE", "the tokens file (auth.tokens_file of the server)")                                                 \
+    X(OWNER, "owner", 0, "NAME", "whose jobs the token is about")                                                                    \
+    X(SCOPE, "scope", 0, "LIST", "of read, submit and admin; submit includes read, admin both")                                      \
+    X(EXPIRES, "expires", 0, "DAYS", "when the token ends by itself (default: never)")
 
 #define KENCTL_DEFAULT_SERVER "http://127.0.0.1:8377"
 
