@@ -30,7 +30,7 @@
     X(FORMAT, char *, "logfmt or json")                                                                \
     X(NUMBER, uint64_t, "a whole number")                                                              \
     X(SIZE, uint64_t, "a number of bytes, with an optional KiB, MiB, GiB, TiB, kB, MB, GB or TB")      \
-    X(AREAS, char *, "of probes, metrics, version, openapi, comma-separated")                          \
+    X(AREAS, char *, "any of probes, metrics, version, openapi, comma-separated")                      \
     X(BOOL, bool, "true or false")
 
 /*

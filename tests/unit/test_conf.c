@@ -101,6 +101,21 @@ static void expect_file(const char *name, const char *text)
 
 /* ---- good */
 
+START_TEST(areas_are_public_as_listed)
+{
+    struct kend_conf *conf = load_good("[auth]\npublic = metrics, openapi\n");
+    ck_assert(kend_area_is_public(conf, KEND_AREA_METRICS));
+    ck_assert(kend_area_is_public(conf, KEND_AREA_OPENAPI));
+    ck_assert(!kend_area_is_public(conf, KEND_AREA_PROBES));
+    ck_assert(!kend_area_is_public(conf, KEND_AREA_VERSION));
+    ck_assert(!kend_area_is_public(conf, KEND_AREA_PRIVATE));
+    kend_conf_free(&conf);
+    conf = load_good("[auth]\npublic =\n");
+    for (unsigned area = KEND_AREA_PRIVATE; area <= KEND_AREA_OPENAPI; area++) ck_assert(!kend_area_is_public(conf, area));
+    kend_conf_free(&conf);
+}
+END_TEST
+
 START_TEST(defaults_are_the_contracts)
 {
     struct kend_conf *conf = load_good(NULL);
@@ -306,7 +321,10 @@ START_TEST(good_values_are_taken)
                                  "artifacts.max_bytes=16777215TiB",
                                  "jobs.keep_days=0",
                                  "log.level= warn ",
-                                 "http.tls_cert="};
+                                 "http.tls_cert=",
+                                 "auth.tokens_file=/tokens",
+                                 "auth.public=",
+                                 "auth.public=metrics, PROBES"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         struct kend_conf *conf;
         const char *message = load(&conf, NULL, &good[i], 1);
@@ -321,7 +339,7 @@ END_TEST
 #define NETWORKS "must be networks as ADDRESS/LENGTH, comma-separated, without bits behind the length"
 #define SIZES "must be a number of bytes, with an optional KiB, MiB, GiB, TiB, kB, MB, GB or TB"
 #define LISTEN "must be ADDRESS:PORT with an IPv4 address, an IPv6 address in brackets or localhost"
-#define LATER "must be empty: this version does not support it yet"
+#define AREAS "must be any of probes, metrics, version, openapi, comma-separated"
 
 START_TEST(bad_values_name_what_is_allowed)
 {
@@ -346,9 +364,9 @@ START_TEST(bad_values_name_what_is_allowed)
         {"http.allowed_hosts=a b", "must be host names, with or without a port, comma-separated"},
         {"http.allowed_hosts=a/b", "must be host names, with or without a port, comma-separated"},
         {"http.allowed_hosts=*.example", "must be host names, with or without a port, comma-separated"},
-        {"http.tls_cert=/cert.pem", LATER},
-        {"http.tls_key=/key.pem", LATER},
-        {"auth.tokens_file=/tokens", LATER},
+        {"auth.public=page", AREAS},
+        {"auth.public=probes metrics", AREAS},
+        {"auth.session_seconds=0", "must be a whole number from 1 to 2592000"},
         {"http.max_connections=3", "must be a whole number from 4 to 65536"},
         {"http.max_connections=65537", "must be a whole number from 4 to 65536"},
         {"http.max_connections=", "must be a whole number from 4 to 65536"},
@@ -449,7 +467,7 @@ START_TEST(bad_files_name_the_line)
         {"[http]\nthreads\nthreads = 0\n", ":2: expected [section] or key = value"},
         {"[http]\nthreads = 0\nthreads\n", ":2: http.threads = \"0\": must be a whole number from 1 to 64"},
         {"[fetch]\nallow_networks = 127.0.0.0/8,\n   10.0.0.0\n", ":3: fetch.allow_networks = \"127.0.0.0/8,10.0.0.0\": " NETWORKS},
-        {"[http]\ntls_cert = /x\n", ":2: http.tls_cert = \"/x\": " LATER},
+        {"[auth]\npublic = probes,\n  all\n", ":3: auth.public = \"probes,all\": " AREAS},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct kend_conf *conf;
@@ -497,7 +515,7 @@ END_TEST
 int main(void)
 {
     make_folder();
-    const TTest *const tests[] = {defaults_are_the_contracts,
+    const TTest *const tests[] = {areas_are_public_as_listed, defaults_are_the_contracts,
                                   the_effective_configuration_is_golden,
                                   a_long_list_goes_on_in_further_lines,
                                   the_sample_and_the_page_are_current,
