@@ -104,6 +104,46 @@ START_TEST(the_any_address_answers_to_every_literal)
 }
 END_TEST
 
+START_TEST(an_origin_is_ours_or_not)
+{
+    static const struct {
+        const char *public_url;
+        bool tls;
+        const char *host, *origin;
+        bool ours;
+    } cases[] = {
+        {"", false, "localhost:8377", "http://localhost:8377", true},
+        {"", false, "localhost:8377", "HTTP://LocalHost:8377", true},
+        {"", false, "localhost:8377", "https://localhost:8377", false},
+        {"", false, "localhost:8377", "http://localhost", false},
+        {"", false, "localhost:8377", "http://127.0.0.1:8377", false},
+        {"", false, "localhost", "http://localhost:80", true},
+        {"", true, "localhost:8377", "https://localhost:8377", true},
+        {"", true, "localhost:8377", "http://localhost:8377", false},
+        {"", true, "kend.example", "https://kend.example:443", true},
+        {"", true, "[::1]:8377", "https://[::1]:8377", true},
+        {"https://kend.example/prune", false, "10.0.0.1:8377", "https://kend.example", true},
+        {"https://kend.example/prune", false, "10.0.0.1:8377", "http://10.0.0.1:8377", true},
+        {"https://kend.example:444", false, "10.0.0.1:8377", "https://kend.example:444", true},
+        {"https://kend.example:444", false, "10.0.0.1:8377", "https://kend.example", false},
+        {"https://kend.example", false, "10.0.0.1:8377", "http://kend.example", false},
+        {"https://kend.example", false, "10.0.0.1:8377", "https://kend.example.evil.example", false},
+        {"https://kend.example", false, "10.0.0.1:8377", "https://evil.example/https://kend.example", false},
+        {"https://kend.example", false, "10.0.0.1:8377", "https://kend.example@evil.example", false},
+        {"https://kend.example", false, "10.0.0.1:8377", "https://kend.example/", false},
+        {"https://kend.example", false, "10.0.0.1:8377", "https://kend.example, https://evil.example", false},
+        {"https://kend.example", false, "10.0.0.1:8377", "null", false},
+        {"https://kend.example", false, "10.0.0.1:8377", "", false},
+        {"https://kend.example", false, "10.0.0.1:8377", "https://", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct kend_hosts hosts = {.allowed = "", .public_url = cases[i].public_url, .tls = cases[i].tls};
+        ck_assert_msg(kend_host_is_origin(&hosts, cases[i].host, cases[i].origin) == cases[i].ours, "%s of %s", cases[i].origin,
+                      cases[i].host);
+    }
+}
+END_TEST
+
 START_TEST(addresses_are_read_and_written)
 {
     static const struct {
@@ -136,4 +176,4 @@ START_TEST(addresses_are_read_and_written)
 END_TEST
 
 UNIT_MAIN("host", an_address_answers_to_itself_and_localhost, malformed_hosts_are_told_apart, version_six_has_brackets,
-          names_can_be_allowed, the_any_address_answers_to_every_literal, addresses_are_read_and_written)
+          names_can_be_allowed, the_any_address_answers_to_every_literal, an_origin_is_ours_or_not, addresses_are_read_and_written)

@@ -4,6 +4,7 @@
 #include "openapi.h"
 #include "options.h"
 #include "problem.h"
+#include "token.h"
 #include "unit.h"
 
 #include <jansson.h>
@@ -60,6 +61,9 @@ START_TEST(every_code_is_listed)
     const char *stages[PROTO_STAGE_COUNT - 1];
     for (unsigned i = 1; i < PROTO_STAGE_COUNT; i++) stages[i - 1] = proto_stage_name((enum proto_stage)i);
     expect_words(schema(contract, "Stage"), stages, PROTO_STAGE_COUNT - 1);
+#define X(symbol, bit, name, stands_for, meaning) name,
+    EXPECT(json_object_get(property(contract, "Session", "scopes"), "items"), PROTO_SCOPE_MAP(X));
+#undef X
     json_decref(contract);
 }
 END_TEST
@@ -109,11 +113,14 @@ START_TEST(every_call_is_there_with_its_statuses)
         {"/v1/jobs/{id}/artifacts/{name}", "get", "200 206 304 404 416"},
         {"/v1/jobs/{id}/artifacts/{name}", "head", "200 206 304 404 416"},
         {"/v1/jobs/{id}/tensors", "get", "200 404 409"},
-        {"/livez", "get", "200"},
-        {"/readyz", "get", "200 503"},
-        {"/metrics", "get", "200"},
-        {"/version", "get", "200"},
-        {"/openapi.json", "get", "200"},
+        {"/v1/session", "post", "200 400 401 422"},
+        {"/v1/session", "get", "200 401"},
+        {"/v1/session", "delete", "204 401 403"},
+        {"/livez", "get", "200 401"},
+        {"/readyz", "get", "200 401 503"},
+        {"/metrics", "get", "200 401"},
+        {"/version", "get", "200 401"},
+        {"/openapi.json", "get", "200 401"},
     };
     json_t *contract = load();
     ck_assert_str_eq(json_string_value(json_object_get(contract, "openapi")), "3.1.0");

@@ -26,6 +26,9 @@ START_TEST(every_path_has_its_route)
         {"GET", "/v1/jobs/job_1/artifacts", KEND_ROUTE_ARTIFACTS},
         {"HEAD", "/v1/jobs/job_1/artifacts/a/b", KEND_ROUTE_ARTIFACT},
         {"GET", "/v1/jobs/job_1/tensors", KEND_ROUTE_TENSORS},
+        {"POST", "/v1/session", KEND_ROUTE_SESSION_BEGIN},
+        {"GET", "/v1/session", KEND_ROUTE_SESSION_SHOW},
+        {"DELETE", "/v1/session", KEND_ROUTE_SESSION_END},
         {"GET", "/livez", KEND_ROUTE_LIVEZ},
         {"GET", "/readyz", KEND_ROUTE_READYZ},
         {"GET", "/metrics", KEND_ROUTE_METRICS},
@@ -37,6 +40,18 @@ START_TEST(every_path_has_its_route)
         struct kend_match match;
         ck_assert_msg(find(cases[i].method, cases[i].path, &match) == KEND_MATCHED, "%s", cases[i].path);
         ck_assert_int_eq(match.route, cases[i].route);
+    }
+}
+END_TEST
+
+/* What changes something needs more than reading; only what tells nothing of jobs can be public. */
+START_TEST(every_route_has_its_scope)
+{
+    for (unsigned i = 0; i < KEND_ROUTE_COUNT; i++) {
+        const struct kend_route *route = &kend_routes[i];
+        bool of_session = strcmp(route->pattern, "/v1/session") == 0;
+        ck_assert_msg((route->scope == PROTO_SCOPE_SUBMIT) == (route->method != KEND_GET && !of_session), "%s", route->pattern);
+        ck_assert_msg((route->area == KEND_AREA_PRIVATE) == (strncmp(route->pattern, "/v1/", 4) == 0), "%s", route->pattern);
     }
 }
 END_TEST
@@ -108,5 +123,5 @@ START_TEST(long_segments_do_not_fit_and_are_not_found)
 }
 END_TEST
 
-UNIT_MAIN("router", every_path_has_its_route, other_paths_have_none, malformed_paths_are_told_apart, a_known_path_names_its_methods,
-          segments_are_decoded_once, long_segments_do_not_fit_and_are_not_found)
+UNIT_MAIN("router", every_path_has_its_route, every_route_has_its_scope, other_paths_have_none, malformed_paths_are_told_apart,
+          a_known_path_names_its_methods, segments_are_decoded_once, long_segments_do_not_fit_and_are_not_found)
