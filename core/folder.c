@@ -31,10 +31,15 @@ int ken_sync_path(const char *path)
     return errnum;
 }
 
-int ken_sync_parent(const char *path)
+char *ken_parent(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *parent = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+}
+
+int ken_sync_parent(const char *path)
+{
+    char *parent = ken_parent(path);
     int errnum = parent ? ken_sync_path(parent) : ENOMEM;
     free(parent);
     return errnum;
@@ -165,11 +170,18 @@ int ken_file_digest(int file, uint64_t size, const char *path, bool (*cancelled)
     return code;
 }
 
-/* Gives a new file the mode and owner of the one that it will replace, if there is one. 0, or an errno. */
+/* Gives a new file the mode and owner of the one that it will replace; without one, where that is allowed, the owner of the folder: what
+   root puts into a service's folder is to be read by the service. 0, or an errno. */
 static int take_after(int file, const char *path)
 {
     struct stat old, own;
-    if (stat(path, &old) != 0) return errno == ENOENT ? 0 : errno;
+    if (stat(path, &old) != 0) {
+        if (errno != ENOENT) return errno;
+        char *folder = ken_parent(path);
+        bool known = folder && stat(folder, &old) == 0;
+        free(folder);
+        return known && geteuid() == 0 && fchown(file, old.st_uid, old.st_gid) != 0 ? errno : 0;
+    }
     if (fstat(file, &own) != 0) return errno;
     if ((old.st_uid != own.st_uid || old.st_gid != own.st_gid) && fchown(file, old.st_uid, old.st_gid) != 0) return errno;
     return fchmod(file, old.st_mode & 07777) == 0 ? 0 : errno;

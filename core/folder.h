@@ -22,6 +22,8 @@ ssize_t ken_pwrite(int file, const void *bytes, size_t length, uint64_t offset);
 
 /* Syncs a file or a folder, where its file system can (0 where it cannot). 0, or an errno. */
 int ken_sync_path(const char *path);
+/* The folder that a path lies in, malloc'ed; NULL if out of memory. */
+char *ken_parent(const char *path);
 /* As above the folder that a path lies in, so that a new name lasts. */
 int ken_sync_parent(const char *path);
 
@@ -46,7 +48,8 @@ int ken_file_read(int file, uint64_t offset, void *bytes, uint64_t length, const
 
 /*
  * Puts bytes [length] in the place of the file `path`: written beside it, synced, renamed. It keeps mode and owner of the file that was
- * there; a new one is its owner's alone (0600). KEN_EIO, KEN_ENO_SPACE, KEN_ENOMEM: the old file is still there then.
+ * there; a new one has mode 0600, and root makes it for the owner of the folder. KEN_EIO, KEN_ENO_SPACE, KEN_ENOMEM: the old file is still
+ * there then.
  */
 int ken_file_replace(const char *path, const void *bytes, size_t length, struct ken_error *error);
 

@@ -134,8 +134,7 @@ const struct proto_token *proto_token_list_find(const struct proto_token_list *l
 /* Locks the folder that the file lies in, so that two who change it do not lose each other's tokens. A descriptor, or -1 with errno. */
 static int folder_lock(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    char *folder = ken_parent(path);
     int directory = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     free(folder);
     if (directory >= 0 && flock(directory, LOCK_EX) != 0) {

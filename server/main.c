@@ -29,6 +29,7 @@ static const char help[] = "Usage: kend [OPTION]...\n"
                            "  kend --listen 127.0.0.1:0 --set prune.threads=2 --set fetch.allow_networks=10.0.0.0/8\n"
                            "  kend --config kend.conf --check-config\n"
                            "\n"
+                           "SIGHUP has it read its tokens and certificates anew.\n"
                            "Ends with 0 after SIGTERM, 1 if it cannot run, 2 for a bad option.\n";
 
 enum flag { FLAG_CONFIG = 256, FLAG_DATA, FLAG_LISTEN, FLAG_SET, FLAG_CHECK, FLAG_VERSION, FLAG_HELP };

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import time
 import urllib.parse
@@ -58,6 +59,8 @@ class Kend:
         self.env = env or {}
         self.process: Optional[subprocess.Popen[bytes]] = None
         self.url = ""
+        self.headers: dict[str, str] = {}  #: sent with every request that does not give its own
+        self.trust: Optional[ssl.SSLContext] = None  #: for a kend that speaks https
 
     def __enter__(self) -> "Kend":
         self.start()
@@ -79,7 +82,7 @@ class Kend:
             self.process = subprocess.Popen(command, stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=environment)
         end = time.monotonic() + READY_SECONDS
         while time.monotonic() < end:
-            ready = re.search(rb"listening on (http://[0-9.:\[\]a-f]+)", self.log.read_bytes()[begin:])
+            ready = re.search(rb"listening on (https?://[0-9.:\[\]a-f]+)", self.log.read_bytes()[begin:])
             if ready:
                 self.url = ready.group(1).decode()
                 return
@@ -94,6 +97,19 @@ class Kend:
 
     def log_text(self) -> str:
         return self.log.read_text(errors="replace")
+
+    def reload(self) -> str:
+        """SIGHUP; what it logs of it, once it has answered a request after that."""
+        assert self.process
+        begin = self.log.stat().st_size
+        self.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + READY_SECONDS
+        told = re.compile(r'message="?(tokens (not )?read|certificate (not )?read|SIGHUP)')
+        while not told.search(self.log.read_text(errors="replace")[begin:]):
+            assert time.monotonic() < end, "not reloaded"
+            time.sleep(0.01)
+        time.sleep(0.1)  # what is logged first is taken over just behind it, and a second thing may follow
+        return self.log.read_text(errors="replace")[begin:]
 
     def kill(self) -> None:
         """SIGKILL: the crash."""
@@ -130,14 +146,18 @@ class Kend:
         timeout: float = 90,
     ) -> Response:
         """One request on a connection of its own. A dict or list is sent as JSON with its content type."""
-        send = dict(headers or {})
+        send = {**self.headers, **(headers or {})}
         if isinstance(body, (dict, list)):
             body = json.dumps(body)
             send.setdefault("Content-Type", "application/json")
         if isinstance(body, str):
             body = body.encode()
         where = urllib.parse.urlsplit(self.url)
-        connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=timeout)
+        connection = (
+            http.client.HTTPSConnection(where.hostname or "", where.port, timeout=timeout, context=self.trust)
+            if where.scheme == "https"
+            else http.client.HTTPConnection(where.hostname or "", where.port, timeout=timeout)
+        )
         try:
             connection.request(method, path, body, send)
             answer = connection.getresponse()

@@ -62,8 +62,8 @@ def test_flags_win_over_environment_over_file(tmp_path: Path) -> None:
         ("threads = 1\n", ":1: a key stands before the first [section]"),
         ("[http]\nthreads\n", ":2: expected [section] or key = value"),
         (
-            "[auth]\ntokens_file = /x\n",
-            ':2: auth.tokens_file = "/x": must be empty: this version does not support it yet',
+            "[auth]\npublic = all\n",
+            ':2: auth.public = "all": must be any of probes, metrics, version, openapi, comma-separated',
         ),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_bad_file_is_refused_with_its_line(tmp_path: Path, text: str, message:
         (["--set", "nothing"], "expected section.key=value"),
         (["--listen", "kend.example:80"], "--listen: http.listen"),
         (["--config", "/nonexistent/kend.conf"], "/nonexistent/kend.conf: No such file or directory"),
-        (["--listen", "0.0.0.0:0"], "auth.allow_anonymous"),
+        (["--set", "auth.tokens_file=/nonexistent"], "/nonexistent does not exist; kenctl token create"),
         (["--frobnicate"], "frobnicate"),
         (["stray"], "options only"),
     ],
