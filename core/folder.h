@@ -20,10 +20,10 @@ int ken_standard_files(void);
 ssize_t ken_pread(int file, void *bytes, size_t length, uint64_t offset);
 ssize_t ken_pwrite(int file, const void *bytes, size_t length, uint64_t offset);
 
-/* Syncs a file or a folder, where its file system can (0 where it cannot). 0, or an errno. */
-int ken_sync_path(const char *path);
 /* The folder that a path lies in, malloc'ed; NULL if out of memory. */
 char *ken_parent(const char *path);
+/* Syncs a file or a folder, where its file system can (0 where it cannot). 0, or an errno. */
+int ken_sync_path(const char *path);
 /* As above the folder that a path lies in, so that a new name lasts. */
 int ken_sync_parent(const char *path);
 

@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* No line of a token is shorter: so many bytes hold no more tokens than that. */
+enum { LEAST_LINE = PROTO_TOKEN_ID + 1 + 1 + 1 + 4 + 1 + 5 + 1 + 2 * PROTO_TOKEN_SALT + 1 + 2 * PROTO_TOKEN_HASH };
+
 static const char heading[] =
     "# Tokens of kend: ID OWNER SCOPES EXPIRES SALT HASH. Made by kenctl token create; SIGHUP has kend read it anew.\n";
 
@@ -77,17 +80,10 @@ static int line_take(struct proto_token_list *list, char *line, size_t length, s
     return code;
 }
 
-static size_t count_lines(const char *text, size_t length)
-{
-    size_t count = 1;
-    for (size_t i = 0; i < length; i++) count += text[i] == '\n';
-    return count;
-}
-
 static int list_parse(struct proto_token_list *list, char *text, size_t length, const char *path, struct ken_error *error)
 {
     struct ken_error reason = {0};
-    list->item = calloc(count_lines(text, length), sizeof *list->item);
+    list->item = calloc(length / LEAST_LINE + 1, sizeof *list->item);
     if (!list->item) return ken_fail(error, KEN_ENOMEM, "out of memory for reading %s", path);
     char *at = text;
     for (unsigned number = 1; at < text + length; number++) {

@@ -14,6 +14,7 @@ bool kend_access_cookie(const struct kend_request *request, char *secret)
     static const char name[] = KEND_COOKIE_NAME "=";
     const char *at = request->headers.value[KEND_COOKIE];
     unsigned found = 0;
+    *secret = '\0';
     while (at && *at) {
         at += strspn(at, "; \t");
         size_t length = strcspn(at, "; \t");
@@ -71,7 +72,7 @@ static bool is_own_origin(struct kend_request *request)
 static bool by_cookie(struct kend_request *request, bool *found)
 {
     const struct kend_http_parts *parts = &request->http->parts;
-    char secret[KEND_SESSION_SECRET + 1] = "";
+    char secret[KEND_SESSION_SECRET + 1];
     struct kend_identity *identity = &request->identity;
     *found = false;
     if (!kend_access_cookie(request, secret) || !kend_sessions_find(parts->sessions, secret, kend_monotonic_ms(), identity)) return true;

@@ -55,7 +55,7 @@ enum MHD_Result kend_route_session_show(struct kend_request *request)
 
 enum MHD_Result kend_route_session_end(struct kend_request *request)
 {
-    char secret[KEND_SESSION_SECRET + 1] = "";
+    char secret[KEND_SESSION_SECRET + 1];
     if (kend_access_cookie(request, secret)) kend_sessions_remove(request->http->parts.sessions, secret);
     struct MHD_Response *response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     set_cookie(request, response, "", 0);

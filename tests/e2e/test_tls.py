@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import ssl
 import subprocess
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import pytest
 
@@ -129,7 +130,7 @@ def test_sighup_takes_over_a_certificate(secured: Secured, certificates: Certifi
     assert secured.curl(authority=others.authority).returncode == 0
     assert secured.curl().returncode != 0
 
-    broken = [
+    broken: "list[Callable[[], Any]]" = [
         lambda: secured.key.write_text("no key\n"),
         lambda: shutil.copyfile(certificates.good[1], secured.key),  # another certificate's
         secured.key.unlink,
@@ -145,8 +146,6 @@ def test_sighup_takes_over_a_certificate(secured: Secured, certificates: Certifi
 
 
 def test_connections_outlive_a_reload(secured: Secured, others: Certificates) -> None:
-    import http.client
-
     host, _, port = secured.kend.url.removeprefix("https://").partition(":")
     connection = http.client.HTTPSConnection(host, int(port), timeout=30, context=secured.kend.trust)
     for _ in range(3):
@@ -206,7 +205,8 @@ def test_a_bad_configuration_is_refused(
     for name, value in settings.items():
         given = value.format(good=certificates.good[0], key=certificates.good[1], other=certificates.other_name[0])
         words += ["--set", f"{name}={given}"]
-    for more in ([], ["--check-config"]):
+    options: "list[list[str]]" = [[], ["--check-config"]]
+    for more in options:
         done = subprocess.run([*words, *more], capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stdout) == (2, "")
         assert message in done.stderr

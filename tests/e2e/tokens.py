@@ -88,7 +88,13 @@ class House:
         }
         self.kend = Kend(
             folder,
-            {"auth.tokens_file": self.tokens.path, "fetch.file_roots": files, "disk.reserve_bytes": 0, **settings},
+            {
+                "auth.tokens_file": self.tokens.path,
+                "fetch.file_roots": files,
+                "disk.reserve_bytes": 0,
+                "log.level": "debug",
+                **settings,
+            },
         )
 
     def headers(self, who: str) -> dict[str, str]:

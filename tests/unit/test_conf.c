@@ -515,7 +515,8 @@ END_TEST
 int main(void)
 {
     make_folder();
-    const TTest *const tests[] = {areas_are_public_as_listed, defaults_are_the_contracts,
+    const TTest *const tests[] = {areas_are_public_as_listed,
+                                  defaults_are_the_contracts,
                                   the_effective_configuration_is_golden,
                                   a_long_list_goes_on_in_further_lines,
                                   the_sample_and_the_page_are_current,

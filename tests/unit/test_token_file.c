@@ -150,6 +150,26 @@ START_TEST(a_broken_file_is_not_changed)
 }
 END_TEST
 
+START_TEST(what_root_makes_is_the_folders_owners)
+{
+    struct proto_token token = {.owner = "nlp", .scopes = PROTO_SCOPE_READ};
+    char secret[PROTO_TOKEN_SIZE];
+    struct stat state;
+    if (geteuid() != 0) return;
+    setup();
+    ck_assert_int_eq(chown(folder.path, 1234, 4321), 0);
+    ck_assert_int_eq(proto_token_make(&token, secret, NULL), KEN_OK);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(i ? proto_token_file_remove(path, token.id, NULL) : proto_token_file_add(path, &token, NULL), KEN_OK);
+        ck_assert_int_eq(stat(path, &state), 0);
+        ck_assert_uint_eq(state.st_uid, 1234);
+        ck_assert_uint_eq(state.st_gid, 4321);
+        ck_assert_uint_eq(state.st_mode & 07777, 0600);
+    }
+    unit_folder_remove(&folder);
+}
+END_TEST
+
 START_TEST(others_that_may_read_are_noticed)
 {
     struct proto_token_list list;
@@ -166,4 +186,5 @@ START_TEST(others_that_may_read_are_noticed)
 END_TEST
 
 UNIT_MAIN("token_file", tokens_are_found_by_id, an_empty_file_has_no_tokens, bad_files_are_told_with_their_line,
-          tokens_are_added_and_removed, a_broken_file_is_not_changed, others_that_may_read_are_noticed)
+          tokens_are_added_and_removed, a_broken_file_is_not_changed, what_root_makes_is_the_folders_owners,
+          others_that_may_read_are_noticed)
