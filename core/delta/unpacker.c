@@ -240,7 +240,8 @@ typedef bool restorer(const struct block *block, unsigned char *elements);
             if (cursor.at > block->low_bits) return false;                                                          \
             copy(words, elements, count *(w / 8), sizeof words);                                                    \
             for (size_t i = 0; kind.exponents && i < STRIDE; i++) {                                                 \
-                int16_t below = (int16_t)(top - (int16_t)(words[i] >> kind.fraction & kind.exponents));             \
+                uint##w##_t exponent = (uint##w##_t)(words[i] >> kind.fraction) & (uint##w##_t)kind.exponents;      \
+                int16_t below = (int16_t)(top - (int16_t)exponent);                                                 \
                 below = below > 0 ? below : 0;                                                                      \
                 classes[i] = below < last ? below : last;                                                           \
             }                                                                                                       \

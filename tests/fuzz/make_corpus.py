@@ -273,8 +273,17 @@ def job_seeds() -> Seeds:
         {"model": "HTTPS://[2001:db8::1]:8443/a%20b/", "base": {"url": "https://10.0.0.1/b.safetensors?"}, "k": 5}
     ).encode()
     yield "valid-paths", json.dumps({"model": "sst2/", "base": "../bert.bin", "keep": 1e-3}).encode()
-    yield "malformed-inject", json.dumps(
-        {"kind": "inject", "base": "https://b.example/b/", "delta": "https://d.example/d"}
+    inject = {
+        "kind": "inject",
+        "base": "https://b.example/b/",
+        "delta": {"url": "https://d.example/d?x", "sha256": "0" * 64},
+    }
+    yield "valid-inject", json.dumps(inject).encode()
+    yield "malformed-inject", json.dumps({**inject, "k": 1, "outputs": ["delta"]}).encode()
+    names = [{"match": "encoder.*", "base": "bert.encoder.*"}, {"match": "h?ad", "base": "head"}]
+    yield "valid-names", json.dumps({**pair, "k": 1, "names": names}).encode()
+    yield "malformed-names", json.dumps(
+        {**pair, "k": 1, "names": [{"match": "a*", "base": "*b*"}, {"match": ""}]}
     ).encode()
     yield "malformed-later", json.dumps({**pair, "model": "hf://a/b@main", "k": 1, "webhooks": []}).encode()
     yield "malformed-fields", json.dumps(
