@@ -91,7 +91,7 @@ START_TEST(a_full_house_lets_the_longest_unused_go)
 {
     struct kend_sessions *sessions = make();
     static char secret[KEND_SESSIONS + 1][KEND_SESSION_SECRET + 1];
-    char token[8];
+    char token[16];
     for (int i = 0; i <= KEND_SESSIONS; i++) {
         snprintf(token, sizeof token, "%d", i / KEND_SESSIONS_PER_TOKEN);
         add(sessions, token, i / 4, secret[i]);
