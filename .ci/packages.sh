@@ -47,7 +47,9 @@ install_packages() {
 # unpack_package NAME FOLDER: the files of a package alone, without installing it.
 unpack_package() {
     mkdir -p "$2"
-    (cd "$2" && { apt-get download -q "$1" || { as_root apt-get update -q && apt-get download -q "$1"; }; }) >/dev/null || return 1
+    quiet="-q -o APT::Sandbox::User=root" # the user that apt would download as may not write here
+    # shellcheck disable=SC2086  # words
+    (cd "$2" && { apt-get download $quiet "$1" || { as_root apt-get update -q && apt-get download $quiet "$1"; }; }) >/dev/null || return 1
     dpkg-deb -x "$2/$1"_*.deb "$2"
     rm -f "$2/$1"_*.deb
 }
