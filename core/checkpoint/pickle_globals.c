@@ -98,6 +98,20 @@ static int take_sizes(const struct pickle_machine *machine, const struct pickle_
     return KEN_OK;
 }
 
+/* Metadata, such as {"neg": True} of a view that is negated when it is read, change what the values mean: there may be none. */
+static int check_metadata(const struct pickle_machine *machine, const struct pickle_value *metadata)
+{
+    char shown[SHOWN];
+    if (metadata->kind == PICKLE_NONE || (metadata->kind == PICKLE_DICT && !metadata->dict->count)) return KEN_OK;
+    if (metadata->kind != PICKLE_DICT)
+        return pickle_fail(machine, KEN_EBAD_CHECKPOINT, "a tensor's metadata are %s", pickle_kind_name(metadata));
+    const struct pickle_value *key = &metadata->dict->pairs[0].key;
+    if (key->kind != PICKLE_STRING)
+        return pickle_fail(machine, KEN_EBAD_CHECKPOINT, "a key of a tensor's metadata is %s", pickle_kind_name(key));
+    return pickle_fail(machine, KEN_EUNSUPPORTED, "a tensor with the metadata \"%s\": its values would have to be computed",
+                       ken_printable(shown, sizeof shown, key->text, key->length));
+}
+
 /* (storage, offset, shape, strides, requires_grad, hooks[, metadata]), with a dtype before the metadata in the other version. */
 static int rebuild_tensor(const struct pickle_machine *machine, bool has_dtype, const struct pickle_value *arguments,
                           struct pickle_value *result)
@@ -109,6 +123,8 @@ static int rebuild_tensor(const struct pickle_machine *machine, bool has_dtype, 
     if (has_dtype && (items[6].kind != PICKLE_GLOBAL || items[6].global->what != DTYPE))
         return pickle_fail(machine, KEN_EBAD_CHECKPOINT, "a tensor's dtype is %s", pickle_kind_name(&items[6]));
     if (!has_dtype && !items[0].storage->typed) return pickle_fail(machine, KEN_EBAD_CHECKPOINT, "a tensor has no dtype");
+    int code = arguments->length == 7U + has_dtype ? check_metadata(machine, &items[6U + has_dtype]) : KEN_OK;
+    if (code) return code;
     struct ken_pickle_tensor *tensor = pickle_allocate(machine, sizeof *tensor);
     if (!tensor) return machine->error->code;
     *tensor = (struct ken_pickle_tensor){
@@ -117,7 +133,7 @@ static int rebuild_tensor(const struct pickle_machine *machine, bool has_dtype, 
     };
     if (!take_size(&items[1], &tensor->offset))
         return pickle_fail(machine, KEN_EBAD_CHECKPOINT, "a tensor's offset is no integer from 0 to 2^63-1");
-    int code = take_sizes(machine, &items[2], "shape", &tensor->shape, &tensor->rank);
+    code = take_sizes(machine, &items[2], "shape", &tensor->shape, &tensor->rank);
     if (!code) code = take_sizes(machine, &items[3], "strides", &tensor->strides, &rank);
     if (code) return code;
     if (rank != tensor->rank)

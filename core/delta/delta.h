@@ -89,8 +89,8 @@ struct ken_inject_file {
 };
 /* How many there are, the index included. */
 size_t ken_inject_file_count(const struct ken_delta *delta);
-/* Bytes that they will have in all. KEN_ENOMEM. */
-int ken_inject_bytes(const struct ken_delta *delta, uint64_t *bytes, struct ken_error *error);
+/* Bytes that the model's files will have in all, and its index; 0 if it is one file. KEN_ENOMEM. */
+int ken_inject_bytes(const struct ken_delta *delta, uint64_t *model, uint64_t *index, struct ken_error *error);
 /*
  * As ken_inject, but writes into the folder `path` below directory, durably, and tells of each of the files [ken_inject_file_count]. It is
  * the caller's to put them in sight, or to remove them where this fails.

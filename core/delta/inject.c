@@ -143,24 +143,24 @@ size_t ken_inject_file_count(const struct ken_delta *delta)
     return delta->file_count + delta->has_index;
 }
 
-int ken_inject_bytes(const struct ken_delta *delta, uint64_t *bytes, struct ken_error *error)
+int ken_inject_bytes(const struct ken_delta *delta, uint64_t *model, uint64_t *index, struct ken_error *error)
 {
     int code = KEN_OK;
-    *bytes = 0;
+    *model = *index = 0;
     for (size_t i = 0; i < delta->file_count && !code; i++) {
         char *header;
         size_t length = 0;
         code = ken_delta_header(delta, i, &header, &length, error);
         if (code) break;
         free(header);
-        *bytes += length + ken_delta_file_bytes(delta, i);
+        *model += length + ken_delta_file_bytes(delta, i);
     }
     if (code || !delta->has_index) return code;
     char *text;
     size_t length = 0;
     code = ken_delta_index(delta, &text, &length, error);
     free(text);
-    *bytes += length;
+    *index = length;
     return code;
 }
 

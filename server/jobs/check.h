@@ -23,6 +23,7 @@ struct kend_need {
     uint64_t disk_bytes;        /* in the working folder at the peak, at most */
     uint64_t memory_bytes;      /* of buffers */
     uint64_t pruned_parameters; /* of each variant */
+    uint64_t model_bytes;       /* of an inject job: what it makes, but for the index */
 };
 
 /* Inputs that have been looked at. A zeroed struct is "nothing open". */

@@ -29,7 +29,10 @@ static int make_plan(struct kend_check *check, const struct kend_parts *parts, c
     check->need.rows = ken_delta_rows(check->delta);
     check->need.memory_bytes = blocks * KEN_INJECT_BYTES < memory ? blocks * KEN_INJECT_BYTES : memory;
     code = ken_delta_check_base(check->delta, check->sides[BASE].checkpoint, error);
-    return code ? code : ken_inject_bytes(check->delta, &check->need.disk_bytes, error);
+    uint64_t index = 0;
+    if (!code) code = ken_inject_bytes(check->delta, &check->need.model_bytes, &index, error);
+    check->need.disk_bytes = check->need.model_bytes + index;
+    return code;
 }
 
 static uint64_t count_elements(const struct ken_delta_tensor *tensor)
@@ -49,7 +52,7 @@ static json_t *totals_to_json(const struct kend_check *check)
         stored += ken_delta_tensor(check->delta, i)->stored;
     }
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "tensors", (json_int_t)tensors, "parameters", (json_int_t)parameters, "rows",
-                     (json_int_t)check->need.rows, "stored", (json_int_t)stored, "model_bytes", (json_int_t)check->need.disk_bytes,
+                     (json_int_t)check->need.rows, "stored", (json_int_t)stored, "model_bytes", (json_int_t)check->need.model_bytes,
                      "delta_bytes", (json_int_t)check->sides[DELTA].bytes);
 }
 

@@ -125,7 +125,14 @@ def storage(key: str, kind: str, count: int, module: str = "torch") -> bytes:
     return tuple_of(text("storage"), global_of(module, kind), text(key), text("cpu"), integer(count)) + b"Q"
 
 
-def tensor(storage: bytes, shape: Sequence[int], strides: Optional[Sequence[int]] = None, offset: int = 0) -> bytes:
+def tensor(
+    storage: bytes,
+    shape: Sequence[int],
+    strides: Optional[Sequence[int]] = None,
+    offset: int = 0,
+    metadata: bytes = b"",
+) -> bytes:
+    """metadata: of the tensor, which newer releases of PyTorch add where there are any."""
     if strides is None:
         strides = [int(np.prod(shape[i + 1 :])) for i in range(len(shape))]
     return call(
@@ -136,6 +143,7 @@ def tensor(storage: bytes, shape: Sequence[int], strides: Optional[Sequence[int]
         sizes(strides),
         b"\x89",
         ORDERED_DICT,
+        metadata,
     )
 
 
@@ -296,6 +304,13 @@ def malformed_pickles() -> "Iterator[tuple[str, bytes, str, str]]":
     yield "tensor-without-dtype", of(
         tensor(storage("0", "UntypedStorage", 8), [2])
     ), bad, "torch file: data.pkl: byte 162: a tensor has no dtype"
+    for key in ("neg", "conj", "foo"):
+        yield f"tensor-metadata-{key}", of(
+            tensor(two, [2], metadata=b"}" + text(key) + b"\x88s")
+        ), unsupported, f'torch file: data.pkl: byte {168 + len(key)}: a tensor with the metadata "{key}": its values would have to be computed'
+    yield "tensor-metadata-list", of(
+        tensor(two, [2], metadata=b"]")
+    ), bad, "torch file: data.pkl: byte 161: a tensor's metadata are a list"
     yield "parameter-of-none", pickled(
         call(global_of("torch._utils", "_rebuild_parameter"), b"N", b"N", b"N")
     ), bad, "torch file: data.pkl: byte 40: a parameter is made of other arguments than PyTorch's"
