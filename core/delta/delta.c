@@ -339,7 +339,8 @@ bool ken_delta_has_index(const struct ken_delta *delta)
 uint64_t ken_delta_rows(const struct ken_delta *delta)
 {
     uint64_t rows = 0;
-    for (size_t i = 0; i < delta->tensor_count; i++) rows += delta->entries[i].rows;
+    for (size_t i = 0; i < delta->tensor_count; i++)
+        if (delta->entries[i].elements && __builtin_add_overflow(rows, delta->entries[i].rows, &rows)) return INT64_MAX;
     return rows;
 }
 

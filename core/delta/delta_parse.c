@@ -163,6 +163,8 @@ static int check_file_names(const struct ken_delta *delta, struct ken_error *err
         if (strcmp(name, delta->files[i].name) != 0)
             return ken_fail(error, KEN_EBAD_DELTA, "metadata \"model\": file \"%s\" must be called \"%s\"",
                             ken_printable(shown, sizeof shown, delta->files[i].name, strlen(delta->files[i].name)), name);
+        if (delta->has_index && !delta->files[i].count)
+            return ken_fail(error, KEN_EBAD_DELTA, "metadata \"model\": file \"%s\" has no tensor", name);
     }
     return KEN_OK;
 }

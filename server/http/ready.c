@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/ready.h"
 
+#include "clock.h"
 #include "http/disk.h"
 
 const struct kend_unready_reason kend_unready_reasons[KEND_UNREADY_COUNT] = {
@@ -9,10 +10,23 @@ const struct kend_unready_reason kend_unready_reasons[KEND_UNREADY_COUNT] = {
 #undef X
 };
 
+enum { STORE_FRESH_MS = 1000 };
+
+/* Asking the store is a write that is synced: anybody may ask for probes, but not make the disk work as often as they like. */
+static enum kend_store_result store_state(struct kend_http *http)
+{
+    const int64_t now = kend_monotonic_ms(), asked = atomic_load(&http->store_asked);
+    if (asked && now - asked < STORE_FRESH_MS) return (enum kend_store_result)atomic_load(&http->store_state);
+    const enum kend_store_result state = http->parts.store->ops->check(http->parts.store);
+    atomic_store(&http->store_state, (int)state);
+    atomic_store(&http->store_asked, now);
+    return state;
+}
+
 bool kend_is_ready(struct kend_http *http, bool reasons[KEND_UNREADY_COUNT])
 {
     const struct kend_http_parts *parts = &http->parts;
-    const enum kend_store_result store = parts->store->ops->check(parts->store);
+    const enum kend_store_result store = store_state(http);
     reasons[KEND_UNREADY_DRAINING] = atomic_load(&http->draining);
     reasons[KEND_UNREADY_STORE] = store != KEND_STORE_OK && store != KEND_STORE_NO_SPACE;
     reasons[KEND_UNREADY_SPACE] = store == KEND_STORE_NO_SPACE || kend_disk_is_full(parts);

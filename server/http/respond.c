@@ -63,7 +63,8 @@ static enum MHD_Result response_queue(struct kend_request *request, int status, 
     kend_response_header(response, "X-Request-Id", request->id);
     kend_response_header(response, "X-Content-Type-Options", "nosniff");
     if (request->http->hsts) kend_response_header(response, "Strict-Transport-Security", "max-age=31536000");
-    if (request->headers.framing) kend_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    if (request->headers.framing || atomic_load(&request->http->ending))
+        kend_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)status, response);
     MHD_destroy_response(response);
     if (result == MHD_YES) request->status = status;

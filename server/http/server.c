@@ -168,7 +168,9 @@ void kend_http_destroy(struct kend_http **out)
     if (!http) return;
     *out = NULL;
     if (http->daemon) {
-        http->socket = MHD_quiesce_daemon(http->daemon);
+        /* Not MHD_quiesce_daemon(): it and a thread that wakes up just then both take the socket out of the same epoll set, and the
+         * second one ends the process (libmicrohttpd 0.9.75). */
+        atomic_store(&http->ending, true);
         kend_waits_close(http->parts.waits);
         for (int64_t end = kend_monotonic_ms() + KEND_HTTP_GRACE_MS; atomic_load(&http->requests) && kend_monotonic_ms() < end;)
             usleep(SERVER_GRACE_LOOK_US);

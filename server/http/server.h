@@ -40,6 +40,9 @@ struct kend_http {
     bool secure;          /* browsers come over https */
     bool hsts;            /* ... and may be told to stay there: nothing else has that name */
     atomic_bool draining;
+    atomic_bool ending;       /* each connection ends with its next answer */
+    atomic_llong store_asked; /* monotonic ms of when store_state was told; 0: never */
+    atomic_int store_state;   /* enum kend_store_result */
     atomic_size_t body_bytes; /* bodies in memory */
     atomic_uint requests;     /* begun and not yet closed */
     struct kend_http_metrics metrics;
@@ -55,8 +58,7 @@ int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts,
 void kend_http_reload(struct kend_http *http);
 /* From now on no new jobs and not ready; everything else is still answered. */
 void kend_http_drain(struct kend_http *http);
-/* Accepts no more connections, lets what is being answered end within KEND_HTTP_GRACE_MS (waiting requests are answered now), ends the
- * threads. */
+/* Lets what is being answered end within KEND_HTTP_GRACE_MS (waiting requests are answered now), then ends connections and threads. */
 enum { KEND_HTTP_GRACE_MS = 2000 };
 void kend_http_destroy(struct kend_http **http);
 

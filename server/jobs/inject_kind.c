@@ -89,8 +89,8 @@ static int open_work(struct kend_work *work, uint64_t *resumed_rows, struct ken_
 static void on_progress(void *opaque, uint64_t done, uint64_t total)
 {
     const struct kend_work *work = opaque;
-    const double part = total ? (double)done / (double)total : 1;
-    work->rows(work->opaque, done == total ? work->check->need.rows : (uint64_t)(part * (double)work->check->need.rows));
+    const uint64_t rows = work->check->need.rows;
+    work->rows(work->opaque, done == total ? rows : (uint64_t)((double)done / (double)total * (double)rows));
 }
 
 static bool is_cancelled(void *opaque)

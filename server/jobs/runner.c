@@ -224,11 +224,24 @@ static bool published_before(struct kend_run *run, struct work *work, int *code,
     return true;
 }
 
+/* What the plan warns of is told once, and early: whoever follows the job may stop it before the work is done. */
+static void note_warnings(struct kend_run *run, const struct ken_plan *plan)
+{
+    enum { MOST = 20 };
+    const size_t count = plan && run->job->attempt == 1 ? ken_plan_warning_count(plan) : 0;
+    char text[64];
+    for (size_t i = 0; i < count && i < MOST; i++) kend_run_note(run, "warn", ken_plan_warning(plan, i));
+    if (count <= MOST) return;
+    snprintf(text, sizeof text, "%zu more warnings are in the report", count - MOST);
+    kend_run_note(run, "warn", text);
+}
+
 static int work_through(struct kend_run *run, struct work *work, struct ken_error *error)
 {
     int code = parse_job(run, &work->job, error);
     if (code || published_before(run, work, &code, error)) return code;
     code = check_in_turn(run, work, error);
+    if (!code) note_warnings(run, work->check.plan);
     if (!code) code = fetch_and_work(run, work, error);
     if (!code) code = publish(run, work, error);
     if (!code) count_pruned(run, work);

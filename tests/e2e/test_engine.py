@@ -234,6 +234,17 @@ def test_timeout_counts_from_the_first_start(tmp_path: Path, stalled: str) -> No
         assert time.monotonic() - begin < STOP_SECONDS
 
 
+def test_warnings_are_told_before_the_work(tmp_path: Path, files: Path) -> None:
+    rules = [{"match": f"none.{i}", "action": "keep"} for i in range(25)]
+    with kend_of(tmp_path) as kend:
+        job = kend.submit(of_files(files, rules=rules))
+        assert kend.wait(job)["status"] == "succeeded"
+        logs = [event["data"] for event in kend.events(job) if event["type"] == "log"]
+        told = [log["message"] for log in logs if log["level"] == "warn"]
+        assert told[0] == 'rule 1, "none.0", matches no tensor of the model'
+        assert len(told) == 21 and told[20] == "5 more warnings are in the report"
+
+
 # ---- deaths and hand-backs
 
 

@@ -198,6 +198,10 @@ static const struct malformed {
     {MODEL_TEXT, "[{'name':'model.safetensors','metadata':{'format':'pt'},'tensors':['w','m','g','s']}]", "[]", BAD, "it has no file"},
     {MODEL_TEXT, "}],'index'", "},{'name':'b','metadata':null,'tensors':[]}],'index'", BAD, "several files, but no index"},
     {MODEL_TEXT, "}],'index'", "},7],'index'", BAD, "expected a file"},
+    {MODEL_TEXT, MODEL,
+     "{'files':[{'name':'model-00001-of-00002.safetensors','metadata':null,'tensors':['w','m','g','s']},"
+     "{'name':'model-00002-of-00002.safetensors','metadata':null,'tensors':[]}],'index':'model.safetensors.index.json'}",
+     BAD, "file 'model-00002-of-00002.safetensors' has no tensor"},
     {MODEL_TEXT, "'w','m'", "'w','w','m'", BAD, "tensor 'w': it is twice in metadata 'model'"},
     {MODEL_TEXT, "'w','m'", "'w',1,'m'", BAD, "expected a tensor's name"},
     {MODEL_TEXT, "'w','m'", "'w','','m'", BAD, "a tensor's name has 1 to 4096 bytes"},
