@@ -349,14 +349,16 @@ def test_the_command_line(tmp_path: Path, kenctl: Run) -> None:
     assert ok(python(*apply)) == ""
     assert made.read_bytes() == (out / "model.safetensors").read_bytes()
     again = python(*apply)
-    assert (again.returncode, again.stdout) == (1, "") and again.stderr == f"ken_delta: {made} is there already\n"
+    assert (again.returncode, again.stdout) == (1, "") and again.stderr.startswith(
+        f"ken_delta: {made} is there already: "
+    )
     assert ok(python(*apply, "--force")) == ""
     assert json.loads(ok(python("-m", "ken_delta", "inspect", delta, "--json"))) == ken_delta.inspect(delta)
     lines = ok(python("-m", "ken_delta", "inspect", delta)).splitlines()
     assert lines[0].startswith("delta, encoding packed, ") and 'classifier.ü"weight  F32    [4,64]' in "\n".join(lines)
     for arguments, status, message in (
         (("inspect", base), 1, f'ken_delta: {base}: this is no delta: its metadata do not say format "ken-delta"\n'),
-        (("inspect", tmp_path / "none"), 1, "ken_delta: [Errno 2] No such file or directory: "),
+        (("inspect", tmp_path / "none"), 1, f"ken_delta: {tmp_path}/none: there is no such file or folder: "),
         ((), 2, "usage: python -m ken_delta"),
         (("inspect",), 2, "usage: python -m ken_delta inspect"),
     ):
@@ -393,7 +395,7 @@ def test_without_zstandard(tmp_path: Path, kenctl: Run, monkeypatch: pytest.Monk
     monkeypatch.setitem(modules, "zstandard", None)
     ken_delta.apply(base, plain)
     assert ken_delta.inspect(packed)["encoding"] == "packed"
-    with pytest.raises(ken_delta.MissingZstandard, match=r"pip install ken-delta\[packed\]"):
+    with pytest.raises(ken_delta.MissingZstandard, match="pip install zstandard$"):
         ken_delta.apply(base, packed)
 
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
-import shutil
 from typing import IO, Any, Iterator, Mapping
 
 import numpy as np
@@ -15,7 +13,8 @@ import numpy as np
 from ._base import Base, PathLike, check_digest, open_base
 from ._delta import INDEX_NAME, Delta, ModelFile, Tensor
 from ._dtypes import Array
-from ._errors import DeltaError, shown
+from ._errors import DeltaError, of_file, shown
+from ._output import check_output, published
 from ._packed import packed_pieces
 from ._plain import plain_pieces
 from ._safetensors import make_header
@@ -63,7 +62,7 @@ def apply(base: "Mapping[str, Any] | PathLike", delta: "Delta | PathLike") -> "d
 
     base: arrays by name, as safetensors.numpy.load_file gives them (NumPy arrays, or what numpy.asarray makes them of without another
     dtype), or the path of a safetensors file, of the index of a sharded checkpoint, or of a folder with one of them.
-    delta: an open delta, or the path of one.
+    delta: an open delta, or the path of one, or of a folder with delta.safetensors.
 
     NumPy has no bfloat16 and no 8-bit floats: BF16 comes and goes as uint16 with the same bits, F8_* as uint8; in `base`, arrays of the
     dtypes of the package ml_dtypes do as well. Of dtypes below 8 bits (F4, F6_*) it is the tensor's bytes, uint8 of one dimension.
@@ -97,7 +96,7 @@ def _write_index(path: str, delta: Delta) -> None:
 @contextlib.contextmanager
 def _created(path: str) -> "Iterator[IO[bytes]]":
     """A new file, which is on the disk at the end."""
-    with open(path, "xb") as file:
+    with of_file(path), open(path, "xb") as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
@@ -110,22 +109,6 @@ def _write_folder(folder: str, base: Base, delta: Delta) -> None:
     _write_index(os.path.join(folder, INDEX_NAME), delta)
 
 
-def _publish(aside: str, output: str) -> None:
-    """Renames what was written to where it belongs; of a folder that is there already, files of the same name are replaced."""
-    if not os.path.isdir(aside) or not os.path.isdir(output):
-        os.replace(aside, output)
-        return
-    for name in sorted(os.listdir(aside)):  # the index comes last
-        os.replace(os.path.join(aside, name), os.path.join(output, name))
-    os.rmdir(aside)
-
-
-def _is_taken(output: str) -> bool:
-    if os.path.isdir(output) and not os.path.islink(output):
-        return bool(os.listdir(output))
-    return os.path.lexists(output)
-
-
 def apply_files(
     base: "Mapping[str, Any] | PathLike", delta: "Delta | PathLike", output: PathLike, *, replace: bool = False
 ) -> None:
@@ -134,27 +117,14 @@ def apply_files(
 
     base, delta, errors: as of `apply`. output: the path of the file, or of the folder if the model is sharded (`Delta.sharded`). It is
     written beside that and renamed when all is right; nothing is left behind otherwise. What is there already is a FileExistsError unless
-    `replace`; of a folder then only files of the same names are replaced. Memory: some megabytes, whatever the model's size.
+    `replace`; of a folder then only files of the same names are replaced, and the inputs never are. The output is looked at before the
+    work begins. Memory: some megabytes, whatever the model's size.
     """
-    output = os.path.abspath(output)
-    if not replace and _is_taken(output):
-        raise FileExistsError(f"{output} is there already")
-    aside = f"{output}.{os.getpid()}-{secrets.token_hex(4)}.part"
+    output = os.fspath(output)
     with _opened(base, delta) as (opened, source):
-        try:
+        check_output(output, source, (source.path, *opened.paths), replace)
+        with published(output) as aside:
             if source.sharded:
                 _write_folder(aside, opened, source)
             else:
                 _write_file(aside, opened, source, source.files[0])
-            _publish(aside, output)
-        except BaseException:
-            _remove(aside)
-            raise
-
-
-def _remove(path: str) -> None:
-    if os.path.isdir(path):
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            os.unlink(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any, Mapping, Protocol, Union
+from typing import Any, Mapping, Protocol, Sequence, Union
 
 import numpy as np
 
@@ -19,7 +19,9 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 
 class Base(Protocol):
-    """Where base tensors come from."""
+    """Where base tensors come from: `paths` are those of all its files."""
+
+    paths: "Sequence[str]"
 
     def find(self, tensor: Tensor, base: BaseTensor) -> Source:
         """The bytes of the base tensor of a tensor. Raises WrongBase if it is not there, or has another dtype or shape."""
@@ -41,6 +43,7 @@ class FileBase:
 
     def __init__(self, path: PathLike) -> None:
         self._checkpoint = Checkpoint(path)
+        self.paths: "Sequence[str]" = self._checkpoint.paths
 
     def find(self, tensor: Tensor, base: BaseTensor) -> Source:
         if base.name not in self._checkpoint:
@@ -61,6 +64,7 @@ class ArrayBase:
 
     def __init__(self, arrays: "Mapping[str, Any]") -> None:
         self._arrays = arrays
+        self.paths: "Sequence[str]" = ()
 
     def find(self, tensor: Tensor, base: BaseTensor) -> Source:
         if base.name not in self._arrays:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Type
 
-from ._delta import INDEX_NAME, MODEL_NAME
-from ._errors import CheckpointError, Error, shown
+from ._content import HEAD, content_of
+from ._delta import INDEX_NAME, MODEL_NAME, is_delta
+from ._errors import CheckpointError, shown
 from ._json import a_text, an_object, read_json
 from ._safetensors import MOST_HEADER, Entry, SafetensorsFile
 from ._source import FileReader, Part
@@ -27,8 +27,9 @@ class Checkpoint:
         self._files: "dict[str, SafetensorsFile]" = {}
         self._places: "dict[str, SafetensorsFile]" = {}
         path = os.fspath(path)
+        self._path = _in_folder(path) if os.path.isdir(path) else path
         try:
-            self._open(_in_folder(path) if os.path.isdir(path) else path)
+            self._open(self._path)
         except BaseException:
             self.close()
             raise
@@ -44,14 +45,19 @@ class Checkpoint:
         """Bytes of a tensor that it has."""
         return self._places[name].source(name)
 
+    @property
+    def paths(self) -> "list[str]":
+        """Of all files that it is in."""
+        return [self._path, *(file.path for file in self._files.values())]
+
     def close(self) -> None:
         for file in self._files.values():
             file.close()
 
     def _open(self, path: str) -> None:
-        text = _json_or_safetensors(path)
+        text = _text_of_index(path)
         if text is None:
-            file = self._files[path] = SafetensorsFile(path, CheckpointError)
+            file = self._files[path] = _open_safetensors(path)
             self._places = dict.fromkeys(file.entries, file)
             return
         index = an_object(read_json(text, path, CheckpointError), path, CheckpointError)
@@ -74,7 +80,7 @@ class Checkpoint:
             if len(self._files) == MOST_FILES:
                 raise CheckpointError(f"{index}: more than {MOST_FILES} files")
             try:
-                self._files[name] = SafetensorsFile(os.path.join(os.path.dirname(index), name), CheckpointError)
+                self._files[name] = _open_safetensors(os.path.join(os.path.dirname(index), name))
             except FileNotFoundError:
                 raise CheckpointError(f'{index}: file "{shown(name)}" does not exist') from None
         return self._files[name]
@@ -91,20 +97,28 @@ def _in_folder(folder: str) -> str:
     raise CheckpointError(f"no checkpoint in {folder}: neither {MODEL_NAME} nor {INDEX_NAME}")
 
 
-def _json_or_safetensors(path: str, error: Type[Error] = CheckpointError) -> "bytearray | None":
-    """The text of an index; None if it is a safetensors file, as far as its first bytes tell."""
-    reader = FileReader(path, error)
+def _text_of_index(path: str) -> "bytearray | None":
+    """The text of an index; None if the file is something else, as its first bytes tell."""
+    reader = FileReader(path, CheckpointError)
     try:
-        head = reader.read(0, min(reader.size, 9))
-        if head[:2] == b"PK" or head[:1] == b"\x80":
+        content = content_of(reader.head(HEAD))
+        if content == "torch":
             raise _torch(path)
-        if head[8:9] == b"{" and 0 in head[:8] or not head.lstrip().startswith(b"{"):
+        if content != "json":
             return None
         if reader.size > MOST_HEADER:
-            raise error(f"{path}: an index of {reader.size} bytes is over the limit of {MOST_HEADER}")
+            raise CheckpointError(f"{path}: an index of {reader.size} bytes is over the limit of {MOST_HEADER}")
         return reader.read(0, reader.size)
     finally:
         reader.close()
+
+
+def _open_safetensors(path: str) -> SafetensorsFile:
+    file = SafetensorsFile(path, CheckpointError)
+    if is_delta(file.metadata or {}):
+        file.close()
+        raise CheckpointError(f"{path}: this is a delta: give the base that it was made from")
+    return file
 
 
 def _torch(path: str) -> CheckpointError:

@@ -19,6 +19,7 @@ from ._source import Part
 FORMAT, VERSION = "ken-delta", "1"
 FORMS = {"plain": ("same", "whole", "mask", "gaps"), "packed": ("same", "whole", "mask")}
 MODEL_NAME, INDEX_NAME = "model.safetensors", "model.safetensors.index.json"
+DELTA_NAME = "delta.safetensors"
 MOST_NAME = 4096  # bytes of a tensor's name; its entries have a suffix
 BLOCK, BLOCK_INDEX = (
     524288,
@@ -89,8 +90,8 @@ class Delta:
     tensors: "dict[str, Tensor]"
 
     def __init__(self, path: "str | os.PathLike[str]") -> None:
-        self.path = os.fspath(path)
-        self._file = SafetensorsFile(path, DeltaError)
+        self.path = _in_folder(os.fspath(path))
+        self._file = SafetensorsFile(self.path, DeltaError)
         self.file_bytes = self._file.reader.size
         try:
             self._read()
@@ -132,7 +133,7 @@ class Delta:
 
     def _read(self) -> None:
         metadata = self._file.metadata or {}
-        if metadata.get("format") != FORMAT:
+        if not is_delta(metadata):
             raise DeltaError(f'this is no delta: its metadata do not say format "{FORMAT}"')
         members_of(metadata, ("format", "version", "encoding", "model", "tensors"), "metadata", DeltaError)
         if metadata["version"] != VERSION:
@@ -205,6 +206,20 @@ class Delta:
         for name in self._file.entries:
             if name not in used:
                 raise DeltaError(f'entry "{shown(name)}" belongs to no tensor')
+
+
+def is_delta(metadata: "Mapping[str, str]") -> bool:
+    """Whether a file with these metadata calls itself a delta."""
+    return metadata.get("format") == FORMAT
+
+
+def _in_folder(path: str) -> str:
+    """The path of a delta, or of that in a folder."""
+    if not os.path.isdir(path):
+        return path
+    if not os.path.lexists(os.path.join(path, DELTA_NAME)):
+        raise DeltaError(f"no delta in {path}: there is no {DELTA_NAME}")
+    return os.path.join(path, DELTA_NAME)
 
 
 def _read_base(value: Any, what: str) -> BaseTensor:

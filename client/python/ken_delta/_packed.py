@@ -75,7 +75,7 @@ def _zstandard() -> Any:
     try:
         import zstandard
     except ImportError:
-        hint = "packed deltas need the package zstandard: pip install ken-delta[packed]"
+        hint = "packed deltas need the package zstandard: pip install zstandard"
         raise MissingZstandard(hint, name="zstandard") from None
     return zstandard
 

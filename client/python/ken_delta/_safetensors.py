@@ -7,6 +7,7 @@ import math
 import os
 from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence, Type
 
+from ._content import HEAD, WRONG, content_of
 from ._dtypes import DTYPES, Dtype
 from ._errors import Error, shown
 from ._json import a_number, a_text, an_object, members_of, read_json, texts_of, write_json
@@ -100,6 +101,11 @@ class SafetensorsFile:
     def _header(self) -> "tuple[dict[str, Any], int]":
         """The header's object, and where the data begin."""
         size = self.reader.size
+        content = content_of(self.reader.head(HEAD))
+        if not size:
+            raise self._error(f"{self.path}: the file is empty")
+        if content not in ("safetensors", ""):
+            raise self._error(f"{self.path}: {WRONG[content]}")
         if size < LENGTH + 2:
             raise self._error(f"{self.path}: {size} bytes are too few for a safetensors file")
         length = int.from_bytes(self.reader.read(0, LENGTH), "little")
@@ -107,9 +113,9 @@ class SafetensorsFile:
             raise self._error(f"{self.path}: no safetensors file: its header reaches beyond its end")
         if length > MOST_HEADER:
             raise self._error(f"{self.path}: a header of {length} bytes is over the limit of {MOST_HEADER}")
+        if not content:
+            raise self._error(f"{self.path}: {WRONG[content]}")
         text = self.reader.read(LENGTH, length)
-        if text[:1] != b"{":
-            raise self._error(f"{self.path}: no safetensors file: its header does not begin with '{{'")
         what = f"{self.path}: header"
         return an_object(read_json(text, what, self._error), what, self._error), LENGTH + length
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import threading
 from typing import Protocol, Type
 
-from ._errors import Error
+from ._errors import Error, of_file
 
 PIECE = 1 << 20  # bytes that are read at a time
 
@@ -30,13 +31,17 @@ class FileReader:
         self.path = os.fspath(path)
         self.error = error
         self._lock = threading.Lock()
+        mode = os.stat(self.path).st_mode  # first, as opening a pipe could wait for ever
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+            raise error(f"{self.path}: {kind}, not a file: give the path of a file on disk")
         self._file = io.FileIO(self.path)
         self.size = os.fstat(self._file.fileno()).st_size
 
     def read(self, at: int, length: int) -> bytearray:
         content = bytearray(length)
         view, filled = memoryview(content), 0
-        with self._lock:
+        with self._lock, of_file(self.path):
             self._file.seek(at)
             while filled < length:
                 count = self._file.readinto(view[filled:])
@@ -44,6 +49,10 @@ class FileReader:
                     raise self.error(f"{self.path}: the file ends before its byte {at + length}")
                 filled += count
         return content
+
+    def head(self, most: int) -> bytearray:
+        """At most so many bytes from the beginning."""
+        return self.read(0, min(self.size, most))
 
     def close(self) -> None:
         self._file.close()
