@@ -181,6 +181,13 @@ def forgery(tmp_path_factory: Any) -> "dict[str, tuple[Any, Any, Any]]":
         ({"model": '{"files":[{}],"index":null}'}, 'file 1: member "name" is missing'),
         ({"model": '{"files":[{}],"index":"x"}'}, "index is neither null nor"),
         ({"model": '{"files":[{},{}],"index":null}'}, "several files, but no index"),
+        (
+            {
+                "model": '{"files":[{"name":"model-00001-of-00001.safetensors","metadata":null,"tensors":[]}],'
+                '"index":"model.safetensors.index.json"}'
+            },
+            "file 1 has no tensor",
+        ),
         ({"model": '{"files":[{"name":"../x","metadata":null,"tensors":[]}],"index":null}'}, "must be called"),
         ({"model": '{"files":1,"files":2,"index":null}'}, 'key "files" appears twice'),
         ({"model": '{"files":NaN,"index":null}'}, "NaN is no JSON"),

@@ -171,6 +171,8 @@ class Delta:
             metadata = texts_of(metadata, f"{what}: metadata", DeltaError)
         if not isinstance(file["tensors"], list):
             raise DeltaError(f"{what}: expected an array of names")
+        if self.sharded and not file["tensors"]:
+            raise DeltaError(f"{what} has no tensor")
         for tensor in file["tensors"]:
             check_name(a_text(tensor, f"{what}: a tensor's name", DeltaError), what, DeltaError, MOST_NAME)
             if tensor == "__metadata__":
