@@ -601,14 +601,17 @@ def make_certificates(folder: Union[str, os.PathLike[str]]) -> Certificates:
 
     def signed(name: str, names: str, days: str) -> tuple[str, str]:
         openssl("req", "-new", "-key", key(name), "-subj", f"/CN={name}", "-out", f"{name}.csr")
-        (where / f"{name}.ext").write_text(f"subjectAltName={names}\n")
+        (where / f"{name}.ext").write_text(f"subjectAltName={names}\nauthorityKeyIdentifier=keyid\n")
         openssl(
             *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
             *("-days", days, "-extfile", f"{name}.ext", "-out", f"{name}.pem"),
         )
         return str(where / f"{name}.pem"), str(where / f"{name}.key")
 
-    openssl("req", "-x509", "-key", key("ca"), "-subj", "/CN=kend test authority", "-days", "30", "-out", "ca.pem")
+    openssl(
+        *("req", "-x509", "-key", key("ca"), "-subj", "/CN=kend test authority", "-days", "30", "-out", "ca.pem"),
+        *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),  # without these, Python 3.13 trusts neither
+    )
     local = "DNS:localhost,IP:127.0.0.1"
     openssl(
         "req",
