@@ -9,21 +9,26 @@
 
 static const unsigned anonymous_scopes = PROTO_SCOPE_READ | PROTO_SCOPE_SUBMIT;
 
+const char *kend_access_cookie_name(const struct kend_request *request)
+{
+    return request->http->secure ? "__Host-kend_session" : "kend_session";
+}
+
 bool kend_access_cookie(const struct kend_request *request, char *secret)
 {
-    static const char name[] = KEND_COOKIE_NAME "=";
-    const char *at = request->headers.value[KEND_COOKIE];
+    const char *name = kend_access_cookie_name(request), *at = request->headers.value[KEND_COOKIE];
+    const size_t before = strlen(name) + 1;
     unsigned found = 0;
     *secret = '\0';
     while (at && *at) {
         at += strspn(at, "; \t");
         size_t length = strcspn(at, "; \t");
-        const char *value = at + sizeof name - 1;
-        if (strncmp(at, name, sizeof name - 1) == 0 && length == sizeof name - 1 + KEND_SESSION_SECRET) {
-            memcpy(secret, value, KEND_SESSION_SECRET);
+        bool is_it = length >= before && strncmp(at, name, before - 1) == 0 && at[before - 1] == '=';
+        if (is_it && length == before + KEND_SESSION_SECRET) {
+            memcpy(secret, at + before, KEND_SESSION_SECRET);
             secret[KEND_SESSION_SECRET] = '\0';
         }
-        found += strncmp(at, name, sizeof name - 1) == 0;
+        found += is_it;
         at += length;
     }
     return found == 1 && strlen(secret) == KEND_SESSION_SECRET;
@@ -56,14 +61,18 @@ static bool is_safe(enum kend_method method)
     return method == KEND_GET || method == KEND_HEAD;
 }
 
-/* A browser sends the cookie along with what another site's page asks for, as far as SameSite lets it; so that page's origin must be ours.
+/*
+ * A browser sends what another site's page asks for, with the cookie as far as SameSite lets it, and without one where nobody needs a name;
+ * so the origin of what changes something must be ours. Programs tell none: `needed` says whether one must be told. A bearer token is
+ * nothing that such a page could send.
  */
-static bool is_own_origin(struct kend_request *request)
+static bool is_own_origin(struct kend_request *request, bool needed)
 {
     const char *origin = request->headers.value[KEND_ORIGIN];
+    if (is_safe(request->method) || (!origin && !needed)) return true;
     if (origin && kend_host_is_origin(&request->http->hosts, request->headers.value[KEND_HOST], origin)) return true;
     kend_request_refuse(request, PROTO_FORBIDDEN,
-                        origin ? "with a session's cookie, Origin must be this server's own (http.public_url)"
+                        origin ? "Origin must be this server's own (http.public_url)"
                                : "with a session's cookie, this method needs an Origin header");
     return false;
 }
@@ -77,9 +86,16 @@ static bool by_cookie(struct kend_request *request, bool *found)
     *found = false;
     if (!kend_access_cookie(request, secret) || !kend_sessions_find(parts->sessions, secret, kend_monotonic_ms(), identity)) return true;
     *found = kend_tokens_renew(parts->tokens, proto_now_ms(), identity);
-    if (*found) return is_safe(request->method) || is_own_origin(request);
+    if (*found) return is_own_origin(request, true);
     kend_sessions_remove(parts->sessions, secret);
     *identity = (struct kend_identity){.scopes = 0};
+    return true;
+}
+
+static bool let_in_nameless(struct kend_request *request)
+{
+    if (!is_own_origin(request, false)) return false;
+    request->identity.scopes = anonymous_scopes;
     return true;
 }
 
@@ -89,10 +105,7 @@ static bool identify(struct kend_request *request)
     bool found;
     if (header) return by_bearer(request, header);
     if (!by_cookie(request, &found) || found) return found;
-    if (request->http->parts.conf->auth_allow_anonymous) {
-        request->identity.scopes = anonymous_scopes;
-        return true;
-    }
+    if (request->http->parts.conf->auth_allow_anonymous) return let_in_nameless(request);
     refuse_unauthorized(request, "", "send a token as Authorization: Bearer TOKEN, or sign in");
     return false;
 }
@@ -102,7 +115,7 @@ void kend_access_check(struct kend_request *request)
     const struct kend_http_parts *parts = &request->http->parts;
     const struct kend_route *route = &kend_routes[request->match.route];
     if (!parts->tokens) {
-        request->identity.scopes = anonymous_scopes;
+        let_in_nameless(request);
         return;
     }
     if (kend_area_is_public(parts->conf, route->area) || !identify(request) || request->identity.scopes & route->scope) return;

@@ -8,10 +8,13 @@
 
 #include "http/request.h"
 
-#define KEND_COOKIE_NAME "kend_session"
-
 /* Fills request->identity, or refuses the request: 401, or 403. Its route and headers are known. */
 void kend_access_check(struct kend_request *request);
+/*
+ * The name of the session's cookie. Over https it is one that browsers take from this host over https alone: neither a sibling of its
+ * domain nor plain http can plant a session of another.
+ */
+const char *kend_access_cookie_name(const struct kend_request *request);
 /* The secret of the session's cookie, into secret [KEND_SESSION_SECRET + 1]; false if the request has none, or two. */
 bool kend_access_cookie(const struct kend_request *request, char *secret);
 

@@ -26,7 +26,7 @@ static struct MHD_Response *response_session(struct kend_request *request)
 static void set_cookie(const struct kend_request *request, struct MHD_Response *response, const char *secret, uint64_t seconds)
 {
     char cookie[256];
-    snprintf(cookie, sizeof cookie, KEND_COOKIE_NAME "=%s; Path=/; Max-Age=%llu; HttpOnly; SameSite=Strict%s", secret,
+    snprintf(cookie, sizeof cookie, "%s=%s; Path=/; Max-Age=%llu; HttpOnly; SameSite=Strict%s", kend_access_cookie_name(request), secret,
              (unsigned long long)seconds, request->http->secure ? "; Secure" : "");
     kend_response_header(response, MHD_HTTP_HEADER_SET_COOKIE, cookie);
     OPENSSL_cleanse(cookie, sizeof cookie);

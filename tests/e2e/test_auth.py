@@ -229,6 +229,37 @@ def test_without_tokens_a_token_changes_nothing(tmp_path: Path) -> None:
         assert "there are no tokens" in kend.reload()
 
 
+def pages_of_others_are_refused(kend: Kend) -> None:
+    """Where nobody needs a token: a page of another site can have a browser send a POST without a body, and its Origin with it."""
+    job = kend.submit(FAILING)
+    kend.wait(job)
+    own = kend.url
+    for origin in ("https://evil.example", "null", own + "1", own.replace("http:", "https:"), "http://localhost", ""):
+        for method, path in (("POST", f"/v1/jobs/{job}/cancel"), ("DELETE", f"/v1/jobs/{job}"), ("POST", "/v1/jobs")):
+            refused = kend.request(method, path, headers={"Origin": origin})
+            assert (refused.status, refused.json["code"]) == (403, "forbidden"), (origin, method)
+            assert "Origin must be this server's own" in refused.json["detail"]
+        assert kend.get(f"/v1/jobs/{job}", headers={"Origin": origin}).status == 200
+    assert kend.request("POST", f"/v1/jobs/{job}/cancel").status == 409
+    for origin in (own, "https://kend.example"):
+        assert kend.request("POST", f"/v1/jobs/{job}/cancel", headers={"Origin": origin}).status == 409
+    assert kend.request("DELETE", f"/v1/jobs/{job}", headers={"Origin": own}).status == 204
+
+
+def test_without_tokens_pages_of_others_are_refused(tmp_path: Path) -> None:
+    with Kend(tmp_path, {"http.public_url": "https://kend.example/prune"}) as kend:
+        pages_of_others_are_refused(kend)
+
+
+def test_nameless_pages_of_others_are_refused(tmp_path: Path) -> None:
+    house = House(tmp_path, **{"auth.allow_anonymous": "true", "http.public_url": "https://kend.example"})
+    with house.kend as kend:
+        pages_of_others_are_refused(kend)
+        for who, status in (("submit", 409), ("unknown", 401)):  # no page can send one
+            path = f"/v1/jobs/{house.job()}/cancel"
+            assert house.ask(who, "POST", path, Origin="https://evil.example").status == status
+
+
 def test_jobs_outlive_the_change_to_tokens(tmp_path: Path) -> None:
     """What was made before there were tokens is the nameless owner's: admins see it."""
     tokens = Tokens(tmp_path)

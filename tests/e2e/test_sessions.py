@@ -29,15 +29,21 @@ def sign_in(house: House, who: str = "submit") -> str:
     return response.headers["set-cookie"].partition(";")[0].partition("=")[2]
 
 
-def by_cookie(house: House, secret: str, method: str, path: str, body: object = None, **headers: str) -> Response:
-    return house.kend.request(method, path, body, {"Cookie": f"kend_session={secret}", **headers})  # type: ignore[arg-type]
+SECURE = "__Host-kend_session"
+PLAIN = "kend_session"
+
+
+def by_cookie(
+    house: House, secret: str, method: str, path: str, body: object = None, name: str = SECURE, **headers: str
+) -> Response:
+    return house.kend.request(method, path, body, {"Cookie": f"{name}={secret}", **headers})  # type: ignore[arg-type]
 
 
 @pytest.mark.smoke
 def test_a_token_becomes_a_cookie(house: House) -> None:
     response = house.ask("submit", "POST", "/v1/session", {})
     assert re.fullmatch(
-        r"kend_session=[0-9a-f]{64}; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure",
+        r"__Host-kend_session=[0-9a-f]{64}; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure",
         response.headers["set-cookie"],
     )
     assert response.headers["cache-control"] == "no-store"
@@ -103,7 +109,9 @@ def test_signing_out_ends_it(house: House) -> None:
     secret, other = sign_in(house), sign_in(house)
     response = by_cookie(house, secret, "DELETE", "/v1/session", Origin="https://kend.example")
     assert (response.status, response.body) == (204, b"")
-    assert response.headers["set-cookie"] == "kend_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict; Secure"
+    assert (
+        response.headers["set-cookie"] == "__Host-kend_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict; Secure"
+    )
     assert by_cookie(house, secret, "GET", "/v1/jobs").status == 401
     assert by_cookie(house, other, "GET", "/v1/jobs").status == 200
     assert house.ask("read", "DELETE", "/v1/session").status == 204  # nothing to end
@@ -113,26 +121,29 @@ def test_cookies_that_are_none(house: House) -> None:
     secret = sign_in(house)
     cases = [
         ("", 401),
-        ("kend_session=", 401),
-        (f"kend_session={secret[:-1]}", 401),
-        (f"kend_session={secret}0", 401),
-        (f"kend_session={secret.upper()}", 401),
-        (f"Kend_session={secret}", 401),
-        (f"xkend_session={secret}", 401),
-        (f"kend_session={secret}; kend_session={secret}", 401),
-        (f"kend_session=; kend_session={secret}", 401),
-        (f'kend_session="{secret}"', 401),
-        ("kend_session=" + "0" * 64, 401),
+        ("__Host-kend_session=", 401),
+        (f"__Host-kend_session={secret[:-1]}", 401),
+        (f"__Host-kend_session={secret}0", 401),
+        (f"__Host-kend_session={secret.upper()}", 401),
+        (f"__host-kend_session={secret}", 401),
+        (f"x__Host-kend_session={secret}", 401),
+        (f"__Host-kend_session={secret}; __Host-kend_session={secret}", 401),
+        (f"__Host-kend_session=; __Host-kend_session={secret}", 401),
+        (f'__Host-kend_session="{secret}"', 401),
+        ("__Host-kend_session=" + "0" * 64, 401),
         ("a=b; " * 400, 401),
-        (f"kend_session={secret}", 200),
-        (f"a=b; kend_session={secret}; c=d", 200),
-        (f"a=b;kend_session={secret};", 200),
-        (f"a; ; =; kend_session={secret}", 200),
+        (f"kend_session={secret}", 401),  # which a sibling of the domain could plant
+        (f"__Secure-kend_session={secret}", 401),
+        (f"kend_session={'0' * 64}; __Host-kend_session={secret}", 200),
+        (f"__Host-kend_session={secret}", 200),
+        (f"a=b; __Host-kend_session={secret}; c=d", 200),
+        (f"a=b;__Host-kend_session={secret};", 200),
+        (f"a; ; =; __Host-kend_session={secret}", 200),
     ]
     for cookie, status in cases:
         response = house.kend.request("GET", "/v1/jobs", headers={"Cookie": cookie})
         assert response.status == status, cookie[:100]
-    head = f"Host: localhost\r\nConnection: close\r\nCookie: kend_session={secret}\r\nCookie: a=b\r\n"
+    head = f"Host: localhost\r\nConnection: close\r\nCookie: __Host-kend_session={secret}\r\nCookie: a=b\r\n"
     two = rawhttp.one(house.kend.url, f"GET /v1/jobs HTTP/1.1\r\n{head}\r\n".encode())
     assert (two.status, "more than one Cookie header" in two.json["detail"]) == (400, True)
 
@@ -141,17 +152,20 @@ def test_sessions_end_with_time(tmp_path: Path) -> None:
     house = House(tmp_path, **{"auth.session_idle_seconds": 2, "auth.session_seconds": 4})
     with house.kend:
         response = house.ask("submit", "POST", "/v1/session")
-        assert "Max-Age=4;" in response.headers["set-cookie"] and "Secure" not in response.headers["set-cookie"]
+        assert re.fullmatch(
+            PLAIN + "=[0-9a-f]{64}; Path=/; Max-Age=4; HttpOnly; SameSite=Strict", response.headers["set-cookie"]
+        )
+        assert by_cookie(house, sign_in(house), "GET", "/v1/jobs", name=SECURE).status == 401
         idle, busy = sign_in(house), sign_in(house)
         begun = time.monotonic()
         while time.monotonic() < begun + 3:
-            assert by_cookie(house, busy, "GET", "/v1/jobs").status == 200
+            assert by_cookie(house, busy, "GET", "/v1/jobs", name=PLAIN).status == 200
             time.sleep(0.2)
-        assert by_cookie(house, idle, "GET", "/v1/jobs").status == 401
+        assert by_cookie(house, idle, "GET", "/v1/jobs", name=PLAIN).status == 401
         while time.monotonic() < begun + 4.1:
             time.sleep(0.1)
-            by_cookie(house, busy, "GET", "/v1/jobs")
-        assert by_cookie(house, busy, "GET", "/v1/jobs").status == 401
+            by_cookie(house, busy, "GET", "/v1/jobs", name=PLAIN)
+        assert by_cookie(house, busy, "GET", "/v1/jobs", name=PLAIN).status == 401
 
 
 def test_sessions_end_with_their_token(tmp_path: Path) -> None:
@@ -161,11 +175,11 @@ def test_sessions_end_with_their_token(tmp_path: Path) -> None:
         house.tokens.revoke("read")
         house.tokens.expire("submit")
         kend.reload()
-        statuses = {who: by_cookie(house, secrets[who], "GET", "/v1/jobs").status for who in secrets}
+        statuses = {who: by_cookie(house, secrets[who], "GET", "/v1/jobs", name=PLAIN).status for who in secrets}
         assert statuses == {"read": 401, "submit": 401, "admin": 200}
         kend.stop()
         kend.start()
-        assert by_cookie(house, secrets["admin"], "GET", "/v1/jobs").status == 401
+        assert by_cookie(house, secrets["admin"], "GET", "/v1/jobs", name=PLAIN).status == 401
     no_secret_is_left([*secrets.values(), *house.tokens.secrets()], house.kend)
 
 
@@ -175,5 +189,5 @@ def test_a_session_changes_with_its_token(tmp_path: Path) -> None:
         secret = sign_in(house, "submit")
         house.tokens.path.write_text(house.tokens.path.read_text().replace(" nlp read,submit ", " moved read "))
         kend.reload()
-        who = by_cookie(house, secret, "GET", "/v1/session").json
+        who = by_cookie(house, secret, "GET", "/v1/session", name=PLAIN).json
         assert (who["owner"], who["scopes"]) == ("moved", ["read"])

@@ -105,7 +105,9 @@ def test_a_whole_artifact_comes_through(tmp_path: Path, certificates: Certificat
         part = kend.get(name, headers={"Range": "bytes=10-19"})
         assert (part.status, part.body) == (206, kend.download(job, "model.safetensors")[10:20])
         cookie = kend.request("POST", "/v1/session").headers["set-cookie"]
-        assert cookie.endswith("; Secure")
+        assert cookie.startswith("__Host-kend_session=") and cookie.endswith(
+            "; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure"
+        )
         secret = cookie.partition(";")[0]
         kend.headers = {}
         for origin, status in ((kend.url, 202), (kend.url.replace("https:", "http:"), 403)):
