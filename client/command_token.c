@@ -51,11 +51,9 @@ static int read_wishes(const struct kenctl *kenctl, struct proto_token *token)
     return read_days(kenctl, &token->expires_at);
 }
 
-/* The token to standard output, and nothing else there: its one appearance. */
-static int print_created(const struct kenctl *kenctl, const struct proto_token *token, const char *text, const char *file)
+/* The token to standard output, and nothing else there: its one appearance. Its line is for where there is no file. */
+static int print_created(const struct kenctl *kenctl, const struct proto_token *token, const char *text, char *line, const char *file)
 {
-    char line[PROTO_TOKEN_LINE];
-    proto_token_format(line, token);
     if (kenctl->json) {
         json_t *answer = token_json(token);
         line[strcspn(line, "\n")] = '\0';
@@ -79,12 +77,13 @@ static int create(struct kenctl *kenctl)
     const char *file = kenctl_option(kenctl, KENCTL_OPT_TOKENS);
     struct proto_token token = {.scopes = 0};
     struct ken_error error = {0};
-    char text[PROTO_TOKEN_SIZE];
+    char text[PROTO_TOKEN_SIZE], line[PROTO_TOKEN_LINE];
     int status = read_wishes(kenctl, &token);
     if (status != KENCTL_SUCCESS) return status;
     int code = proto_token_make(&token, text, &error);
+    if (!code) code = proto_token_format(line, &token, &error);
     if (!code && file) code = proto_token_file_add(file, &token, &error);
-    status = code ? kenctl_fail(KENCTL_FAILURE, "%s", error.message) : print_created(kenctl, &token, text, file);
+    status = code ? kenctl_fail(KENCTL_FAILURE, "%s", error.message) : print_created(kenctl, &token, text, line, file);
     explicit_bzero(text, sizeof text);
     return status;
 }

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { DISK_BYTES = 16 << 20 };
@@ -96,6 +98,17 @@ int ken_file_open(int *file, int directory, const char *path, bool fresh, struct
                                      : ken_fail_errno(error, errno, "opening %s", path);
 }
 
+int ken_file_lock(int file)
+{
+    enum { TRIES = 40, PAUSE_MS = 50 };
+    const struct timespec pause = {0, PAUSE_MS * 1000000L};
+    for (int i = 0; flock(file, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (errno != EWOULDBLOCK || i >= TRIES) return errno;
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 ssize_t ken_pread(int file, void *bytes, size_t length, uint64_t offset)
 {
     size_t done = 0;
@@ -170,31 +183,44 @@ int ken_file_digest(int file, uint64_t size, const char *path, bool (*cancelled)
     return code;
 }
 
-/* Gives a new file the mode and owner of the one that it will replace; without one, where that is allowed, the owner of the folder: what
-   root puts into a service's folder is to be read by the service. 0, or an errno. */
-static int take_after(int file, const char *path)
+/* What lies at `path` already; *known is false if nothing does. A link is not followed: who may write to the folder could swap one in, and
+   have root give the new file what is another file's. */
+static int old_file(struct stat *old, bool *known, const char *path, struct ken_error *error)
 {
-    struct stat old, own;
-    if (stat(path, &old) != 0) {
-        if (errno != ENOENT) return errno;
+    *known = lstat(path, old) == 0;
+    if (!*known) return errno == ENOENT ? KEN_OK : ken_fail_errno(error, errno, "%s", path);
+    if (S_ISLNK(old->st_mode)) return ken_fail(error, KEN_EINVALID, "%s is a link: name the file itself", path);
+    return S_ISREG(old->st_mode) ? KEN_OK : ken_fail(error, KEN_EINVALID, "%s is not a file", path);
+}
+
+/* Gives a new file the mode and owner of the one that it will replace; without one (NULL), where that is allowed, the owner of the folder:
+   what root puts into a service's folder is to be read by the service. 0, or an errno. */
+static int take_after(int file, const struct stat *old, const char *path)
+{
+    struct stat own;
+    if (!old) {
         char *folder = ken_parent(path);
-        bool known = folder && stat(folder, &old) == 0;
+        bool known = folder && stat(folder, &own) == 0;
         free(folder);
-        return known && geteuid() == 0 && fchown(file, old.st_uid, old.st_gid) != 0 ? errno : 0;
+        return known && geteuid() == 0 && fchown(file, own.st_uid, own.st_gid) != 0 ? errno : 0;
     }
     if (fstat(file, &own) != 0) return errno;
-    if ((old.st_uid != own.st_uid || old.st_gid != own.st_gid) && fchown(file, old.st_uid, old.st_gid) != 0) return errno;
-    return fchmod(file, old.st_mode & 07777) == 0 ? 0 : errno;
+    if ((old->st_uid != own.st_uid || old->st_gid != own.st_gid) && fchown(file, old->st_uid, old->st_gid) != 0) return errno;
+    return fchmod(file, old->st_mode & 0777) == 0 ? 0 : errno;
 }
 
 int ken_file_replace(const char *path, const void *bytes, size_t length, struct ken_error *error)
 {
+    struct stat old;
+    bool known;
     char *aside = NULL;
+    int code = old_file(&old, &known, path, error);
+    if (code) return code;
     if (asprintf(&aside, "%s.XXXXXX", path) < 0) return ken_fail(error, KEN_ENOMEM, "out of memory");
     int file = mkostemp(aside, O_CLOEXEC), failure = file < 0 ? errno : 0;
     if (failure) goto out;
     if (ken_pwrite(file, bytes, length, 0) < 0 || fsync(file) != 0) failure = errno;
-    if (!failure) failure = take_after(file, path);
+    if (!failure) failure = take_after(file, known ? &old : NULL, path);
     close(file);
     if (!failure && rename(aside, path) != 0) failure = errno;
     if (failure)

@@ -46,10 +46,13 @@ void ken_file_begin_sync(int file, uint64_t offset, uint64_t length);
 /* A file that is shorter is KEN_EIO. */
 int ken_file_read(int file, uint64_t offset, void *bytes, uint64_t length, const char *path, struct ken_error *error);
 
+/* Takes the flock of a file or folder for this process alone, and waits 2 s at most for one that has it: EWOULDBLOCK. 0, or an errno. */
+int ken_file_lock(int file);
+
 /*
- * Puts bytes [length] in the place of the file `path`: written beside it, synced, renamed. It keeps mode and owner of the file that was
- * there; a new one has mode 0600, and root makes it for the owner of the folder. KEN_EIO, KEN_ENO_SPACE, KEN_ENOMEM: the old file is still
- * there then.
+ * Puts bytes [length] in the place of the file `path`: written beside it, synced, renamed. It keeps permissions (not set-user-ID and the
+ * like) and owner of the file that was there; a new one has mode 0600, and root makes it for the owner of the folder. KEN_EINVALID for a
+ * link, and what else is no regular file; KEN_EIO, KEN_ENO_SPACE, KEN_ENOMEM: the old file is still there then.
  */
 int ken_file_replace(const char *path, const void *bytes, size_t length, struct ken_error *error);
 

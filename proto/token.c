@@ -129,12 +129,13 @@ bool proto_token_is_over(const struct proto_token *token, int64_t now)
 
 /* ---- its line */
 
-static const char *expiry_text(char text[EXPIRY_SIZE], int64_t ms)
+/* False for a time that has no text of that form: of 1970's first second or before it, or beyond the year 9999. */
+static bool expiry_text(char text[EXPIRY_SIZE], int64_t ms)
 {
     const time_t seconds = (time_t)(ms / 1000);
     struct tm parts;
-    if (!ms || !gmtime_r(&seconds, &parts) || !strftime(text, EXPIRY_SIZE, expiry_format, &parts)) strcpy(text, never);
-    return text;
+    if (!ms) return strcpy(text, never);
+    return seconds > 0 && gmtime_r(&seconds, &parts) && strftime(text, EXPIRY_SIZE, expiry_format, &parts);
 }
 
 /* "never", or a time that is written back as the same text: so nothing but the one form is taken. */
@@ -147,16 +148,16 @@ static bool expiry_parse(const char *text, int64_t *ms)
     const char *end = strptime(text, expiry_format, &parts);
     if (!end || *end) return false;
     *ms = (int64_t)timegm(&parts) * 1000;
-    return *ms > 0 && strcmp(expiry_text(again, *ms), text) == 0;
+    return *ms && expiry_text(again, *ms) && strcmp(again, text) == 0;
 }
 
-const char *proto_token_format(char line[PROTO_TOKEN_LINE], const struct proto_token *token)
+int proto_token_format(char line[PROTO_TOKEN_LINE], const struct proto_token *token, struct ken_error *error)
 {
     char scopes[PROTO_SCOPES_SIZE], expiry[EXPIRY_SIZE], salt[2 * PROTO_TOKEN_SALT + 1], hash[2 * PROTO_TOKEN_HASH + 1];
-    snprintf(line, PROTO_TOKEN_LINE, "%s %s %s %s %s %s\n", token->id, token->owner, proto_scopes_format(scopes, token->scopes),
-             expiry_text(expiry, token->expires_at), ken_hex_encode(salt, token->salt, sizeof token->salt),
-             ken_hex_encode(hash, token->hash, sizeof token->hash));
-    return line;
+    if (!expiry_text(expiry, token->expires_at)) return ken_fail(error, KEN_EINVALID, "a token must be over by the year 9999, or never");
+    snprintf(line, PROTO_TOKEN_LINE, "%s %s %s %s %s %s\n", token->id, token->owner, proto_scopes_format(scopes, token->scopes), expiry,
+             ken_hex_encode(salt, token->salt, sizeof token->salt), ken_hex_encode(hash, token->hash, sizeof token->hash));
+    return KEN_OK;
 }
 
 int proto_token_parse(struct proto_token *token, char *line, struct ken_error *error)

@@ -60,8 +60,8 @@ bool proto_token_matches(const struct proto_token *token, const char *secret);
 /* Whether it is over at `now`, ms since 1970. */
 bool proto_token_is_over(const struct proto_token *token, int64_t now);
 
-/* The line of a token, with a newline; returns line. */
-const char *proto_token_format(char line[PROTO_TOKEN_LINE], const struct proto_token *token);
+/* The line of a token, with a newline. KEN_EINVALID: it is over in 1970's first second or before, or only after the year 9999. */
+int proto_token_format(char line[PROTO_TOKEN_LINE], const struct proto_token *token, struct ken_error *error);
 /* Reads a line (changed), without its newline. KEN_EINVALID says what is wrong with it, without the place. */
 int proto_token_parse(struct proto_token *token, char *line, struct ken_error *error);
 

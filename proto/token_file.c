@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -127,17 +126,18 @@ const struct proto_token *proto_token_list_find(const struct proto_token_list *l
 
 /* ---- changing */
 
-/* Locks the folder that the file lies in, so that two who change it do not lose each other's tokens. A descriptor, or -1 with errno. */
-static int folder_lock(const char *path)
+/* Locks the folder that the file lies in, so that two who change it do not lose each other's tokens. *lock is a descriptor, or -1.
+   KEN_EBUSY if another process keeps it: whoever may read the folder can. */
+static int folder_lock(int *lock, const char *path, struct ken_error *error)
 {
     char *folder = ken_parent(path);
-    int directory = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    *lock = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    int failure = *lock < 0 ? errno : ken_file_lock(*lock);
     free(folder);
-    if (directory >= 0 && flock(directory, LOCK_EX) != 0) {
-        close(directory);
-        directory = -1;
-    }
-    return directory;
+    if (!failure) return KEN_OK;
+    if (failure == EWOULDBLOCK)
+        return ken_fail(error, KEN_EBUSY, "the folder of %s is locked by another process (lslocks tells which): nothing was changed", path);
+    return ken_fail_errno(error, failure, "locking the folder of %s", path);
 }
 
 /* The text and what is in it, locked; *lock is closed by the caller, also after a failure. */
@@ -145,9 +145,8 @@ static int begin_change(int *lock, char **text, size_t *length, struct proto_tok
 {
     bool exposed;
     *text = NULL;
-    *lock = folder_lock(path);
-    if (*lock < 0) return ken_fail_errno(error, errno, "locking the folder of %s", path);
-    int code = proto_token_list_read(list, path, error);
+    int code = folder_lock(lock, path, error);
+    if (!code) code = proto_token_list_read(list, path, error);
     return code ? code : text_read(text, length, &exposed, path, error);
 }
 
@@ -165,9 +164,10 @@ int proto_token_file_add(const char *path, const struct proto_token *token, stru
     size_t length = 0;
     int lock, code = begin_change(&lock, &text, &length, &list, path, error);
     if (code == KEN_ENOT_FOUND) code = KEN_OK;
+    if (!code) code = proto_token_format(line, token, error);
     if (code) goto out;
     const char *newline = length && text[length - 1] != '\n' ? "\n" : "";
-    int size = asprintf(&longer, "%s%s%s", text ? text : heading, newline, proto_token_format(line, token));
+    int size = asprintf(&longer, "%s%s%s", text ? text : heading, newline, line);
     if (size < 0) {
         longer = NULL;
         code = ken_fail(error, KEN_ENOMEM, "out of memory");

@@ -23,7 +23,8 @@ void proto_token_list_clear(struct proto_token_list *list);
 /* The token with this id, or NULL. */
 const struct proto_token *proto_token_list_find(const struct proto_token_list *list, const char *id);
 
-/* Adds a token's line to the file, which is made if it is not there. Everything else in it stays. Errors as of reading and writing. */
+/* Adds a token's line to the file, which is made if it is not there. Everything else in it stays. Errors as of reading, and of
+   ken_file_replace; KEN_EBUSY if another process keeps a lock on the folder. */
 int proto_token_file_add(const char *path, const struct proto_token *token, struct ken_error *error);
 /* Takes a token's line out. KEN_ENOT_FOUND also if there is no token with this id. */
 int proto_token_file_remove(const char *path, const char *id, struct ken_error *error);

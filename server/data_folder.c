@@ -9,24 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-enum { LOCK_TRIES = 40, LOCK_PAUSE_MS = 50 };
 
 static int folder_lock(struct kend_data_folder *folder, int directory, const char *path, struct ken_error *error)
 {
     folder->lock = openat(directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (folder->lock < 0) return ken_fail_errno(error, errno, "%s/lock", path);
-    const struct timespec pause = {0, LOCK_PAUSE_MS * 1000000L};
-    int failure = flock(folder->lock, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-    for (int i = 0; failure == EWOULDBLOCK && i < LOCK_TRIES; i++) { /* one that was killed may still be ending */
-        nanosleep(&pause, NULL);
-        failure = flock(folder->lock, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-    }
+    int failure = ken_file_lock(folder->lock); /* it waits: one that was killed may still be ending */
     if (!failure) return KEN_OK;
     close(folder->lock);
     if (failure == EWOULDBLOCK) return ken_fail(error, KEN_EINVALID, "the data folder %s is in use by another kend", path);

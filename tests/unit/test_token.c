@@ -92,7 +92,41 @@ START_TEST(lines_are_read_and_written_the_same)
         strcpy(line, good[i]);
         line[strlen(line) - 1] = '\0';
         ck_assert_msg(proto_token_parse(&token, line, &error) == KEN_OK, "%s", error.message);
-        ck_assert_str_eq(proto_token_format(again, &token), good[i]);
+        ck_assert_int_eq(proto_token_format(again, &token, NULL), KEN_OK);
+        ck_assert_str_eq(again, good[i]);
+    }
+}
+END_TEST
+
+START_TEST(an_expiry_that_cannot_be_written_is_refused)
+{
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } cases[] = {
+        {0, " never "},
+        {1000, " 1970-01-01T00:00:01Z "},
+        {253402300799999, " 9999-12-31T23:59:59Z "},
+        {253402300800000, NULL}, /* 10000-01-01 */
+        {INT64_MAX, NULL},
+        {999, NULL},
+        {-1, NULL},
+        {INT64_MIN, NULL},
+    };
+    struct proto_token token = {.id = ID, .owner = "nlp", .scopes = PROTO_SCOPE_READ}, again;
+    char line[PROTO_TOKEN_LINE];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ken_error error = {0};
+        token.expires_at = cases[i].ms;
+        ck_assert_int_eq(proto_token_format(line, &token, &error), cases[i].text ? KEN_OK : KEN_EINVALID);
+        if (!cases[i].text) {
+            ck_assert_ptr_nonnull(strstr(error.message, "year 9999"));
+            continue;
+        }
+        ck_assert_ptr_nonnull(strstr(line, cases[i].text));
+        line[strcspn(line, "\n")] = '\0';
+        ck_assert_int_eq(proto_token_parse(&again, line, NULL), KEN_OK);
+        ck_assert_int_eq(again.expires_at, cases[i].ms / 1000 * 1000);
     }
 }
 END_TEST
@@ -171,4 +205,5 @@ START_TEST(a_token_is_over_at_its_time)
 END_TEST
 
 UNIT_MAIN("token", a_made_token_is_its_own, the_hash_is_sha256_of_salt_and_secret, what_is_no_token_is_told_apart,
-          lines_are_read_and_written_the_same, bad_lines_say_why, scopes_include_what_is_below_them, a_token_is_over_at_its_time)
+          lines_are_read_and_written_the_same, an_expiry_that_cannot_be_written_is_refused, bad_lines_say_why,
+          scopes_include_what_is_below_them, a_token_is_over_at_its_time)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "folder.h"
 #include "token_file.h"
 #include "unit.h"
 #include "unit_folder.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 
 #define COLUMNS " nlp read never 000102030405060708090a0b0c0d0e0f 5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
 #define A "aaaaaaaaaaaaaaaa"
@@ -113,13 +115,13 @@ START_TEST(tokens_are_added_and_removed)
     ck_assert_int_eq(proto_token_file_add(path, &token, &error), KEN_OK);
     ck_assert_int_eq(stat(path, &state), 0);
     ck_assert_uint_eq(state.st_mode & 07777, 0600);
-    proto_token_format(line, &token);
+    ck_assert_int_eq(proto_token_format(line, &token, NULL), KEN_OK);
     ck_assert_ptr_nonnull(strstr(text_of(text, sizeof text), line));
     unit_write(path, "# mine"); /* without a newline; what a person wrote stays, and so does the mode */
     ck_assert_int_eq(chmod(path, 0640), 0);
     ck_assert_int_eq(proto_token_file_add(path, &token, &error), KEN_OK);
     ck_assert_int_eq(proto_token_file_add(path, &second, &error), KEN_OK);
-    proto_token_format(second_line, &second);
+    ck_assert_int_eq(proto_token_format(second_line, &second, NULL), KEN_OK);
     snprintf(wanted, sizeof wanted, "# mine\n%s%s", line, second_line);
     ck_assert_str_eq(text_of(text, sizeof text), wanted);
     ck_assert_int_eq(stat(path, &state), 0);
@@ -146,6 +148,61 @@ START_TEST(a_broken_file_is_not_changed)
     ck_assert_int_eq(proto_token_file_remove(path, token.id, NULL), KEN_EINVALID);
     ck_assert_str_eq(text_of(text, sizeof text), "broken\n");
     ck_assert_int_eq(proto_token_file_add("/nonexistent/folder/tokens", &token, NULL), KEN_EIO);
+    unlink(path);
+    token.expires_at = INT64_MAX; /* nor is one made that would say never */
+    ck_assert_int_eq(proto_token_file_add(path, &token, NULL), KEN_EINVALID);
+    ck_assert_int_eq(access(path, F_OK), -1);
+    unit_folder_remove(&folder);
+}
+END_TEST
+
+START_TEST(a_link_is_not_replaced)
+{
+    struct proto_token token = {.owner = "nlp", .scopes = PROTO_SCOPE_READ};
+    char secret[PROTO_TOKEN_SIZE], target[PATH_MAX], text[4096];
+    struct ken_error error = {0};
+    struct stat state;
+    setup();
+    unit_write(unit_path(target, &folder, "target"), A COLUMNS "\n");
+    ck_assert_int_eq(symlink(target, path), 0);
+    ck_assert_int_eq(proto_token_make(&token, secret, NULL), KEN_OK);
+    ck_assert_int_eq(proto_token_file_add(path, &token, &error), KEN_EINVALID);
+    ck_assert_msg(strstr(error.message, "tokens is a link"), "%s", error.message);
+    ck_assert_int_eq(proto_token_file_remove(path, A, NULL), KEN_EINVALID);
+    ck_assert_int_eq(lstat(path, &state), 0);
+    ck_assert(S_ISLNK(state.st_mode));
+    ck_assert_str_eq(text_of(text, sizeof text), A COLUMNS "\n");
+    ck_assert_int_eq(ken_file_replace(folder.path, "", 0, NULL), KEN_EINVALID); /* a folder */
+    unit_folder_remove(&folder);
+}
+END_TEST
+
+START_TEST(what_would_run_as_its_owner_is_not_kept)
+{
+    struct stat state;
+    setup();
+    unit_write(path, A COLUMNS "\n");
+    ck_assert_int_eq(chmod(path, 07640), 0);
+    ck_assert_int_eq(proto_token_file_remove(path, A, NULL), KEN_OK);
+    ck_assert_int_eq(stat(path, &state), 0);
+    ck_assert_uint_eq(state.st_mode & 07777, 0640);
+    unit_folder_remove(&folder);
+}
+END_TEST
+
+START_TEST(a_lock_of_others_is_not_waited_for_without_end)
+{
+    struct ken_error error = {0};
+    char text[4096];
+    setup();
+    unit_write(path, A COLUMNS "\n");
+    int other = open(folder.path, O_RDONLY | O_DIRECTORY);
+    ck_assert_int_eq(flock(other, LOCK_SH), 0);
+    ck_assert_int_eq(proto_token_file_remove(path, A, &error), KEN_EBUSY);
+    ck_assert_msg(strstr(error.message, "locked by another process"), "%s", error.message);
+    ck_assert_str_eq(text_of(text, sizeof text), A COLUMNS "\n");
+    close(other);
+    ck_assert_int_eq(proto_token_file_remove(path, A, NULL), KEN_OK);
     unit_folder_remove(&folder);
 }
 END_TEST
@@ -186,5 +243,5 @@ START_TEST(others_that_may_read_are_noticed)
 END_TEST
 
 UNIT_MAIN("token_file", tokens_are_found_by_id, an_empty_file_has_no_tokens, bad_files_are_told_with_their_line,
-          tokens_are_added_and_removed, a_broken_file_is_not_changed, what_root_makes_is_the_folders_owners,
-          others_that_may_read_are_noticed)
+          tokens_are_added_and_removed, a_broken_file_is_not_changed, a_link_is_not_replaced, what_would_run_as_its_owner_is_not_kept,
+          a_lock_of_others_is_not_waited_for_without_end, what_root_makes_is_the_folders_owners, others_that_may_read_are_noticed)
