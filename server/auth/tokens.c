@@ -24,6 +24,16 @@ static void tell(const struct proto_token_list *list, const char *path)
     if (list->exposed) kend_log(KEND_LOG_WARN, "other users of this machine may read or write the tokens file", KEND_S("file", path));
 }
 
+/* A reload goes before searches that come later: ever so many would keep it waiting, and the thread of it serves SIGTERM too. */
+static void lock_init(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+}
+
 int kend_tokens_open(struct kend_tokens **out, const char *path, struct ken_error *error)
 {
     *out = NULL;
@@ -38,7 +48,7 @@ int kend_tokens_open(struct kend_tokens **out, const char *path, struct ken_erro
         free(tokens);
         return code;
     }
-    pthread_rwlock_init(&tokens->lock, NULL);
+    lock_init(&tokens->lock);
     tell(&tokens->list, path);
     *out = tokens;
     return KEN_OK;

@@ -5,6 +5,9 @@
 #include "unit.h"
 #include "unit_folder.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 static struct unit_folder folder;
 static char path[PATH_MAX], admin_path[PATH_MAX];
 
@@ -106,6 +109,38 @@ START_TEST(a_reload_takes_over_what_the_file_says)
 }
 END_TEST
 
+struct busy {
+    struct kend_tokens *tokens;
+    char text[PROTO_TOKEN_SIZE];
+    atomic_bool ended;
+};
+
+static void *verify_without_pause(void *opaque)
+{
+    struct busy *busy = opaque;
+    struct kend_identity identity;
+    while (!busy->ended) ck_assert(kend_tokens_verify(busy->tokens, busy->text, 1, &identity));
+    return NULL;
+}
+
+/* Searches that follow each other without a gap do not keep a reload out. */
+START_TEST(a_reload_gets_its_turn)
+{
+    enum { THREADS = 8, RELOADS = 50 };
+    struct busy busy = {.ended = false};
+    pthread_t threads[THREADS];
+    setup();
+    add("nlp", PROTO_SCOPE_READ, 0, busy.text);
+    ck_assert_int_eq(kend_tokens_open(&busy.tokens, path, NULL), KEN_OK);
+    for (int i = 0; i < THREADS; i++) ck_assert_int_eq(pthread_create(&threads[i], NULL, verify_without_pause, &busy), 0);
+    for (int i = 0; i < RELOADS; i++) kend_tokens_reload(busy.tokens);
+    busy.ended = true;
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    kend_tokens_close(&busy.tokens);
+    unit_folder_remove(&folder);
+}
+END_TEST
+
 START_TEST(the_first_token_is_made_once)
 {
     char text[PROTO_TOKEN_SIZE + 1], again[PROTO_TOKEN_SIZE + 1];
@@ -133,4 +168,4 @@ START_TEST(the_first_token_is_made_once)
 END_TEST
 
 UNIT_MAIN("tokens", only_the_whole_token_is_known, the_zero_hash_of_nobody_lets_nobody_in, a_reload_takes_over_what_the_file_says,
-          the_first_token_is_made_once)
+          a_reload_gets_its_turn, the_first_token_is_made_once)
