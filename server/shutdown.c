@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shutdown.h"
 
+#include "clock.h"
 #include "log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -60,13 +62,15 @@ void kend_shutdown_destroy(struct kend_shutdown **out)
     free(shutdown);
 }
 
-/* The next SIGTERM or SIGINT within timeout_ms (-1: any time): 1; 0 if the time is over; -1 if the engine is drained. */
-static int next_signal(struct kend_shutdown *shutdown, int timeout_ms)
+/* The next SIGTERM or SIGINT until `end` of the monotonic clock (ms; INT64_MAX: any time): 1; 0 if the time is over; -1 if the engine is
+   drained. */
+static int next_signal(struct kend_shutdown *shutdown, int64_t end)
 {
     struct pollfd descriptors[] = {{.fd = shutdown->drained, .events = POLLIN}, {.fd = shutdown->signals, .events = POLLIN}};
     struct signalfd_siginfo info;
     for (;;) {
-        int count = poll(descriptors, 2, timeout_ms);
+        int64_t left = end - kend_monotonic_ms();
+        int count = poll(descriptors, 2, left > INT_MAX ? -1 : left > 0 ? (int)left : 0);
         if (count == 0) return 0;
         if (count < 0) continue; /* EINTR: a debugger's stop and the like */
         if (descriptors[0].revents) return -1;
@@ -109,7 +113,7 @@ void kend_shutdown_wait(struct kend_shutdown *shutdown, struct kend_engine *engi
 {
     pthread_t thread;
     shutdown->http = http;
-    next_signal(shutdown, -1);
+    next_signal(shutdown, INT64_MAX);
     kend_log(KEND_LOG_INFO, "shutting down: no new jobs; running ones may end", KEND_I("seconds", seconds));
     kend_http_drain(http);
     shutdown->engine = engine;
@@ -119,10 +123,10 @@ void kend_shutdown_wait(struct kend_shutdown *shutdown, struct kend_engine *engi
         end_at_next_signal();
         return;
     }
-    if (next_signal(shutdown, -1) == 1) {
+    if (next_signal(shutdown, INT64_MAX) == 1) {
         kend_log(KEND_LOG_INFO, "shutting down now: running jobs are handed back");
         kend_engine_hurry(engine);
-        if (next_signal(shutdown, KEND_HURRY_SECONDS * 1000) >= 0) {
+        if (next_signal(shutdown, kend_monotonic_ms() + KEND_HURRY_SECONDS * 1000) >= 0) {
             kend_log(KEND_LOG_WARN, "ended without handing back: the jobs go on at the next start");
             _exit(EXIT_SUCCESS);
         }

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import sqlite3
 import stat
 import subprocess
 import time
@@ -157,6 +159,29 @@ def test_a_second_signal_ends_it_now(tmp_path: Path, stalled: str) -> None:
         until(lambda: kend.job(job)["status"] == "running")
         kend.request("POST", f"/v1/jobs/{job}/cancel")
         assert kend.wait(job)["status"] == "cancelled"
+
+
+def test_reloads_do_not_put_off_its_end(tmp_path: Path, stalled: str) -> None:
+    """What would hand the job back waits for the database longer than the process may."""
+    with Kend(tmp_path, {"jobs.drain_seconds": 3600}) as kend:
+        job = run_one(kend, stalled)
+        assert kend.process
+        kend.process.send_signal(signal.SIGTERM)
+        until(lambda: kend.get("/readyz").status == 503)
+        with contextlib.closing(sqlite3.connect(kend.data / "kend.db", isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            begin = time.monotonic()
+            kend.process.send_signal(signal.SIGTERM)
+            while kend.process.poll() is None:
+                assert time.monotonic() - begin < 20
+                kend.process.send_signal(signal.SIGHUP)
+                time.sleep(0.2)
+        assert kend.process.returncode == 0
+        assert "ended without handing back" in kend.log_text()
+        kend.process = None
+        kend.start()
+        until(lambda: kend.job(job)["status"] == "running")
+        kend.request("POST", f"/v1/jobs/{job}/cancel")
 
 
 @pytest.mark.skipif(SANITIZED, reason="sanitizers are neither small nor soon")
