@@ -163,8 +163,11 @@ static enum kend_store_result find_version(struct kend_sql *sql, const char *pat
     }
     if (number(sql, "SELECT max(version) FROM schema_version", version) != KEND_STORE_OK) return unreadable(sql, path, message);
     if (*version >= 1 && *version <= LATEST) return KEND_STORE_OK;
-    snprintf(message, 256, "%s: schema version %lld is of a newer kend; this one knows versions 1 to %d", path, (long long)*version,
-             (int)LATEST);
+    if (*version < 1)
+        snprintf(message, 256, "%s: damaged: it does not tell the version of its schema", path);
+    else
+        snprintf(message, 256, "%s: schema version %lld is of a newer kend; this one knows versions 1 to %d", path, (long long)*version,
+                 (int)LATEST);
     return KEND_STORE_UNAVAILABLE;
 }
 

@@ -158,6 +158,20 @@ START_TEST(a_newer_schema_is_refused)
 }
 END_TEST
 
+START_TEST(a_schema_without_a_version_is_damaged)
+{
+    struct place place;
+    begin(&place);
+    open_store(&place);
+    kend_store_close(&place.store);
+    run_sql(&place, "DELETE FROM schema_version", NULL);
+    check_refused(&place, ": damaged: it does not tell the version of its schema");
+    run_sql(&place, "INSERT INTO schema_version VALUES (-1)", NULL);
+    check_refused(&place, ": damaged: it does not tell the version of its schema");
+    end(&place);
+}
+END_TEST
+
 START_TEST(a_damaged_file_is_refused)
 {
     struct place place;
@@ -446,6 +460,6 @@ START_TEST(a_hundred_thousand_queued_jobs_slow_nothing)
 END_TEST
 
 UNIT_MAIN("store_sqlite", files_are_their_owners_alone, a_file_is_open_once, what_is_not_kends_is_refused_and_left_alone,
-          a_newer_schema_is_refused, a_damaged_file_is_refused, a_place_that_is_not_there_is_told, version_1_is_migrated,
-          events_of_removed_jobs_are_swept_at_open, readers_do_not_wait_for_a_writer, what_was_reported_survives_a_kill,
-          a_hundred_thousand_queued_jobs_slow_nothing)
+          a_newer_schema_is_refused, a_schema_without_a_version_is_damaged, a_damaged_file_is_refused, a_place_that_is_not_there_is_told,
+          version_1_is_migrated, events_of_removed_jobs_are_swept_at_open, readers_do_not_wait_for_a_writer,
+          what_was_reported_survives_a_kill, a_hundred_thousand_queued_jobs_slow_nothing)
