@@ -10,7 +10,7 @@
 enum { DRY_RUN_MAGIC = 0x64727972, DRY_RUN_GRACE_SECONDS = 5 };
 
 /* Shared by the request, which may be given up by its client, and the engine, which cannot be told to forget it: the last one frees it. */
-struct dry_run {
+struct dry_run_request {
     unsigned magic;
     pthread_mutex_t lock;
     unsigned owners;
@@ -23,7 +23,7 @@ struct dry_run {
     json_t *plan;
 };
 
-static void dry_run_leave(struct dry_run *run, bool request)
+static void dry_run_leave(struct dry_run_request *run, bool request)
 {
     pthread_mutex_lock(&run->lock);
     if (request) run->wait = NULL;
@@ -44,7 +44,7 @@ static void dry_run_release(void *state)
 /* On a thread of the engine. */
 static void dry_run_done(void *opaque, int code, const char *pointer, const char *message, const json_t *plan)
 {
-    struct dry_run *run = opaque;
+    struct dry_run_request *run = opaque;
     KEN_ASSERT(run->magic == DRY_RUN_MAGIC);
     pthread_mutex_lock(&run->lock);
     run->code = code;
@@ -59,7 +59,7 @@ static void dry_run_done(void *opaque, int code, const char *pointer, const char
 
 enum MHD_Result kend_dry_run_start(struct kend_request *request, struct proto_job *job)
 {
-    struct dry_run *run = calloc(1, sizeof *run);
+    struct dry_run_request *run = calloc(1, sizeof *run);
     if (!run) {
         proto_job_free(&job);
         return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
@@ -80,7 +80,7 @@ enum MHD_Result kend_dry_run_start(struct kend_request *request, struct proto_jo
 }
 
 /* What failed as the job error that it would be. */
-static enum MHD_Result answer_failure(struct kend_request *request, const struct dry_run *run)
+static enum MHD_Result answer_failure(struct kend_request *request, const struct dry_run_request *run)
 {
     if (run->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, "kend is shutting down");
     const enum proto_job_error error = proto_job_error_of(run->code);
@@ -90,7 +90,7 @@ static enum MHD_Result answer_failure(struct kend_request *request, const struct
 
 enum MHD_Result kend_dry_run_answer(struct kend_request *request)
 {
-    struct dry_run *run = request->state;
+    struct dry_run_request *run = request->state;
     KEN_ASSERT(run->magic == DRY_RUN_MAGIC);
     for (;;) {
         pthread_mutex_lock(&run->lock);
