@@ -107,6 +107,8 @@ static int make_plan(struct pruning *pruning)
 {
     int code = open_input(pruning, "model", &pruning->job->model, &pruning->model);
     if (!code) code = open_input(pruning, "base", &pruning->job->base, &pruning->base);
+    kenctl_watch_signals();
+    pruning->limits.cancelled = kenctl_interrupted;
     if (!code)
         code = ken_plan_make(&pruning->plan, pruning->model, pruning->base, &pruning->job->options, &pruning->limits, &pruning->error);
     if (code) return kenctl_fail_error(&pruning->error);
@@ -207,7 +209,6 @@ static int run_prune(struct pruning *pruning)
 static int prune(struct pruning *pruning)
 {
     json_t *result = NULL;
-    kenctl_watch_signals();
     kenctl_progress_begin(&pruning->progress, pruning->kenctl->quiet);
     pruning->env = (struct ken_prune_env){.directory = -1, .cancelled = kenctl_interrupted, .progress = on_rows, .opaque = pruning};
     pruning->env.budget = ken_budget_create(pruning->limits.memory);

@@ -48,16 +48,22 @@ uint64_t ken_amount_k(const struct ken_amount *amount, uint64_t n)
     return k < 1 ? 1 : (uint64_t)k;
 }
 
-enum ken_action ken_options_action(const struct ken_options *options, const char *name, const struct ken_amount **amount)
+bool ken_rule_decides(const char *match, const char *name, bool decided, bool *used)
 {
+    if ((decided && *used) || !ken_glob_match(match, name)) return false;
+    *used = true;
+    return !decided;
+}
+
+enum ken_action ken_options_action(const struct ken_options *options, const char *name, const struct ken_amount **amount, bool *used)
+{
+    const struct ken_rule *rule = NULL;
     *amount = NULL;
     if (options->rules_layers) return strpbrk(name, "0123456789") ? KEN_ACTION_PRUNE : KEN_ACTION_KEEP;
-    for (size_t i = 0; i < options->rule_count; i++) {
-        const struct ken_rule *rule = &options->rules[i];
-        if (!ken_glob_match(rule->match, name)) continue;
-        bool own = rule->amount.k || rule->amount.keep > 0;
-        if (rule->action == KEN_ACTION_PRUNE && own) *amount = &rule->amount;
-        return rule->action;
-    }
-    return KEN_ACTION_PRUNE;
+    for (size_t i = 0; i < options->rule_count; i++)
+        if (ken_rule_decides(options->rules[i].match, name, rule, &used[i])) rule = &options->rules[i];
+    if (!rule) return KEN_ACTION_PRUNE;
+    bool own = rule->amount.k || rule->amount.keep > 0;
+    if (rule->action == KEN_ACTION_PRUNE && own) *amount = &rule->amount;
+    return rule->action;
 }

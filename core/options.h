@@ -77,8 +77,13 @@ struct ken_options {
 
 /* k for a row of n: as given, or max(1, rint(keep * n)) with halves to even. */
 uint64_t ken_amount_k(const struct ken_amount *amount, uint64_t n);
-/* What the rules say of a tensor; *amount becomes the rule's own, or NULL where the variant's holds. */
-enum ken_action ken_options_action(const struct ken_options *options, const char *name, const struct ken_amount **amount);
+/*
+ * Whether a rule decides about a name: the first whose glob matches does. *used becomes true if the glob matches; behind the rule that has
+ * decided, it is asked only until then.
+ */
+bool ken_rule_decides(const char *match, const char *name, bool decided, bool *used);
+/* What the rules say of a tensor; *amount becomes the rule's own, or NULL where the variant's holds. used[rule_count]: as above. */
+enum ken_action ken_options_action(const struct ken_options *options, const char *name, const struct ken_amount **amount, bool *used);
 /* Names of the enumerated words; NULL out of range. */
 const char *ken_method_name(enum ken_method method);
 const char *ken_rescale_name(enum ken_rescale rescale);

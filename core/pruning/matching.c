@@ -72,27 +72,30 @@ static int match_by_rule(struct matching *matching, size_t tensor, struct ken_er
     const struct ken_options *options = matching->plan->options;
     const char *name = matching->plan->model->tensors[tensor].name;
     char shown[KEN_PLAN_NAME], missing[KEN_PLAN_NAME];
-    size_t r = 0;
-    while (r < options->name_count && !ken_glob_match(options->names[r].match, name)) r++;
-    if (r == options->name_count) return KEN_OK;
-    char *wanted = ken_glob_replace(options->names[r].match, options->names[r].base, name);
+    const struct ken_renaming *rule = NULL;
+    bool *used = &matching->plan->used[options->rule_count];
+    for (size_t r = 0; r < options->name_count; r++)
+        if (ken_rule_decides(options->names[r].match, name, rule, &used[r])) rule = &options->names[r];
+    if (!rule) return KEN_OK;
+    char *wanted = ken_glob_replace(rule->match, rule->base, name);
     if (!wanted) return ken_fail_no_memory(error, "the name of a tensor");
     const struct ken_tensor *base = ken_names_find(&matching->base, wanted);
     matching->states[tensor].settled = true;
     offer(matching, tensor, base);
     int code = base ? KEN_OK
-                    : ken_plan_warn(matching->plan, error, "names rule %zu sends \"%s\" to \"%s\", which the base does not have", r + 1,
-                                    ken_plan_show(shown, name), ken_plan_show(missing, wanted));
+                    : ken_plan_warn(matching->plan, error, "names rule %zu sends \"%s\" to \"%s\", which the base does not have",
+                                    (size_t)(rule - options->names) + 1, ken_plan_show(shown, name), ken_plan_show(missing, wanted));
     free(wanted);
     return code;
 }
 
 /* Rules first, then the tensors' own names, then other names of theirs. */
-static int match_by_text(struct matching *matching, struct ken_error *error)
+static int match_by_text(struct matching *matching, const struct ken_plan_limits *limits, struct ken_error *error)
 {
     const struct ken_checkpoint *model = matching->plan->model;
     for (size_t t = 0; t < model->tensor_count; t++) {
-        int code = match_by_rule(matching, t, error);
+        int code = ken_plan_go_on(limits, error);
+        if (!code) code = match_by_rule(matching, t, error);
         if (code) return code;
         if (is_open(matching, t)) offer(matching, t, ken_names_find(&matching->base, model->tensors[t].name));
     }
@@ -285,14 +288,14 @@ static int list_dropped(struct matching *matching, struct ken_error *error)
     return KEN_OK;
 }
 
-int ken_plan_match(struct ken_plan *plan, struct ken_error *error)
+int ken_plan_match(struct ken_plan *plan, const struct ken_plan_limits *limits, struct ken_error *error)
 {
     struct matching matching = {.plan = plan};
     matching.states = calloc(plan->model->tensor_count + 1, sizeof *matching.states);
     matching.taken = calloc(plan->base->tensor_count + 1, sizeof *matching.taken);
     int code = matching.states && matching.taken ? KEN_OK : ken_fail_no_memory(error, "matching tensors");
     if (!code) code = ken_names_read(&matching.model, &matching.base, plan->model, plan->base, error);
-    if (!code) code = match_by_text(&matching, error);
+    if (!code) code = match_by_text(&matching, limits, error);
     if (!code) {
         note_taken(&matching);
         match_by_bare_name(&matching);

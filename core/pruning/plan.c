@@ -3,7 +3,6 @@
 
 #include "checkpoint/model_header.h"
 #include "delta/packed.h"
-#include "glob.h"
 #include "pruning/block.h"
 #include "pruning/progress.h"
 #include "selection/select.h"
@@ -40,6 +39,11 @@ int ken_plan_warn(struct ken_plan *plan, struct ken_error *error, const char *fo
     return KEN_OK;
 }
 
+int ken_plan_go_on(const struct ken_plan_limits *limits, struct ken_error *error)
+{
+    return limits->cancelled && limits->cancelled(limits->opaque) ? ken_fail(error, KEN_ECANCELLED, "cancelled") : KEN_OK;
+}
+
 /* ---- what is done */
 
 /* The first names of a checkpoint's tensors, quoted. */
@@ -69,11 +73,11 @@ static int check_matching(const struct ken_plan *plan, struct ken_error *error)
         first_names(plan->model, model), first_names(plan->base, base));
 }
 
-static int decide(const struct ken_plan *plan, struct ken_entry *entry, struct ken_error *error)
+static int decide(struct ken_plan *plan, struct ken_entry *entry, struct ken_error *error)
 {
     char name[KEN_PLAN_NAME];
     const struct ken_amount *amount = NULL;
-    entry->action = ken_options_action(plan->options, entry->model->name, &amount);
+    entry->action = ken_options_action(plan->options, entry->model->name, &amount, plan->used);
     if (!entry->base) {
         if (plan->options->unmatched == KEN_UNMATCHED_FAIL)
             return ken_fail(error, KEN_EMISMATCH, "tensor \"%s\" has no counterpart in the base; \"names\" can tell it one",
@@ -340,13 +344,6 @@ static bool changes_anything(const struct ken_plan *plan)
     return false;
 }
 
-static bool matches_any(const struct ken_plan *plan, const char *glob)
-{
-    size_t t = 0;
-    while (t < plan->model->tensor_count && !ken_glob_match(glob, plan->model->tensors[t].name)) t++;
-    return t < plan->model->tensor_count;
-}
-
 /* A rule that matches nothing is most often a slip of the pen. */
 static int warn_of_idle_rules(struct ken_plan *plan, struct ken_error *error)
 {
@@ -357,7 +354,7 @@ static int warn_of_idle_rules(struct ken_plan *plan, struct ken_error *error)
         bool of_names = i >= options->rule_count;
         size_t number = of_names ? i - options->rule_count : i;
         const char *glob = of_names ? options->names[number].match : options->rules[number].match;
-        if (matches_any(plan, glob)) continue;
+        if (plan->used[i]) continue;
         code = ken_plan_warn(plan, error, "%s %zu, \"%s\", matches no tensor of the model", of_names ? "names rule" : "rule", number + 1,
                              ken_plan_show(text, glob));
     }
@@ -367,11 +364,12 @@ static int warn_of_idle_rules(struct ken_plan *plan, struct ken_error *error)
 static int plan_tensors(struct ken_plan *plan, const struct ken_plan_limits *limits, struct ken_error *error)
 {
     for (size_t t = 0; t < plan->model->tensor_count; t++) plan->entries[t].model = &plan->model->tensors[t];
-    int code = ken_plan_match(plan, error);
+    int code = ken_plan_match(plan, limits, error);
     if (!code) code = check_matching(plan, error);
     for (size_t t = 0; !code && t < plan->model->tensor_count; t++) {
         struct ken_entry *entry = &plan->entries[t];
-        code = decide(plan, entry, error);
+        code = ken_plan_go_on(limits, error);
+        if (!code) code = decide(plan, entry, error);
         if (code) break;
         cut_into_units(entry);
         code = fit(plan, entry, limits, error);
@@ -391,7 +389,8 @@ int ken_plan_make(struct ken_plan **plan, const struct ken_checkpoint *model, co
     made->entries = calloc(model->tensor_count + 1, sizeof *made->entries);
     made->header_bytes = calloc(model->file_count + 1, sizeof *made->header_bytes);
     made->file_bytes = calloc(model->file_count + 1, sizeof *made->file_bytes);
-    if (!made->entries || !made->header_bytes || !made->file_bytes) {
+    made->used = calloc(options->rule_count + options->name_count + 1, sizeof *made->used);
+    if (!made->entries || !made->header_bytes || !made->file_bytes || !made->used) {
         ken_plan_free(&made);
         return ken_fail(error, KEN_ENOMEM, "out of memory for a plan of %zu tensors", model->tensor_count);
     }
@@ -411,6 +410,7 @@ void ken_plan_free(struct ken_plan **plan)
     if (!*plan) return;
     for (size_t i = 0; i < (*plan)->warning_count; i++) free((*plan)->warnings[i]);
     free((*plan)->warnings);
+    free((*plan)->used);
     free((*plan)->dropped);
     free((*plan)->file_bytes);
     free((*plan)->header_bytes);

@@ -33,6 +33,7 @@ struct ken_plan {
     size_t dropped_count;
     char **warnings; /* [warning_count] */
     size_t warning_count;
+    bool *used;             /* [options->rule_count + options->name_count] the rule, or names rule, matches a tensor */
     uint64_t *header_bytes; /* [model->file_count] of the dense files */
     uint64_t *file_bytes;   /* [model->file_count] of the dense files */
     struct ken_plan_totals totals;
@@ -46,11 +47,13 @@ struct ken_range {
 
 /* Adds a warning of the report; KEN_ENOMEM. */
 int ken_plan_warn(struct ken_plan *plan, struct ken_error *error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Between two tensors: KEN_ECANCELLED if nobody wants the plan any more. */
+int ken_plan_go_on(const struct ken_plan_limits *limits, struct ken_error *error);
 /* A tensor's name as messages show it; returns the buffer. */
 enum { KEN_PLAN_NAME = 160 };
 const char *ken_plan_show(char buffer[KEN_PLAN_NAME], const char *name);
 /* Finds the base of every entry, and what is dropped, with warnings where there is none or no sure one. */
-int ken_plan_match(struct ken_plan *plan, struct ken_error *error);
+int ken_plan_match(struct ken_plan *plan, const struct ken_plan_limits *limits, struct ken_error *error);
 /* The next block at or behind (*tensor, *unit), which is moved behind it; false at the end. */
 bool ken_plan_next(const struct ken_plan *plan, size_t *tensor, uint64_t *unit, struct ken_range *range);
 /* First element of a unit, and elements in a range of units. */

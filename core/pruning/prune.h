@@ -19,6 +19,9 @@ struct ken_plan;
 struct ken_plan_limits {
     uint64_t memory;  /* bytes of buffers there are in all (`prune.memory`); a row that needs more is KEN_ETOO_LARGE */
     unsigned threads; /* that will run it: the plan sizes its blocks so that this many, twice, fit into the memory where they can */
+    /* Asked at every tensor, since rules may take long to match: true ends the planning with KEN_ECANCELLED. May be NULL. */
+    bool (*cancelled)(void *opaque);
+    void *opaque;
 };
 
 struct ken_plan_totals {

@@ -143,7 +143,7 @@ int kend_check_open(struct kend_check *check, const struct kend_parts *parts, co
         code = open_side(&check->sides[i], parts, request, &check->kind->sides[i], error);
     }
     if (!code) check->pointer = "";
-    if (!code) code = check->kind->plan(check, parts, request->job, error);
+    if (!code) code = check->kind->plan(check, parts, request, error);
     if (!code) code = check_disk(check, parts, request->id, error);
     if (!code) code = reserve(check, parts, request->turn, error);
     if (code) kend_check_close(check);

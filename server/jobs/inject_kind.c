@@ -14,9 +14,10 @@ static const char out[] = "out", own[] = "out/.kend";
 
 /* ---- the plan */
 
-static int make_plan(struct kend_check *check, const struct kend_parts *parts, const struct proto_job *job, struct ken_error *error)
+static int make_plan(struct kend_check *check, const struct kend_parts *parts, const struct kend_check_request *request,
+                     struct ken_error *error)
 {
-    (void)job;
+    (void)request;
     struct ken_error reason = {0};
     const uint64_t blocks = 2 * (uint64_t)parts->conf->prune_threads, memory = ken_budget_total(parts->budget);
     struct ken_checkpoint *checkpoint = check->sides[DELTA].checkpoint;

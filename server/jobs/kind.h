@@ -36,7 +36,8 @@ struct kend_kind {
     struct kend_kind_side sides[KEND_SIDES];
     bool resumes; /* takes up what an earlier attempt left in the working folder; else that is removed first */
     /* Fills plan or delta, and need, from the checkpoints of the sides, which are open. */
-    int (*plan)(struct kend_check *check, const struct kend_parts *parts, const struct proto_job *job, struct ken_error *error);
+    int (*plan)(struct kend_check *check, const struct kend_parts *parts, const struct kend_check_request *request,
+                struct ken_error *error);
     /* "totals", "variants", "warnings" and "tensors" of the plan, of which at most KEND_PLAN_TENSORS are listed. A new reference. */
     json_t *(*plan_to_json)(const struct kend_check *check, const struct proto_job *job);
     /* Opens the working folder; *resumed_rows need not be done again. */

@@ -11,18 +11,22 @@ enum { MODEL, BASE };
 
 /* ---- the plan */
 
-static int make_plan(struct kend_check *check, const struct kend_parts *parts, const struct proto_job *job, struct ken_error *error)
+static int make_plan(struct kend_check *check, const struct kend_parts *parts, const struct kend_check_request *request,
+                     struct ken_error *error)
 {
     const struct ken_plan_limits limits = {
         .memory = ken_budget_total(parts->budget),
         .threads = (unsigned)parts->conf->prune_threads,
+        .cancelled = request->cancelled,
+        .opaque = request->opaque,
     };
     if (ken_delta_is(check->sides[MODEL].checkpoint)) {
         check->pointer = kend_kind_prune.sides[MODEL].pointer;
         return ken_fail(error, KEN_EUNSUPPORTED,
                         "model: this is a delta, which cannot be pruned; a job of kind \"inject\" makes the model that it stands for");
     }
-    int code = ken_plan_make(&check->plan, check->sides[MODEL].checkpoint, check->sides[BASE].checkpoint, &job->options, &limits, error);
+    int code =
+        ken_plan_make(&check->plan, check->sides[MODEL].checkpoint, check->sides[BASE].checkpoint, &request->job->options, &limits, error);
     if (code) return code;
     const struct ken_plan_totals *totals = ken_plan_totals(check->plan);
     check->need = (struct kend_need){.rows = totals->rows,

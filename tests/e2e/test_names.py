@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
+import struct
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
@@ -14,7 +17,8 @@ import numpy as np
 import pytest
 
 from checkpoints import from_bf16, read_metadata, read_safetensors, to_bf16, write_safetensors
-from daemon import Kend
+from daemon import BUILD, Kend, Response
+from test_engine import STOP_SECONDS
 from test_kill import DURABLE_SECONDS, VARIANTS, digests, kill_and_restart, resumptions, undisturbed, until_stage
 from torch_files import make_torch
 
@@ -328,3 +332,59 @@ def test_a_killed_job_goes_on_with_its_names(tmp_path: Path) -> None:
         kill_and_restart(kend, job)
         assert digests(kend.wait(job, 120)) == expected
         assert [rows > 0 for _, rows in resumptions(kend, job)] == [True]
+
+
+# ---- rules that take long to match
+
+
+@pytest.fixture(name="slow")
+def slow_document(tmp_path: Path) -> "dict[str, Any]":
+    """A job whose plan takes half a minute and more: each rule is found to match no name only at its end."""
+    header: "dict[str, Any]" = {
+        "a" * 190 + f"{i:06d}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(60000)
+    }
+    header["z"] = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    (tmp_path / "files").mkdir()
+    path = tmp_path / "files" / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(16))
+    rules = [{"match": "*" + "?*" * 125 + f"{i % 10}x*", "base": "q"} for i in range(256)]
+    return {"model": f"file://{path}", "base": f"file://{path}", "k": 1, "names": rules}
+
+
+def test_planning_ends_soon_when_it_is_told_to(tmp_path: Path, slow: "dict[str, Any]") -> None:
+    answers: "list[Response]" = []
+    with Kend(tmp_path, {"fetch.file_roots": tmp_path / "files", "jobs.drain_seconds": 0}) as kend:
+        job = kend.submit(slow)
+        while kend.job(job)["stage"] != "checking":
+            time.sleep(0.01)
+        time.sleep(1)  # most of which it plans
+        begin = time.monotonic()
+        assert kend.request("POST", f"/v1/jobs/{job}/cancel").status == 202
+        assert kend.wait(job)["status"] == "cancelled"
+        assert time.monotonic() - begin < STOP_SECONDS
+        ended = kend.wait(kend.submit({**slow, "timeout_seconds": 1}))
+        assert (ended["error"]["code"], ended["error"]["stage"]) == ("timed_out", "checking")
+        asking = threading.Thread(target=lambda: answers.append(kend.request("POST", "/v1/jobs?dry_run=true", slow)))
+        asking.start()
+        time.sleep(1)
+        assert not answers
+        begin = time.monotonic()
+        assert kend.stop() == 0
+        assert time.monotonic() - begin < STOP_SECONDS
+        asking.join()
+    assert answers[0].status == 503 and answers[0].json["code"] == "draining", answers[0].body
+
+
+def test_planning_ends_at_an_interrupt(tmp_path: Path, slow: "dict[str, Any]") -> None:
+    (tmp_path / "job.json").write_text(json.dumps(slow))
+    command = [str(BUILD / "kenctl"), "prune", "--job", "job.json", "--dry-run"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(1)
+        assert process.poll() is None
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        assert time.monotonic() - begin < STOP_SECONDS
+    assert process.returncode == 130 and "kenctl: interrupted" in errors

@@ -253,8 +253,37 @@ START_TEST(rules_of_the_job_come_first)
         {"a", "b[3]", "a=b", "- ! tensor \"a\" has another shape in the base, as \"b\"; it is stored whole"},
         {"a", "b c=b", "a=c", "b"},
         {"a", "a", "b*=c", "a ! names rule 1, \"b*\", matches no tensor of the model"},
+        {"a b", "a b", "a=a *=* a*=b b=a c=b", "a b ! names rule 5, \"c\", matches no tensor of the model"},
     };
     CHECK(table);
+}
+END_TEST
+
+static bool asked_often_enough(void *opaque)
+{
+    unsigned *left = opaque;
+    return !*left || !--*left;
+}
+
+START_TEST(a_plan_is_cancelled_at_any_tensor)
+{
+    enum { ASKED = 2 * 4 }; /* when each is matched, and when it is decided what is done to it */
+    struct pair pair;
+    struct ken_plan *plan;
+    struct ken_error error;
+    unsigned left;
+    const struct ken_plan_limits limits = {.memory = 96 << 20, .threads = 2, .cancelled = asked_often_enough, .opaque = &left};
+    open_pair(&pair, "a b c", "a b d", "*=* c=d");
+    for (unsigned asked = 1; asked <= ASKED; asked++) {
+        left = asked;
+        ck_assert_int_eq(ken_plan_make(&plan, pair.model, pair.base, &pair.options, &limits, &error), KEN_ECANCELLED);
+        ck_assert_ptr_null(plan);
+        ck_assert_str_eq(error.message, "cancelled");
+    }
+    left = ASKED + 1;
+    ck_assert_int_eq(ken_plan_make(&plan, pair.model, pair.base, &pair.options, &limits, NULL), KEN_OK);
+    ken_plan_free(&plan);
+    close_pair(&pair);
 }
 END_TEST
 
@@ -341,4 +370,5 @@ END_TEST
 
 UNIT_MAIN("names", prefixes_that_one_side_lacks, old_names_of_norms, nothing_is_taken_that_is_anothers_or_in_doubt,
           other_names_of_the_same_elements, heads_and_embeddings_that_models_tie, rules_of_the_job_come_first,
-          what_has_no_counterpart_is_told, the_fingerprint_has_the_pairs, many_names_that_are_alike_take_no_time)
+          a_plan_is_cancelled_at_any_tensor, what_has_no_counterpart_is_told, the_fingerprint_has_the_pairs,
+          many_names_that_are_alike_take_no_time)
