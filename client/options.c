@@ -72,33 +72,13 @@ static void add_value(struct kenctl_arguments *arguments, int option, const char
     arguments->values[arguments->value_count++] = (struct kenctl_value){(enum kenctl_option)option, text};
 }
 
-/* Reads the option at words[*at], and its value where it needs one. */
-static bool read_option(struct kenctl_arguments *arguments, const struct kenctl_command *command, char *const *words, size_t count,
-                        size_t *at)
+/* Takes an option that was found: its value is what stands behind it (or NULL), else, where it needs one, the next word. */
+static bool take_option(struct kenctl_arguments *arguments, int option, const char *shown, const char *value, char *const *words,
+                        size_t count, size_t *at)
 {
-    const char *word = words[*at], *value = NULL;
-    size_t length = strlen(word);
-    int option;
-    if (word[1] == '-') {
-        const char *equals = strchr(word, '=');
-        if (equals) {
-            length = (size_t)(equals - word);
-            value = equals + 1;
-        }
-        option = find_name(command, word + 2, length - 2);
-    } else {
-        option = find_letter(command, word[1]);
-        if (word[2]) value = word + 2;
-        length = 2;
-    }
-    if (option == NO_OPTION) return unknown(command, word, length);
-    if (!infos[option].value && value) {
-        kenctl_fail(KENCTL_USAGE, "option '%.*s' takes no value", (int)length, word);
-        return false;
-    }
     if (infos[option].value && !value) {
         if (*at + 1 == count) {
-            kenctl_fail(KENCTL_USAGE, "option '%s' needs a value: %s %s", word, word, infos[option].value);
+            kenctl_fail(KENCTL_USAGE, "option '%s' needs a value: %s %s", shown, shown, infos[option].value);
             return false;
         }
         value = words[++*at];
@@ -107,12 +87,42 @@ static bool read_option(struct kenctl_arguments *arguments, const struct kenctl_
     return true;
 }
 
+static bool read_long(struct kenctl_arguments *arguments, const struct kenctl_command *command, char *const *words, size_t count,
+                      size_t *at)
+{
+    const char *word = words[*at], *equals = strchr(word, '=');
+    size_t length = equals ? (size_t)(equals - word) : strlen(word);
+    int option = find_name(command, word + 2, length - 2);
+    if (option == NO_OPTION) return unknown(command, word, length);
+    if (!infos[option].value && equals) {
+        kenctl_fail(KENCTL_USAGE, "option '%.*s' takes no value", (int)length, word);
+        return false;
+    }
+    return take_option(arguments, option, word, equals ? equals + 1 : NULL, words, count, at);
+}
+
+/* Reads letters in a row, as getopt does: the first one with a value has the rest of the word as its value, or the next word. */
+static bool read_letters(struct kenctl_arguments *arguments, const struct kenctl_command *command, char *const *words, size_t count,
+                         size_t *at)
+{
+    for (const char *letter = words[*at] + 1; *letter; letter++) {
+        const char shown[] = {'-', *letter, '\0'};
+        int option = find_letter(command, *letter);
+        if (option == NO_OPTION) return unknown(command, shown, strlen(shown));
+        bool valued = infos[option].value;
+        if (!take_option(arguments, option, shown, valued && letter[1] ? letter + 1 : NULL, words, count, at)) return false;
+        if (valued) break;
+    }
+    return true;
+}
+
 bool kenctl_arguments_read(struct kenctl_arguments *arguments, const struct kenctl_command *command, char *const *words, size_t count,
                            size_t *used)
 {
     bool ended = false; /* "--" was there: no options from here on */
-    size_t i = 0;
-    *arguments = (struct kenctl_arguments){.values = calloc(count + 1, sizeof *arguments->values),
+    size_t i = 0, most = 1;
+    for (size_t j = 0; j < count; j++) most += strlen(words[j]); /* each letter may be an option */
+    *arguments = (struct kenctl_arguments){.values = calloc(most, sizeof *arguments->values),
                                            .operands = calloc(count + 1, sizeof *arguments->operands)};
     if (!arguments->values || !arguments->operands) {
         kenctl_fail(KENCTL_FAILURE, "out of memory");
@@ -122,7 +132,7 @@ bool kenctl_arguments_read(struct kenctl_arguments *arguments, const struct kenc
         if (!ended && strcmp(words[i], "--") == 0)
             ended = true;
         else if (!ended && words[i][0] == '-' && words[i][1]) {
-            if (!read_option(arguments, command, words, count, &i)) return false;
+            if (!(words[i][1] == '-' ? read_long : read_letters)(arguments, command, words, count, &i)) return false;
         } else if (command)
             arguments->operands[arguments->operand_count++] = words[i];
         else
