@@ -40,12 +40,20 @@ static void add_count(struct kenctl_table *table, bool known, uint64_t count)
         kenctl_table_add(table, NULL);
 }
 
-static void add_share(struct kenctl_table *table, bool known, double share)
+/* "12.50%", or "-" where there is nothing to have a share of. */
+static const char *percent_text(char *text, size_t size, bool known, double share)
 {
     if (known)
-        kenctl_table_add_format(table, "%.2f%%", 100 * share);
+        snprintf(text, size, "%.2f%%", 100 * share);
     else
-        kenctl_table_add(table, NULL);
+        snprintf(text, size, "-");
+    return text;
+}
+
+static void add_share(struct kenctl_table *table, bool known, double share)
+{
+    char text[32];
+    kenctl_table_add(table, percent_text(text, sizeof text, known, share));
 }
 
 static double share_of(uint64_t part, uint64_t whole)
@@ -87,7 +95,8 @@ static json_t *comparison_json(const struct ken_comparison *comparison)
                      "totals", "tensors", (json_int_t)comparison->count, "differing_tensors",
                      (json_int_t)(comparison->count - comparison->same), "values", (json_int_t)comparison->values, "differing",
                      (json_int_t)comparison->differing, "non_finite", (json_int_t)comparison->non_finite, "relative_l2",
-                     number_json(ken_relative_l2(comparison->squares, comparison->squares_a)), "tensors", tensors);
+                     comparison->measured ? number_json(ken_relative_l2(comparison->squares, comparison->squares_a)) : json_null(),
+                     "tensors", tensors);
 }
 
 static void add_compared(struct kenctl_table *table, const struct ken_compared_tensor *tensor)
@@ -108,17 +117,29 @@ static void add_compared(struct kenctl_table *table, const struct ken_compared_t
     free(shape_b);
 }
 
+static void print_differing(const struct ken_comparison *comparison, size_t differing)
+{
+    char share[32], distance[32] = "-";
+    percent_text(share, sizeof share, comparison->values, share_of(comparison->differing, comparison->values));
+    if (comparison->measured) snprintf(distance, sizeof distance, "%.4g", ken_relative_l2(comparison->squares, comparison->squares_a));
+    printf("%zu of %zu tensor%s differ%s; %" PRIu64 " of %" PRIu64 " value%s (%s), relative L2 %s", differing, comparison->count,
+           kenctl_plural(comparison->count), differing == 1 ? "s" : "", comparison->differing, comparison->values,
+           kenctl_plural(comparison->values), share, distance);
+    if (comparison->non_finite)
+        printf(", leaving out %" PRIu64 " value%s not finite", comparison->non_finite, kenctl_plural(comparison->non_finite));
+    fputc('\n', stdout);
+}
+
 int kenctl_print_comparison(const struct kenctl *kenctl, const struct ken_comparison *comparison)
 {
     static const char *const heads[] = {"TENSOR", "RESULT", "DTYPE", "SHAPE", "DIFFERING", "SHARE", "RELATIVE-L2"};
     size_t differing = comparison->count - comparison->same;
     if (kenctl->json) return kenctl_print_new_json(comparison_json(comparison));
     if (differing)
-        printf("%zu of %zu tensors differ; %" PRIu64 " of %" PRIu64 " values (%.2f%%), relative L2 %.4g\n", differing, comparison->count,
-               comparison->differing, comparison->values, 100 * share_of(comparison->differing, comparison->values),
-               ken_relative_l2(comparison->squares, comparison->squares_a));
+        print_differing(comparison, differing);
     else
-        printf("the same: %zu tensors, %" PRIu64 " values\n", comparison->count, comparison->values);
+        printf("the same: %zu tensor%s, %" PRIu64 " value%s\n", comparison->count, kenctl_plural(comparison->count), comparison->values,
+               kenctl_plural(comparison->values));
     if (!differing && !kenctl_option(kenctl, KENCTL_OPT_SAME)) return KENCTL_SUCCESS;
     struct kenctl_table *table = kenctl_table_create("llllrrr", heads);
     fputc('\n', stdout);
@@ -137,8 +158,8 @@ static json_t *delta_side_json(const struct ken_delta_tensor *tensor)
                      (json_int_t)tensor->stored);
 }
 
-/* Adds what was counted, or nulls. */
-static void set_counts(json_t *json, bool counted, const struct ken_overlap_counts *counts)
+/* Adds what was counted, or nulls; compared: there is a tensor that both have. */
+static void set_counts(json_t *json, bool counted, bool compared, const struct ken_overlap_counts *counts)
 {
     const struct {
         const char *key;
@@ -150,14 +171,14 @@ static void set_counts(json_t *json, bool counted, const struct ken_overlap_coun
                    {"other_values", counts->other_values, counted && counts->values_known}};
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
         json_object_set_new(json, members[i].key, members[i].known ? json_integer((json_int_t)members[i].count) : json_null());
-    json_object_set_new(json, "jaccard", counted ? number_json(ken_overlap_jaccard(counts)) : json_null());
+    json_object_set_new(json, "jaccard", compared ? number_json(ken_overlap_jaccard(counts)) : json_null());
 }
 
 static json_t *overlapping_json(const struct ken_overlapping_tensor *tensor)
 {
     json_t *json = json_pack("{s:s, s:s, s:o, s:o}", "name", tensor->name, "difference", differences[tensor->difference].word, "a",
                              delta_side_json(tensor->a), "b", delta_side_json(tensor->b));
-    set_counts(json, tensor->counted, &tensor->counts);
+    set_counts(json, tensor->counted, tensor->counted, &tensor->counts);
     return json;
 }
 
@@ -167,7 +188,7 @@ static json_t *overlap_json(const struct ken_overlap *overlap)
     json_t *tensors = json_array(), *totals = json_pack("{s:I, s:I, s:I}", "tensors", (json_int_t)overlap->count, "differing_tensors",
                                                         (json_int_t)(overlap->count - overlap->same - overlap->unknown), "unknown_tensors",
                                                         (json_int_t)overlap->unknown);
-    set_counts(totals, true, &overlap->counts);
+    set_counts(totals, true, overlap->counted, &overlap->counts);
     for (size_t i = 0; i < overlap->count; i++) json_array_append_new(tensors, overlapping_json(&overlap->tensors[i]));
     return json_pack("{s:s, s:o, s:o, s:o}", "kind", "deltas", "same", known ? json_boolean(overlap->same == overlap->count) : json_null(),
                      "totals", totals, "tensors", tensors);
@@ -191,12 +212,15 @@ int kenctl_print_overlap(const struct kenctl *kenctl, const struct ken_overlap *
     static const char *const heads[] = {"TENSOR", "RESULT", "FORM", "BOTH", "ONLY-A", "ONLY-B", "OTHER-VALUES", "OVERLAP"};
     const struct ken_overlap_counts *counts = &overlap->counts;
     if (kenctl->json) return kenctl_print_new_json(overlap_json(overlap));
+    size_t differing = overlap->count - overlap->same - overlap->unknown;
+    char share[32];
     if (overlap->same == overlap->count)
-        printf("the same: %zu tensors, ", overlap->count);
+        printf("the same: %zu tensor%s, ", overlap->count, kenctl_plural(overlap->count));
     else
-        printf("%zu of %zu tensors differ; ", overlap->count - overlap->same - overlap->unknown, overlap->count);
-    printf("%" PRIu64 " elements are stored by both, %" PRIu64 " by A alone, %" PRIu64 " by B alone: overlap %.2f%%", counts->both,
-           counts->only_a, counts->only_b, 100 * ken_overlap_jaccard(counts));
+        printf("%zu of %zu tensor%s differ%s; ", differing, overlap->count, kenctl_plural(overlap->count), differing == 1 ? "s" : "");
+    printf("%" PRIu64 " element%s stored by both, %" PRIu64 " by A alone, %" PRIu64 " by B alone: overlap %s", counts->both,
+           counts->both == 1 ? " is" : "s are", counts->only_a, counts->only_b,
+           percent_text(share, sizeof share, overlap->counted, ken_overlap_jaccard(counts)));
     if (counts->values_known) printf("; %" PRIu64 " with other values", counts->other_values);
     fputc('\n', stdout);
     if (overlap->same == overlap->count && !kenctl_option(kenctl, KENCTL_OPT_SAME)) return KENCTL_SUCCESS;

@@ -165,6 +165,7 @@ static void add(struct ken_comparison *comparison, const struct ken_compared_ten
 {
     comparison->same += tensor->difference == KEN_DIFFERENCE_SAME;
     if (!tensor->counted) return;
+    comparison->measured += tensor->measured;
     comparison->values += tensor->values;
     comparison->differing += tensor->differing;
     comparison->non_finite += tensor->non_finite;

@@ -25,7 +25,7 @@ struct ken_compared_tensor {
 
 struct ken_comparison {
     struct ken_compared_tensor *tensors; /* [count]: those of A in their order, then those that only B has */
-    size_t count, same;
+    size_t count, same, measured;
     uint64_t values, differing, non_finite; /* sums over those that were counted */
     double squares, squares_a;
 };

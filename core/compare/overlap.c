@@ -146,6 +146,7 @@ static void add(struct ken_overlap *overlap, const struct ken_overlapping_tensor
     overlap->same += tensor->difference == KEN_DIFFERENCE_SAME;
     overlap->unknown += tensor->difference == KEN_DIFFERENCE_UNKNOWN;
     if (!tensor->counted) return;
+    overlap->counted++;
     sums->both += tensor->counts.both;
     sums->only_a += tensor->counts.only_a;
     sums->only_b += tensor->counts.only_b;

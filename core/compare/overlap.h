@@ -26,7 +26,7 @@ struct ken_overlapping_tensor {
 
 struct ken_overlap {
     struct ken_overlapping_tensor *tensors; /* [count]: those of A in their order, then those that only B has */
-    size_t count, same, unknown;
+    size_t count, same, unknown, counted;
     struct ken_overlap_counts counts; /* sums over those that were counted */
 };
 
