@@ -1,32 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "compare/prefix.h"
+#include "delta_folder.h"
 #include "diff_view.h"
 #include "local.h"
+#include "print.h"
 
-/* What an operand names: one of the two. */
-struct operand {
-    struct ken_checkpoint *checkpoint;
-    struct ken_delta *delta;
-};
-
-static void close_operand(struct operand *operand)
-{
-    ken_checkpoint_close(&operand->checkpoint);
-    ken_delta_close(&operand->delta);
-}
-
-/* Tells from its content what it is. */
-static int open_operand(struct operand *operand, const char *path, struct ken_error *error)
-{
-    int code = ken_checkpoint_open_path(&operand->checkpoint, path, &ken_delta_limits, error);
-    if (code || !ken_delta_is(operand->checkpoint)) return code;
-    ken_checkpoint_close(&operand->checkpoint);
-    return ken_delta_open_path(&operand->delta, path, error);
-}
+#include <stdlib.h>
+#include <string.h>
 
 /* A comparison that is under way. */
 struct call {
     const struct kenctl *kenctl;
-    const struct operand *a, *b;
+    const struct kenctl_thing *a, *b;
     const struct ken_checkpoint *base; /* or NULL */
     struct kenctl_work work;
     struct ken_inject_options options;
@@ -41,9 +26,21 @@ static void end_progress(struct call *call, int code)
         kenctl_progress_end(&call->work.progress, "done");
 }
 
+/* Where no name is on both sides: whether a prefix is all that keeps them apart. */
+static void tell_prefix(const struct ken_side *a, const struct ken_side *b)
+{
+    struct ken_side_prefix prefix;
+    char *text = ken_side_find_prefix(&prefix, a, b) ? strndup(prefix.text, prefix.length) : NULL;
+    if (!text) return;
+    fprintf(stderr, "note: tensors of the same name are compared, and %c has '", prefix.of_b ? 'B' : 'A');
+    kenctl_print_text(stderr, text);
+    fprintf(stderr, "' in front of the names of %c\n", prefix.of_b ? 'A' : 'B');
+    free(text);
+}
+
 static int compare(struct call *call)
 {
-    const struct operand *a = call->a, *b = call->b;
+    const struct kenctl_thing *a = call->a, *b = call->b;
     struct ken_side sides[2] = {{0}};
     struct ken_comparison comparison = {0};
     int status = KENCTL_TROUBLE;
@@ -54,6 +51,7 @@ static int compare(struct call *call)
     if (!code) {
         status = comparison.same == comparison.count ? KENCTL_SUCCESS : KENCTL_DIFFERENT;
         if (!call->kenctl->quiet && kenctl_print_comparison(call->kenctl, &comparison) != KENCTL_SUCCESS) status = KENCTL_TROUBLE;
+        if (!call->kenctl->quiet && comparison.count == sides[0].count + sides[1].count) tell_prefix(&sides[0], &sides[1]);
     }
     ken_comparison_free(&comparison);
     ken_side_close(&sides[1]);
@@ -72,15 +70,15 @@ static int overlap(struct call *call)
         if (!call->kenctl->quiet && kenctl_print_overlap(call->kenctl, &found) != KENCTL_SUCCESS) status = KENCTL_TROUBLE;
         if (found.unknown && found.same + found.unknown == found.count)
             status = kenctl_fail(KENCTL_TROUBLE,
-                                 "the same elements are stored, but the values of %zu tensors are packed: --base tells "
+                                 "the same elements are stored, but the values of %zu tensor%s are packed: --base tells "
                                  "whether they are the same",
-                                 found.unknown);
+                                 found.unknown, kenctl_plural(found.unknown));
     }
     ken_overlap_free(&found);
     return status;
 }
 
-static int diff(const struct kenctl *kenctl, const struct operand *a, const struct operand *b, const struct ken_checkpoint *base)
+static int diff(const struct kenctl *kenctl, const struct kenctl_thing *a, const struct kenctl_thing *b, const struct ken_checkpoint *base)
 {
     struct call call = {.kenctl = kenctl, .a = a, .b = b, .base = base};
     kenctl_work_begin(&call.work, kenctl, "diff", &call.options);
@@ -94,11 +92,11 @@ static int run(struct kenctl *kenctl)
 {
     const char *const *paths = kenctl->arguments.operands;
     struct ken_error error = {0};
-    struct operand a = {0}, b = {0};
+    struct kenctl_thing a = {0}, b = {0};
     struct ken_checkpoint *base = NULL;
     bool has_base = kenctl_option(kenctl, KENCTL_OPT_BASE);
-    int status = KENCTL_SUCCESS, code = open_operand(&a, paths[0], &error);
-    if (!code) code = open_operand(&b, paths[1], &error);
+    int status = KENCTL_SUCCESS, code = kenctl_thing_open(&a, paths[0], kenctl->quiet, &error);
+    if (!code) code = kenctl_thing_open(&b, paths[1], kenctl->quiet, &error);
     if (code) {
         kenctl_fail_error(&error);
         status = KENCTL_TROUBLE;
@@ -111,8 +109,8 @@ static int run(struct kenctl *kenctl)
         status = KENCTL_TROUBLE;
     if (status == KENCTL_SUCCESS) status = diff(kenctl, &a, &b, base);
     ken_checkpoint_close(&base);
-    close_operand(&b);
-    close_operand(&a);
+    kenctl_thing_close(&b);
+    kenctl_thing_close(&a);
     return status;
 }
 
@@ -123,9 +121,11 @@ const struct kenctl_command kenctl_command_diff = {
     .summary = "Tell which tensors of two models or deltas differ",
     .operands = "A B",
     .text =
-        "A and B are checkpoints of any kind, or deltas; their content tells which. Of models: how many values of each tensor differ, bit\n"
-        "for bit, and ||B - A|| / ||A||. Of two deltas: which elements both store, and with what values; the base is needed only for the\n"
-        "values of packed ones. Of a delta and a checkpoint: the model that the delta and --base make is compared.\n"
+        "A and B are checkpoints of any kind, or deltas; their content tells which. A folder is the model in it; its delta is\n"
+        "DIR/delta.safetensors. Of models: how many values of each tensor differ, bit for bit, and ||B - A|| / ||A||. Of two deltas: "
+        "which\n"
+        "elements both store, and with what values; the base is needed only for the values of packed ones. Of a delta and a checkpoint:\n"
+        "the model that the delta and --base make is compared.\n"
         "The exit status is 0 if all is the same, 1 if something differs, 2 if it cannot be told; -q tells nothing else.\n"
         "\nExamples:\n"
         "  kenctl diff tuned/ pruned/model.safetensors\n"

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "checkpoint/model_header.h"
+#include "delta_folder.h"
+#include "files.h"
+#include "inputs.h"
 #include "local.h"
 #include "print.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int print_injected(const struct kenctl *kenctl, const struct ken_delta *delta, const char *output)
 {
@@ -15,7 +21,7 @@ static int print_injected(const struct kenctl *kenctl, const struct ken_delta *d
     }
     if (kenctl->quiet) return KENCTL_SUCCESS;
     kenctl_print_text(stdout, output);
-    printf(": %zu tensors, every base tensor checked\n", ken_delta_tensor_count(delta));
+    printf(": %zu tensor%s, every base tensor checked\n", ken_delta_tensor_count(delta), kenctl_plural(ken_delta_tensor_count(delta)));
     return KENCTL_SUCCESS;
 }
 
@@ -38,20 +44,55 @@ static int inject(const struct kenctl *kenctl, const struct ken_delta *delta, co
     return status;
 }
 
+/* Where the model goes, malloc'ed: a single file of it into a folder that is there. NULL if out of memory. */
+static char *place(const struct ken_delta *delta, const char *output)
+{
+    struct stat state;
+    bool into = !ken_delta_has_index(delta) && stat(output, &state) == 0 && S_ISDIR(state.st_mode);
+    return into ? kenctl_join(output, KEN_MODEL_FILE_NAME) : strdup(output);
+}
+
+/* Whether a file that would be written is one of what it is made from. */
+static int check_inputs(const struct ken_delta *delta, const struct kenctl_input *inputs, size_t count, const char *output)
+{
+    size_t files = ken_delta_file_count(delta);
+    char name[KEN_MODEL_NAME_SIZE];
+    if (!ken_delta_has_index(delta)) return kenctl_check_inputs(output, inputs, count);
+    int status = kenctl_check_inputs_in(output, KEN_MODEL_INDEX_NAME, inputs, count);
+    for (size_t i = 0; i < files && status == KENCTL_SUCCESS; i++) {
+        ken_model_file_name(name, i, files, true);
+        status = kenctl_check_inputs_in(output, name, inputs, count);
+    }
+    return status;
+}
+
+static int check_and_inject(const struct kenctl *kenctl, const struct ken_delta *delta, const char *path, const struct ken_checkpoint *base)
+{
+    const struct kenctl_input inputs[] = {{"base", kenctl_option(kenctl, KENCTL_OPT_BASE), base}, {"delta", path, NULL}};
+    char *output = place(delta, kenctl_option(kenctl, KENCTL_OPT_OUTPUT));
+    if (!output) return kenctl_fail(KENCTL_FAILURE, "out of memory");
+    int status = check_inputs(delta, inputs, sizeof inputs / sizeof *inputs, output);
+    if (status == KENCTL_SUCCESS) status = kenctl_check_free(kenctl, output);
+    if (status == KENCTL_SUCCESS) status = inject(kenctl, delta, base, output);
+    free(output);
+    return status;
+}
+
 static int run(struct kenctl *kenctl)
 {
-    const char *path = kenctl_option(kenctl, KENCTL_OPT_DELTA), *output = kenctl_option(kenctl, KENCTL_OPT_OUTPUT);
+    const char *given = kenctl_option(kenctl, KENCTL_OPT_DELTA), *output = kenctl_option(kenctl, KENCTL_OPT_OUTPUT);
     struct ken_error error = {0};
     struct ken_delta *delta = NULL;
     struct ken_checkpoint *base = NULL;
-    if (!path || !output) return kenctl_usage(kenctl, "'inject' needs --base, --delta and -o");
+    char *path;
+    if (!given || !output) return kenctl_usage(kenctl, "'inject' needs --base, --delta and -o");
     if (strcmp(output, "-") == 0) return kenctl_usage(kenctl, "the model cannot go to standard output; -o is a file or a folder");
-    int status = kenctl_check_free(kenctl, output);
-    if (status == KENCTL_SUCCESS && ken_delta_open_path(&delta, path, &error)) status = kenctl_fail_error(&error);
+    int status = kenctl_delta_open(&delta, &path, given, &error) ? kenctl_fail_error(&error) : KENCTL_SUCCESS;
     if (status == KENCTL_SUCCESS) status = kenctl_open_checkpoint(kenctl, KENCTL_OPT_BASE, "--base", &base);
-    if (status == KENCTL_SUCCESS) status = inject(kenctl, delta, base, output);
+    if (status == KENCTL_SUCCESS) status = check_and_inject(kenctl, delta, path, base);
     ken_checkpoint_close(&base);
     ken_delta_close(&delta);
+    free(path);
     return status;
 }
 
@@ -61,8 +102,8 @@ const struct kenctl_command kenctl_command_inject = {
     .name = "inject",
     .summary = "Make the pruned model from its base and a delta",
     .operands = "",
-    .text = "Gives the pruned model's files bit for bit: one file, or a folder where the model is sharded. Every base tensor is checked by "
-            "its\n"
+    .text = "Gives the pruned model's files bit for bit: one file, or a folder where the model is sharded. A file goes into OUT as\n"
+            "model.safetensors where OUT is a folder. DELTA may be a folder with a delta.safetensors. Every base tensor is checked by its\n"
             "SHA-256; with another base nothing is written.\n"
             "\nExample:\n"
             "  kenctl inject --base bert/ --delta pruned/delta.safetensors -o model.safetensors\n",

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "delta_folder.h"
 #include "local.h"
 #include "print.h"
 #include "remote_job.h"
@@ -40,25 +41,86 @@ static const char *file_name(const struct ken_checkpoint_file *file)
     return slash ? slash + 1 : file->label;
 }
 
+/* A torch file has no metadata: what stands for them in a view of it are ties. */
+static bool is_torch(const struct ken_checkpoint_file *file)
+{
+    return file->source != file->stored;
+}
+
+static size_t torch_count(const struct ken_checkpoint *checkpoint)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < checkpoint->file_count; i++) count += is_torch(&checkpoint->files[i]);
+    return count;
+}
+
+static json_t *ties_json(const struct ken_checkpoint *checkpoint)
+{
+    json_t *ties = json_array();
+    for (size_t i = 0; i < checkpoint->tie_count; i++)
+        json_array_append_new(ties, json_pack("{s:s, s:s}", "name", checkpoint->ties[i].name, "of", checkpoint->ties[i].of));
+    return ties;
+}
+
+static json_t *file_json(const struct ken_checkpoint_file *file)
+{
+    bool told = file->metadata_json && !is_torch(file);
+    return json_pack("{s:s, s:s, s:I, s:I, s:o}", "name", file_name(file), "format", is_torch(file) ? "pytorch" : "safetensors", "size",
+                     (json_int_t)file->stored->size, "tensors", (json_int_t)file->count, "metadata",
+                     told ? json_loads(file->metadata_json, JSON_ALLOW_NUL, NULL) : json_null());
+}
+
 static json_t *checkpoint_json(const struct ken_checkpoint *checkpoint)
 {
     struct totals totals = checkpoint_totals(checkpoint);
     json_t *files = json_array(), *tensors = json_array();
-    for (size_t i = 0; i < checkpoint->file_count; i++) {
-        const struct ken_checkpoint_file *file = &checkpoint->files[i];
-        json_t *metadata = file->metadata_json ? json_loads(file->metadata_json, JSON_ALLOW_NUL, NULL) : json_null();
-        json_array_append_new(files, json_pack("{s:s, s:I, s:I, s:o}", "name", file_name(file), "size", (json_int_t)file->stored->size,
-                                               "tensors", (json_int_t)file->count, "metadata", metadata));
-    }
+    for (size_t i = 0; i < checkpoint->file_count; i++) json_array_append_new(files, file_json(&checkpoint->files[i]));
     for (size_t i = 0; i < checkpoint->tensor_count; i++) {
         const struct ken_tensor *tensor = &checkpoint->tensors[i];
         json_array_append_new(tensors, json_pack("{s:s, s:s, s:o, s:I, s:s}", "name", tensor->name, "dtype", ken_dtype_name(tensor->dtype),
                                                  "shape", kenctl_shape_json(tensor->shape, tensor->rank), "bytes",
                                                  (json_int_t)tensor->length, "file", file_name(&checkpoint->files[tensor->file])));
     }
-    return json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:o, s:o}", "kind", "checkpoint", "has_index", checkpoint->has_index, "totals",
-                     "tensors", (json_int_t)checkpoint->tensor_count, "parameters", (json_int_t)totals.parameters, "tensor_bytes",
-                     (json_int_t)totals.bytes, "file_bytes", (json_int_t)totals.file_bytes, "files", files, "tensors", tensors);
+    return json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:o, s:o, s:o}", "kind", "checkpoint", "has_index", checkpoint->has_index,
+                     "totals", "tensors", (json_int_t)checkpoint->tensor_count, "parameters", (json_int_t)totals.parameters, "tensor_bytes",
+                     (json_int_t)totals.bytes, "file_bytes", (json_int_t)totals.file_bytes, "files", files, "tensors", tensors, "tied",
+                     ties_json(checkpoint));
+}
+
+static void print_metadata(const struct ken_checkpoint *checkpoint)
+{
+    for (size_t i = 0; i < checkpoint->file_count; i++) {
+        const struct ken_checkpoint_file *file = &checkpoint->files[i];
+        if (!file->metadata_json || is_torch(file)) continue;
+        printf("metadata of ");
+        kenctl_print_text(stdout, file->label);
+        printf(": ");
+        kenctl_print_text(stdout, file->metadata_json);
+        fputc('\n', stdout);
+    }
+}
+
+/* Lines of a list that may be long, and how many more there are. */
+enum { MOST_LINES = 20 };
+
+static void print_more(size_t count)
+{
+    if (count > MOST_LINES) printf("and %zu more\n", count - MOST_LINES);
+}
+
+static void print_tie(const char *name, const char *of)
+{
+    printf("tied: ");
+    kenctl_print_text(stdout, name);
+    printf(" is ");
+    kenctl_print_text(stdout, of);
+    fputc('\n', stdout);
+}
+
+static void print_ties(const struct ken_checkpoint *checkpoint)
+{
+    for (size_t i = 0; i < checkpoint->tie_count && i < MOST_LINES; i++) print_tie(checkpoint->ties[i].name, checkpoint->ties[i].of);
+    print_more(checkpoint->tie_count);
 }
 
 static int print_checkpoint(const struct ken_checkpoint *checkpoint)
@@ -67,17 +129,12 @@ static int print_checkpoint(const struct ken_checkpoint *checkpoint)
     struct totals totals = checkpoint_totals(checkpoint);
     struct kenctl_table *table = kenctl_table_create("lllrrl", heads);
     char size[32];
-    printf("checkpoint, %zu file%s%s, %zu tensors, %" PRIu64 " parameters, %s\n", checkpoint->file_count,
-           checkpoint->file_count == 1 ? "" : "s", checkpoint->has_index ? " with an index" : "", checkpoint->tensor_count,
-           totals.parameters, kenctl_human_size(size, sizeof size, totals.file_bytes));
-    for (size_t i = 0; i < checkpoint->file_count; i++)
-        if (checkpoint->files[i].metadata_json) {
-            printf("metadata of ");
-            kenctl_print_text(stdout, checkpoint->files[i].label);
-            printf(": ");
-            kenctl_print_text(stdout, checkpoint->files[i].metadata_json);
-            fputc('\n', stdout);
-        }
+    printf("checkpoint, %zu %sfile%s%s, %zu tensor%s, %" PRIu64 " parameter%s, %s\n", checkpoint->file_count,
+           torch_count(checkpoint) == checkpoint->file_count ? "PyTorch " : "", kenctl_plural(checkpoint->file_count),
+           checkpoint->has_index ? " with an index" : "", checkpoint->tensor_count, kenctl_plural(checkpoint->tensor_count),
+           totals.parameters, kenctl_plural(totals.parameters), kenctl_human_size(size, sizeof size, totals.file_bytes));
+    print_metadata(checkpoint);
+    print_ties(checkpoint);
     fputc('\n', stdout);
     for (size_t i = 0; i < checkpoint->tensor_count; i++) {
         const struct ken_tensor *tensor = &checkpoint->tensors[i];
@@ -135,9 +192,10 @@ static int print_delta(const struct ken_delta *delta, uint64_t size)
     char text[32];
     struct kenctl_table *table = kenctl_table_create("llllrrl", heads);
     count_delta(delta, &parameters, &stored);
-    printf("delta, encoding %s, %s, for a model of %zu file%s, %zu tensors, %" PRIu64 " parameters, of which %" PRIu64 " are stored\n\n",
+    printf("delta, encoding %s, %s, for a model of %zu file%s, %zu tensor%s, %" PRIu64 " parameter%s, of which %" PRIu64 " %s stored\n\n",
            ken_delta_encoding(delta), kenctl_human_size(text, sizeof text, size), ken_delta_file_count(delta),
-           ken_delta_file_count(delta) == 1 ? "" : "s", ken_delta_tensor_count(delta), parameters, stored);
+           kenctl_plural(ken_delta_file_count(delta)), ken_delta_tensor_count(delta), kenctl_plural(ken_delta_tensor_count(delta)),
+           parameters, kenctl_plural(parameters), stored, stored == 1 ? "is" : "are");
     for (size_t i = 0; i < ken_delta_tensor_count(delta); i++) {
         const struct ken_delta_tensor *tensor = ken_delta_tensor(delta, i);
         uint64_t elements = elements_of(tensor);
@@ -159,6 +217,31 @@ static int print_delta(const struct ken_delta *delta, uint64_t size)
 
 /* ---- report */
 
+/* Lists of the report: what is no list, or no text in one, says nothing. */
+static void print_words(const char *label, const json_t *words)
+{
+    for (size_t i = 0; i < json_array_size(words) && i < MOST_LINES; i++) {
+        const char *word = json_string_value(json_array_get(words, i));
+        printf("%s: ", label);
+        kenctl_print_text(stdout, word ? word : "");
+        fputc('\n', stdout);
+    }
+    print_more(json_array_size(words));
+}
+
+static void print_lists(const json_t *report)
+{
+    const json_t *tied = json_object_get(report, "tied");
+    print_words("warning", json_object_get(report, "warnings"));
+    print_words("dropped", json_object_get(report, "dropped"));
+    for (size_t i = 0; i < json_array_size(tied) && i < MOST_LINES; i++) {
+        const json_t *tie = json_array_get(tied, i);
+        const char *name = json_string_value(json_object_get(tie, "name")), *of = json_string_value(json_object_get(tie, "of"));
+        if (name && of) print_tie(name, of);
+    }
+    print_more(json_array_size(tied));
+}
+
 static int print_report(const json_t *report)
 {
     static const char *const heads[] = {"TENSOR", "SHAPE", "ACTION", "K", "KEPT", "RESET", "UNCHANGED", "RELATIVE-L2", "BASE"};
@@ -168,6 +251,7 @@ static int print_report(const json_t *report)
     printf("report\n\n");
     int status = kenctl_print_fields(report);
     if (status != KENCTL_SUCCESS) return status;
+    print_lists(report);
     fputc('\n', stdout);
     struct kenctl_table *table = kenctl_table_create("lllrrrrrl", heads);
     json_array_foreach(json_object_get(report, "tensors"), i, tensor) for (size_t j = 0; j < sizeof keys / sizeof *keys; j++)
@@ -197,14 +281,14 @@ static json_t *read_report(const char *path)
     return NULL;
 }
 
-static int inspect_delta(const struct kenctl *kenctl, const char *path, uint64_t size)
+static int inspect_delta(const struct kenctl *kenctl, const struct kenctl_thing *thing)
 {
-    struct ken_error error = {0};
-    struct ken_delta *delta = NULL;
-    if (ken_delta_open_path(&delta, path, &error)) return kenctl_fail_error(&error);
-    int status = kenctl->json ? kenctl_print_new_json(delta_json(delta, size)) : print_delta(delta, size);
-    ken_delta_close(&delta);
-    return status;
+    return kenctl->json ? kenctl_print_new_json(delta_json(thing->delta, thing->size)) : print_delta(thing->delta, thing->size);
+}
+
+static int inspect_checkpoint(const struct kenctl *kenctl, const struct kenctl_thing *thing)
+{
+    return kenctl->json ? kenctl_print_new_json(checkpoint_json(thing->checkpoint)) : print_checkpoint(thing->checkpoint);
 }
 
 static int inspect_report(const struct kenctl *kenctl, json_t *report)
@@ -219,7 +303,7 @@ static int run(struct kenctl *kenctl)
 {
     const char *path = kenctl->arguments.operands[0];
     struct ken_error error = {0};
-    struct ken_checkpoint *checkpoint = NULL;
+    struct kenctl_thing thing;
     struct stat state;
     int status;
     if (stat(path, &state) != 0) return kenctl_fail(KENCTL_FAILURE, "cannot read %s: %s", path, strerror(errno));
@@ -229,12 +313,9 @@ static int run(struct kenctl *kenctl)
         json_decref(report);
         return status;
     }
-    if (ken_checkpoint_open_path(&checkpoint, path, &ken_delta_limits, &error)) return kenctl_fail_error(&error);
-    if (ken_delta_is(checkpoint))
-        status = inspect_delta(kenctl, path, checkpoint->files[0].stored->size);
-    else
-        status = kenctl->json ? kenctl_print_new_json(checkpoint_json(checkpoint)) : print_checkpoint(checkpoint);
-    ken_checkpoint_close(&checkpoint);
+    status = kenctl_thing_open(&thing, path, kenctl->quiet, &error) ? kenctl_fail_error(&error) : KENCTL_SUCCESS;
+    if (status == KENCTL_SUCCESS) status = (thing.delta ? inspect_delta : inspect_checkpoint)(kenctl, &thing);
+    kenctl_thing_close(&thing);
     return status;
 }
 
@@ -245,7 +326,7 @@ const struct kenctl_command kenctl_command_inspect = {
     .summary = "Tell what is in a checkpoint, a delta or a report",
     .operands = "FILE",
     .text = "FILE is a safetensors or PyTorch file, the index of a sharded checkpoint, a folder with one, a delta, or a report. What it\n"
-            "is, is told from its content. Headers are checked in full.\n"
+            "is, is told from its content; a folder without a checkpoint is the delta in it. Headers are checked in full.\n"
             "\nExamples:\n"
             "  kenctl inspect model.safetensors\n"
             "  kenctl inspect delta.safetensors -o json | jq .totals\n",

@@ -83,7 +83,7 @@ static json_t *get_page(const struct kenctl *kenctl, struct kenctl_http *http, c
 
 static void add_job(struct kenctl_table *table, const json_t *job)
 {
-    static const char *const keys[] = {"id", "status", "stage"};
+    static const char *const keys[] = {"id", "kind", "status", "stage"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) kenctl_table_add(table, json_string_value(json_object_get(job, keys[i])));
     const json_t *percent = json_object_get(json_object_get(job, "progress"), "percent");
     if (json_is_number(percent))
@@ -96,8 +96,8 @@ static void add_job(struct kenctl_table *table, const json_t *job)
 
 static int print_jobs(const json_t *jobs)
 {
-    static const char *const heads[] = {"ID", "STATUS", "STAGE", "DONE", "CREATED", "NAME"};
-    struct kenctl_table *table = kenctl_table_create("lllrll", heads);
+    static const char *const heads[] = {"ID", "KIND", "STATUS", "STAGE", "DONE", "CREATED", "NAME"};
+    struct kenctl_table *table = kenctl_table_create("llllrll", heads);
     size_t i;
     json_t *job;
     json_array_foreach(jobs, i, job) add_job(table, job);

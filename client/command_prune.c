@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "checkpoint/model_header.h"
+#include "delta_folder.h"
 #include "digest.h"
 #include "document.h"
 #include "files.h"
 #include "folder.h"
+#include "inputs.h"
 #include "job.h"
 #include "local.h"
 #include "print.h"
-#include "pruning/prune.h"
 #include "remote_job.h"
 #include "selection/kernel.h"
 #include "staging.h"
@@ -99,6 +101,8 @@ static int open_input(struct pruning *pruning, const char *side, const struct pr
             code = ken_fail(&error, KEN_EDIGEST, "%s has SHA-256 %s, not %s", path, ken_hex_encode(found, sha256, sizeof sha256),
                             ken_hex_encode(wanted, input->sha256, sizeof sha256));
     }
+    if (!code && ken_delta_is(*checkpoint))
+        code = ken_fail(&error, KEN_EINVALID, "%s is a delta: `kenctl inject` makes the model of it and its base", path);
     free(path);
     return code ? ken_fail(&pruning->error, code, "%s: %s", side, error.message) : KEN_OK;
 }
@@ -266,6 +270,42 @@ static int check_output(const struct pruning *pruning)
     return kenctl_fail(KENCTL_FAILURE, "the folder %s is not empty; --force replaces the files in it that are made anew", pruning->output);
 }
 
+/* Whether a file that would be written into a folder is one of what it is made from. */
+static int check_files(const struct pruning *pruning, const char *folder, const struct kenctl_input *inputs, size_t count)
+{
+    const struct ken_checkpoint *model = pruning->model;
+    unsigned outputs = pruning->job->options.outputs;
+    char name[KEN_MODEL_NAME_SIZE];
+    int status = KENCTL_SUCCESS;
+    if (outputs & KEN_OUTPUT_DELTA) status = kenctl_check_inputs_in(folder, KENCTL_DELTA_NAME, inputs, count);
+    if (status == KENCTL_SUCCESS && outputs & KEN_OUTPUT_REPORT) status = kenctl_check_inputs_in(folder, "report.json", inputs, count);
+    if (!(outputs & KEN_OUTPUT_MODEL)) return status;
+    if (status == KENCTL_SUCCESS && model->has_index) status = kenctl_check_inputs_in(folder, KEN_MODEL_INDEX_NAME, inputs, count);
+    for (size_t i = 0; i < model->file_count && status == KENCTL_SUCCESS; i++) {
+        ken_model_file_name(name, i, model->file_count, model->has_index);
+        status = kenctl_check_inputs_in(folder, name, inputs, count);
+    }
+    return status;
+}
+
+static int check_inputs(const struct pruning *pruning)
+{
+    const struct ken_options *options = &pruning->job->options;
+    char *model = kenctl_input_path(pruning->job->model.url), *base = kenctl_input_path(pruning->job->base.url);
+    const struct kenctl_input inputs[] = {{"model", model, pruning->model}, {"base", base, pruning->base}};
+    int status = model && base ? kenctl_check_inputs(pruning->output, inputs, sizeof inputs / sizeof *inputs)
+                               : kenctl_fail(KENCTL_FAILURE, "out of memory");
+    for (size_t i = 0; i < options->variant_count && status == KENCTL_SUCCESS; i++) {
+        char *folder = kenctl_join(pruning->output, options->variants[i].name);
+        status =
+            folder ? check_files(pruning, folder, inputs, sizeof inputs / sizeof *inputs) : kenctl_fail(KENCTL_FAILURE, "out of memory");
+        free(folder);
+    }
+    free(base);
+    free(model);
+    return status;
+}
+
 static int run(struct kenctl *kenctl)
 {
     struct pruning pruning = {.kenctl = kenctl, .output = kenctl_option(kenctl, KENCTL_OPT_FOLDER)};
@@ -275,6 +315,7 @@ static int run(struct kenctl *kenctl)
     if (status == KENCTL_SUCCESS) status = read_job(&pruning);
     if (status == KENCTL_SUCCESS && !dry_run) status = check_output(&pruning);
     if (status == KENCTL_SUCCESS) status = make_plan(&pruning);
+    if (status == KENCTL_SUCCESS && !dry_run) status = check_inputs(&pruning);
     if (status == KENCTL_SUCCESS) status = dry_run ? print_plan(&pruning) : prune(&pruning);
     ken_plan_free(&pruning.plan);
     ken_checkpoint_close(&pruning.base);

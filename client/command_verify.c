@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint/model_header.h"
+#include "delta_folder.h"
 #include "digest.h"
 #include "files.h"
 #include "local.h"
 #include "print.h"
-#include "pruning/prune.h"
 #include "report.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define DELTA_NAME "delta.safetensors"
 
 /* What is to be verified; paths are malloc'ed, or NULL. */
 struct subject {
@@ -28,25 +25,18 @@ static void free_subject(struct subject *subject)
     free(subject->report);
 }
 
-static bool is_there(const char *folder, const char *name)
-{
-    struct stat state = {0};
-    char *path = kenctl_join(folder, name);
-    bool there = path && stat(path, &state) == 0;
-    free(path);
-    return there;
-}
-
 /* Takes what the options name, and from the folder (or NULL) what they do not. */
 static int find_subject(const struct kenctl *kenctl, const char *folder, struct subject *subject)
 {
     const char *delta = kenctl_option(kenctl, KENCTL_OPT_DELTA), *model = kenctl_option(kenctl, KENCTL_OPT_PRUNED);
-    subject->delta = delta ? strdup(delta) : kenctl_join(folder, DELTA_NAME);
+    struct ken_error error = {0};
+    if (delta && kenctl_delta_path(&subject->delta, delta, &error)) return kenctl_fail_error(&error);
+    if (!delta) subject->delta = kenctl_join(folder, KENCTL_DELTA_NAME);
     if (model)
         subject->model = strdup(model);
-    else if (folder && (is_there(folder, KEN_MODEL_FILE_NAME) || is_there(folder, KEN_MODEL_INDEX_NAME)))
+    else if (folder && (kenctl_folder_has(folder, KEN_MODEL_FILE_NAME) || kenctl_folder_has(folder, KEN_MODEL_INDEX_NAME)))
         subject->model = strdup(folder);
-    if (folder && !delta && !model && is_there(folder, "report.json")) subject->report = kenctl_join(folder, "report.json");
+    if (folder && !delta && !model && kenctl_folder_has(folder, "report.json")) subject->report = kenctl_join(folder, "report.json");
     return subject->delta ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "out of memory");
 }
 
@@ -88,8 +78,9 @@ static int tell_valid(const struct kenctl *kenctl, const struct subject *subject
     if (!*answer) return kenctl_fail(KENCTL_FAILURE, "out of memory");
     if (kenctl->json || kenctl->quiet) return KENCTL_SUCCESS;
     kenctl_print_text(stdout, subject->variant ? subject->variant : "");
-    printf("%svalid: %zu tensors; the delta fits the base%s%s\n", subject->variant ? ": " : "", ken_delta_tensor_count(delta),
-           subject->model ? ", base and delta make the model bit for bit" : "", subject->report ? ", the report agrees" : "");
+    printf("%svalid: %zu tensor%s; the delta fits the base%s%s\n", subject->variant ? ": " : "", ken_delta_tensor_count(delta),
+           kenctl_plural(ken_delta_tensor_count(delta)), subject->model ? ", base and delta make the model bit for bit" : "",
+           subject->report ? ", the report agrees" : "");
     return KENCTL_SUCCESS;
 }
 
@@ -148,32 +139,6 @@ static int verify_one(const struct kenctl *kenctl, const char *folder, const cha
 
 /* ---- a folder of variants */
 
-static bool has_delta(const char *folder, const char *name)
-{
-    char *path = kenctl_join(folder, name);
-    bool there = path && is_there(path, DELTA_NAME);
-    free(path);
-    return there;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Names of the folders in folder that hold a delta, sorted. -1 if it cannot be read. */
-static int find_variants(const char *folder, char *names[KEN_MAX_VARIANTS])
-{
-    int count = 0;
-    DIR *open = opendir(folder);
-    if (!open) return -1;
-    for (const struct dirent *entry; count < KEN_MAX_VARIANTS && (entry = readdir(open));)
-        if (*entry->d_name != '.' && has_delta(folder, entry->d_name) && (names[count] = strdup(entry->d_name))) count++;
-    closedir(open);
-    qsort(names, (size_t)count, sizeof *names, by_name);
-    return count;
-}
-
 /* Verifies all of them, whatever is wrong with some. */
 static int verify_variants(const struct kenctl *kenctl, const char *folder, char *const *names, int count, json_t **answer)
 {
@@ -194,12 +159,12 @@ static int verify_variants(const struct kenctl *kenctl, const char *folder, char
 static int verify_folder(const struct kenctl *kenctl, const char *folder, json_t **answer)
 {
     char *names[KEN_MAX_VARIANTS];
-    int count = find_variants(folder, names), status;
+    int count = kenctl_find_variants(folder, names), status;
     if (count < 0) return kenctl_fail(KENCTL_FAILURE, "%s: %s", folder, errno == ENOTDIR ? "this is no folder" : strerror(errno));
-    if (kenctl_option(kenctl, KENCTL_OPT_DELTA) || is_there(folder, DELTA_NAME))
+    if (kenctl_option(kenctl, KENCTL_OPT_DELTA) || kenctl_folder_has(folder, KENCTL_DELTA_NAME))
         status = verify_one(kenctl, folder, NULL, answer);
     else if (!count)
-        status = kenctl_fail(KENCTL_FAILURE, "%s: neither a " DELTA_NAME " nor folders of variants with one are in it", folder);
+        status = kenctl_fail(KENCTL_FAILURE, "%s: neither a " KENCTL_DELTA_NAME " nor folders of variants with one are in it", folder);
     else if (kenctl_option(kenctl, KENCTL_OPT_PRUNED))
         status = kenctl_usage(kenctl, "%s has several variants: --model needs the folder of one", folder);
     else
@@ -232,7 +197,8 @@ const struct kenctl_command kenctl_command_verify = {
     .text =
         "Reads all of the delta and of the base, checks every base tensor by its SHA-256, and compares with the model, bit for bit, where\n"
         "there is one. DIR is what `prune` made or `download` fetched: delta, model and report of one variant, or a folder of several,\n"
-        "which are all verified. The exit status is 1 if anything differs; the first difference is named.\n"
+        "which are all verified. DELTA may be a folder with a delta.safetensors. The exit status is 1 if anything differs; the first\n"
+        "difference is named.\n"
         "\nExamples:\n"
         "  kenctl verify pruned/ --base bert/\n"
         "  kenctl verify --delta delta.safetensors --base bert/ --model model.safetensors\n",

@@ -181,9 +181,10 @@ static void check_threads(const struct machine *machine)
     const uint64_t there = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
     if (wanted > there)
         kenctl_find(machine->findings, KENCTL_CHECK_THREADS, KENCTL_WARN, "lower prune.threads: more only wait for each other",
-                    "prune.threads is %" PRIu64 ", the machine has %" PRIu64 " processors", wanted, there);
+                    "prune.threads is %" PRIu64 ", the machine has %" PRIu64 " processor%s", wanted, there, kenctl_plural(there));
     else
-        kenctl_find(machine->findings, KENCTL_CHECK_THREADS, KENCTL_OK, NULL, "%" PRIu64 " of %" PRIu64 " processors", wanted, there);
+        kenctl_find(machine->findings, KENCTL_CHECK_THREADS, KENCTL_OK, NULL, "%" PRIu64 " of %" PRIu64 " processor%s", wanted, there,
+                    kenctl_plural(there));
 }
 
 /* kend raises its limit as far as the system lets it; a service may have another one than this process. */

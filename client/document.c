@@ -204,14 +204,33 @@ static json_t *from_file(const char *path, int *status)
     return document;
 }
 
+/* Whether there is such a kind; tells which there are if not. */
+static bool is_kind(const struct kenctl *kenctl, const char *kind)
+{
+#define X(symbol, name) " " name
+    static const char names[] = PROTO_KIND_MAP(X);
+#undef X
+    for (int i = 0; i < PROTO_KIND_COUNT; i++)
+        if (strcmp(proto_kind_name((enum proto_kind)i), kind) == 0) return true;
+    kenctl_usage(kenctl, "there is no kind '%s' of job: there are%s", kind, names);
+    return false;
+}
+
 /* Whether the options name the inputs that a job of their kind needs. */
 static bool has_inputs(const struct kenctl *kenctl, int *status)
 {
-    const char *kind = kenctl_option(kenctl, KENCTL_OPT_KIND);
-    const bool injects = kind && strcmp(kind, proto_kind_name(PROTO_KIND_INJECT)) == 0;
-    if (kenctl_option(kenctl, injects ? KENCTL_OPT_DELTA : KENCTL_OPT_MODEL) && kenctl_option(kenctl, KENCTL_OPT_BASE)) return true;
-    *status = injects ? kenctl_usage(kenctl, "'%s --kind inject' needs --base and --delta", kenctl->command->name)
-                      : kenctl_usage(kenctl, "'%s' needs --model and --base where there is no job document", kenctl->command->name);
+    const char *kind = kenctl_option(kenctl, KENCTL_OPT_KIND), *inject = proto_kind_name(PROTO_KIND_INJECT);
+    const bool injects = kind && strcmp(kind, inject) == 0, delta = kenctl_option(kenctl, KENCTL_OPT_DELTA);
+    const bool own = injects ? delta : kenctl_option(kenctl, KENCTL_OPT_MODEL) != NULL;
+    *status = KENCTL_USAGE;
+    if (kind && !is_kind(kenctl, kind)) return false;
+    if (own && kenctl_option(kenctl, KENCTL_OPT_BASE)) return true;
+    if (injects)
+        kenctl_usage(kenctl, "'%s --kind %s' needs --base and --delta", kenctl->command->name, inject);
+    else if (delta)
+        kenctl_usage(kenctl, "--delta is of jobs that make a model back: --kind %s", inject);
+    else
+        kenctl_usage(kenctl, "'%s' needs --model and --base where there is no job document", kenctl->command->name);
     return false;
 }
 

@@ -20,7 +20,7 @@
     X(VERSION, "version", 'V', NULL, "print the version")                                                                            \
     X(FORMAT, "output", 'o', "FORMAT", "text or json")                                                                               \
     X(FOLDER, "output", 'o', "DIR", "the folder that is made")                                                                       \
-    X(OUTPUT, "output", 'o', "OUT", "the file that is made, or the folder where the model is sharded")                               \
+    X(OUTPUT, "output", 'o', "OUT", "the file that is made, or a folder: where there is one, or the model is sharded")               \
     X(FILE, "output", 'o', "FILE", "the file that is made")                                                                          \
     X(TARGET, "output", 'o', "DIR", "where the files go (default: here)")                                                            \
     X(FORCE, "force", 'f', NULL, "replace files that are there already")                                                             \

@@ -67,6 +67,11 @@ const char *kenctl_size(char *buffer, size_t size, FILE *out, uint64_t bytes)
     return buffer;
 }
 
+const char *kenctl_plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 const char *kenctl_duration(char *buffer, size_t size, double seconds)
 {
     uint64_t whole = seconds > 0 ? (uint64_t)(seconds + 0.5) : 0;

@@ -21,6 +21,8 @@ void kenctl_print_fault(const char *pointer, const char *detail);
 const char *kenctl_size(char *buffer, size_t size, FILE *out, uint64_t bytes);
 /* A size in bytes for people: "1.5 MB". Returns buffer[size]. */
 const char *kenctl_human_size(char *buffer, size_t size, uint64_t bytes);
+/* What follows a noun that is counted: "" of one, else "s". */
+const char *kenctl_plural(uint64_t count);
 /* A time in seconds for people: "1:02:03", "2:03", "3 s". Returns buffer[size]. */
 const char *kenctl_duration(char *buffer, size_t size, double seconds);
 

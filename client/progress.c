@@ -83,10 +83,11 @@ static void draw_bar(const struct kenctl_progress *progress, const struct kenctl
 /* A pipe's line: at the beginning of a stage what there is to do, later how much of it is done. */
 static void print_line(const struct kenctl_progress *progress, const struct kenctl_progress_state *state, bool begins, const char *text)
 {
+    const bool rows = state->unit == KENCTL_ROWS;
     char total[32];
     kenctl_print_text(stderr, progress->stage);
     amount(total, sizeof total, state->unit, (double)state->total);
-    if (begins && state->total) fprintf(stderr, ", %s%s", total, state->unit == KENCTL_ROWS ? " rows" : "");
+    if (begins && state->total) fprintf(stderr, ", %s%s%s", total, rows ? " row" : "", rows ? kenctl_plural(state->total) : "");
     fprintf(stderr, "%s%s\n", begins ? "" : " ", begins ? "" : text);
 }
 

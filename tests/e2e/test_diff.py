@@ -270,6 +270,41 @@ def test_a_delta_and_a_model(tmp_path: Path, kenctl: Run, encoding: str, sharded
     assert expected["totals"]["differing"] == diff(kenctl, 1, model, delta, "--base", base)["totals"]["differing"] > 0
 
 
+def test_nothing_in_common(tmp_path: Path, kenctl: Run) -> None:
+    ones = np.ones((2, 8), np.float32)
+    write_safetensors(tmp_path / "a", {"bert.\u00fc.x": ones, "bert.\u00fc.y": ones, "head": ones})
+    write_safetensors(tmp_path / "b", {"x": ones, "y": ones})
+    write_safetensors(tmp_path / "c", {"z": ones})
+    answer = diff(kenctl, 1, "a", "b")
+    assert answer["totals"]["relative_l2"] is None and answer["totals"]["values"] == 0
+    for pair, prefixed, other in ((("a", "b"), "A", "B"), (("b", "a"), "B", "A")):
+        result = kenctl("diff", *pair)
+        assert result.stdout.startswith("5 of 5 tensors differ; 0 of 0 values (-), relative L2 -\n")
+        note = f"{prefixed} has 'bert.\u00fc.' in front of the names of {other}\n"
+        assert result.stderr.splitlines(True)[-1] == f"note: tensors of the same name are compared, and {note}"
+    write_safetensors(tmp_path / "few", {"m.x": ones})
+    assert "and A has 'm.' in front of" in kenctl("diff", "few", "b").stderr
+    assert "note" not in kenctl("diff", "a", "c").stderr + kenctl("diff", "-q", "a", "b").stderr
+    for name in ("b", "c"):
+        base = read_safetensors(tmp_path / name)
+        write_safetensors(tmp_path / f"{name}.tuned", {key: values + 1 for key, values in base.items()})
+        prune(kenctl, tmp_path / f"{name}.tuned", tmp_path / name, f"{name}.out", "--k", 2)
+    deltas = ("b.out/delta.safetensors", "c.out/delta.safetensors")
+    assert diff(kenctl, 1, *deltas)["totals"]["jaccard"] is None
+    assert ": overlap -; " in kenctl("diff", *deltas).stdout
+
+
+def test_text_tells_what_relative_l2_leaves_out(tmp_path: Path, kenctl: Run) -> None:
+    a = np.ones((2, 8), np.float32)
+    b = a * 2
+    b[0, :3] = np.nan, np.inf, -np.inf
+    write_safetensors(tmp_path / "a", {"x": a})
+    write_safetensors(tmp_path / "b", {"x": b})
+    first = kenctl("diff", "a", "b").stdout.splitlines()[0]
+    assert first.endswith("16 of 16 values (100.00%), relative L2 1, leaving out 3 values not finite")
+    assert "leaving out" not in kenctl("diff", "a", "a").stdout
+
+
 def test_trouble_is_2(tmp_path: Path, kenctl: Run) -> None:
     model, base = make_pair(tmp_path)
     prune(kenctl, model, base, "out", "--k", 9)

@@ -122,7 +122,9 @@ def test_pieces_and_dtypes(tmp_path: Path, kenctl: Run, encoding: str) -> None:
     prune = ("prune", "--model", "model.safetensors", "--base", "base.safetensors", "--keep", "0.05", "-o", "out")
     ok(kenctl(*prune, "--delta-encoding", encoding))
     export = ("export", "--delta", "out/delta.safetensors", "--base", "base.safetensors", "--format", "trl")
-    assert ok(kenctl(*export, "-o", "update")).startswith("update: 3 tensors, ")
+    text = ok(kenctl(*export, "-o", "update"))
+    assert text.startswith("update: 3 tensors, ")
+    assert text.endswith(f", {(tmp_path / 'update').stat().st_size} bytes\n")
     check_update(tmp_path / "update", tmp_path / "out", {**base, "wide": to_bf16(wide)})
 
 
@@ -162,7 +164,7 @@ def test_what_indices_cannot_tell_is_refused(tmp_path: Path, kenctl: Run) -> Non
     expected = 'tensor "big" has 2147549184 elements; the indices of this format, of 32 bits, reach 2147483648'
     assert expected in result.stderr and not (tmp_path / "update").exists()
     made_delta(tmp_path / "delta", "U8", [1 << 16, 1 << 15], one, "gaps", 1)
-    assert "1 of the tensors have another name in the base" in kenctl(*export).stderr
+    assert "1 of the tensors has another name in the base" in kenctl(*export).stderr
     assert read_safetensors(tmp_path / "update")["big.indices"].tolist() == [0]
     made_delta(tmp_path / "delta", "F4", [6], {"big.whole": {**entry("F4", 6, 0, 3)}}, "whole", 6)
     result = kenctl(*export, "--force")
@@ -184,6 +186,8 @@ def test_refusals(tmp_path: Path, kenctl: Run) -> None:
         ((*plain, "--format", "trl", "-o", "-"), 2, "the export cannot go to standard output"),
         ((*plain, "--format", "trl", "-o", "there"), 1, "there is there already; --force replaces it"),
         ((*plain, "--format", "trl", "-o", "plain"), 1, "plain is there already"),
+        ((*plain, "--format", "trl", "-fo", plain[1]), 1, "plain/delta.safetensors is the delta itself"),
+        ((*plain, "--format", "trl", "-f", "-o", base, "--base", base), 1, f"{base} is the base itself"),
         (("--delta", model, "--format", "trl", "-o", "x"), 1, "this is no delta"),
         (("--delta", "none", "--format", "trl", "-o", "x"), 1, '"none" does not exist'),
         (

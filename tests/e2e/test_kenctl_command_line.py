@@ -59,6 +59,11 @@ def test_help_and_version(kenctl: Run) -> None:
         (("inspect", "a", "b"), "unexpected argument 'b'"),
         (("inspect", "a", "-o"), "option '-o' needs a value: -o FORMAT"),
         (("inspect", "a", "-o", "xml"), "-o is text or json, not 'xml'"),
+        (("inspect", "a", "-qz"), "unknown option '-z'\nSee: kenctl inspect --help"),
+        (("inspect", "a", "-qo"), "option '-o' needs a value: -o FORMAT"),
+        (("submit", "--kind", "injct", "--base", "b"), "there is no kind 'injct' of job: there are prune inject\n"),
+        (("submit", "--base", "b", "--delta", "d"), "--delta is of jobs that make a model back: --kind inject"),
+        (("submit", "--kind", "inject", "--base", "b"), "'submit --kind inject' needs --base and --delta"),
         (("inspect", "a", "--json=yes"), "option '--json' takes no value"),
         (("inject", "--k", "3"), "unknown option '--k'"),
         (("--server", "ftp://x", "list"), "the server must be a URL as http://127.0.0.1:8377, not 'ftp://x'"),
@@ -68,6 +73,16 @@ def test_a_wrong_command_line_ends_with_2_and_a_hint(kenctl: Run, arguments: "tu
     result = kenctl(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert message in result.stderr
+
+
+def test_flags_in_a_row(tmp_path: Path, kenctl: Run) -> None:
+    model, base = make_pair(tmp_path)
+    prune = ("prune", "--model", model, "--base", base, "--k", 5)
+    for flags in (("-qo", "out"), ("-fqo", "out"), ("-qfoout",), ("-fqfqfqqqqqqqfo", "out"), ("-qo", "other")):
+        result = kenctl(*prune, *flags)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", ""), flags
+    assert kenctl("diff", "-aq", "out/model.safetensors", "other/model.safetensors").returncode == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["base.safetensors", "model.safetensors", "other", "out"]
 
 
 def test_no_colour_and_no_bar_in_a_pipe(tmp_path: Path, kenctl: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,62 @@ def test_inject_makes_a_folder_where_the_model_is_sharded(tmp_path: Path, kenctl
     index.write_text(index.read_text() + " ")
     result = kenctl("verify", "out", "--base", base)
     assert (result.returncode, "the index has other bytes than the delta makes" in result.stderr) == (1, True)
+
+
+def test_a_folder_stands_for_the_delta_in_it(tmp_path: Path, kenctl: Run, pruned: "tuple[Path, Path]") -> None:
+    base, out = pruned
+    ok(kenctl("inject", "--base", base, "--delta", "out", "-o", "new"))
+    assert (tmp_path / "new").read_bytes() == (out / "model.safetensors").read_bytes()
+    assert "valid: 7 tensors" in ok(kenctl("verify", "--base", base, "--delta", "out/"))
+    ok(kenctl("export", "--delta", "out", "--format", "trl", "-o", "update"))
+    (tmp_path / "variants").mkdir()
+    for name in ("two", "one"):
+        shutil.copytree(out, tmp_path / "variants" / name)
+    (tmp_path / "empty").mkdir()
+    for command in (("inject", "-o", "x"), ("export", "--format", "trl", "-o", "x"), ("verify",)):
+        for folder, status, message in (
+            ("variants", 2, "variants has several variants, of which one must be named: one, two"),
+            ("empty", 1, "empty: no delta.safetensors is in this folder"),
+        ):
+            result = kenctl(*command, "--base", base, "--delta", folder)
+            assert (result.returncode, result.stdout) == (status, "")
+            assert result.stderr == f"kenctl: {message}\n", command
+    result = kenctl("inspect", "variants")
+    assert (result.returncode, result.stderr.count("one, two")) == (2, 1)
+
+
+def test_inject_into_a_folder(tmp_path: Path, kenctl: Run, pruned: "tuple[Path, Path]") -> None:
+    base, out = pruned
+    (tmp_path / "new").mkdir()
+    inject = ("inject", "--base", base, "--delta", "out", "-o", "new")
+    assert ok(kenctl(*inject)) == "new/model.safetensors: 7 tensors, every base tensor checked\n"
+    result = kenctl(*inject)
+    assert result.returncode == 1 and "new/model.safetensors is there already; --force replaces it" in result.stderr
+    (tmp_path / "new" / "model.safetensors").write_text("old")
+    ok(kenctl(*inject, "-f"))
+    assert tree(tmp_path / "new") == {"model.safetensors": tree(out)["model.safetensors"]}
+
+
+@pytest.mark.parametrize("sharded", (False, True))
+def test_no_output_replaces_its_input(tmp_path: Path, kenctl: Run, sharded: bool) -> None:
+    model, base = make_pair(tmp_path, sharded)
+    ok(kenctl("prune", "-q", "--model", model, "--base", base, "--k", 9, "-o", "out"))
+    if not sharded:
+        (tmp_path / "folder").mkdir()
+        base = base.rename(tmp_path / "folder" / "model.safetensors").parent
+    (tmp_path / "link").symlink_to(base)
+    inject = ("inject", "-f", "--base", base, "--delta", "out")
+    calls = [(*inject, "-o", base), (*inject, "-o", "link")]
+    calls += [("prune", "-f", "--model", model, "--base", base, "--k", 9, "-o", base)]
+    if not sharded:
+        calls += [(*inject, "-o", base / "model.safetensors"), (*inject, "-o", "out/delta.safetensors")]
+    before = tree(tmp_path)
+    for call in calls:
+        result = kenctl(*call)
+        assert (result.returncode, result.stdout) == (1, ""), call
+        assert re.search(r" is the (base|delta) itself, which would be replaced", result.stderr), result.stderr
+        assert tree(tmp_path) == before
+    ok(kenctl("prune", "-qf", "--model", model, "--base", base, "--k", 9, "-o", base, "--outputs", "delta,report"))
 
 
 def test_another_base_is_refused_by_the_tensors_name(tmp_path: Path, kenctl: Run, pruned: "tuple[Path, Path]") -> None:

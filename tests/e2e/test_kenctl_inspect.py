@@ -125,3 +125,54 @@ def test_inspect_what_is_nothing(tmp_path: Path, kenctl: Run) -> None:
         result = kenctl("inspect", name)
         assert (result.returncode, result.stdout) == (1, ""), name
         assert result.stderr.startswith("kenctl: ")
+
+
+def test_one_is_no_plural(tmp_path: Path, kenctl: Run) -> None:
+    write_safetensors(tmp_path / "base", {"a": np.zeros((1, 4), np.float32)})
+    write_safetensors(tmp_path / "model", {"a": np.ones((1, 4), np.float32)})
+    ok(kenctl("prune", "--model", "model", "--base", "base", "--k", 1, "-o", "out"))
+    for command in (
+        ("inspect", "model"),
+        ("inspect", "out/delta.safetensors"),
+        ("verify", "out", "--base", "base"),
+        ("inject", "--base", "base", "--delta", "out", "-o", "new"),
+        ("export", "--delta", "out", "--format", "trl", "-o", "update"),
+        ("diff", "new", "out/model.safetensors"),
+    ):
+        assert re.search(r"\b1 tensor\b", ok(kenctl(*command))), command
+    assert "1 of 1 tensor differs; 1 of 4 values" in kenctl("diff", "base", "out/model.safetensors").stdout
+
+
+def test_a_report_shows_its_lists(tmp_path: Path, kenctl: Run) -> None:
+    model, base = make_pair(tmp_path)
+    ok(kenctl("prune", "--model", model, "--base", base, "--k", 9, "-o", "out"))
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["dropped"] == ["only.in.base"]
+    report["warnings"] = [f"w{i}\n" for i in range(25)]
+    report["tied"] = [{"name": "x", "of": "emb.weight"}, 3]
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    lines = ok(kenctl("inspect", "report.json")).splitlines()
+    shown = [line for line in lines if line.startswith(("warning: ", "dropped: ", "tied: ", "and "))]
+    warnings = [f"warning: w{i}\\x0a" for i in range(20)]
+    assert shown == [*warnings, "and 5 more", "dropped: only.in.base", "tied: x is emb.weight"]
+
+
+def test_a_folder_is_its_model_or_its_delta(tmp_path: Path, kenctl: Run, pruned: "tuple[Path, Path]") -> None:
+    _, out = pruned
+    note = "note: out is taken for the model in it; its delta is out/delta.safetensors\n"
+    result = kenctl("inspect", "out")
+    assert result.stdout.startswith("checkpoint, ") and result.stderr == note
+    assert kenctl("inspect", "-q", "out").stderr == ""
+    result = kenctl("diff", "out", "out/model.safetensors")
+    assert (result.returncode, result.stderr.count(note)) == (0, 1)
+    (out / "model.safetensors").unlink()
+    result = kenctl("inspect", "out")
+    assert result.stdout.startswith("delta, ") and result.stderr == ""
+    assert kenctl("diff", "-q", "out", "out/delta.safetensors").returncode == 0
+
+
+def test_prune_tells_a_delta_from_a_model(tmp_path: Path, kenctl: Run, pruned: "tuple[Path, Path]") -> None:
+    base, _ = pruned
+    result = kenctl("prune", "--model", "out/delta.safetensors", "--base", base, "--k", 3, "-o", "new")
+    message = "model: out/delta.safetensors is a delta: `kenctl inject` makes the model of it and its base"
+    assert result.returncode != 0 and result.stderr == f"kenctl: {message}\n"

@@ -164,8 +164,8 @@ def test_the_whole_way(kend: Kend, kenctl: Run, tmp_path: Path) -> None:
     assert watched.stderr == ""
 
     lines = kenctl(*options, "list").stdout.splitlines()
-    assert lines[0].split() == ["ID", "STATUS", "STAGE", "DONE", "CREATED", "NAME"]
-    assert [line.split()[:2] for line in lines[1:]] == [[second, "failed"], [first, "succeeded"]]
+    assert lines[0].split() == ["ID", "KIND", "STATUS", "STAGE", "DONE", "CREATED", "NAME"]
+    assert [line.split()[:3] for line in lines[1:]] == [[second, "prune", "failed"], [first, "prune", "succeeded"]]
     for arguments, expected in (
         (("--status", "failed"), [second]),
         (("--metadata", "team=nlp"), [first]),
@@ -562,16 +562,17 @@ def test_a_list_is_a_table(kenctl: Run, fake: Fake) -> None:
         200,
         {
             "object": "list",
-            "data": [job("running", stage="pruning", progress={"percent": 41.6}, name="a\x1b[1mb é")],
+            "data": [job("running", kind="inject", stage="injecting", progress={"percent": 41.6}, name="a\x1b[1mb é")],
             "has_more": False,
             "next": None,
         },
     )
     result = kenctl("--server", fake.url, "list", "--metadata", "team=a&b", "--status", "running", "--limit", 7)
-    assert result.stdout.splitlines()[1].split(None, 5) == [
+    assert result.stdout.splitlines()[1].split(None, 6) == [
         ID,
+        "inject",
         "running",
-        "pruning",
+        "injecting",
         "42%",
         "2026-01-02T03:04:05.678Z",
         r"a\x1b[1mb é",

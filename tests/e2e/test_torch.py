@@ -257,5 +257,8 @@ def test_inspect_tells_of_ties_and_of_the_file(tmp_path: Path, kenctl: Run) -> N
     (tmp_path / "x.pth").write_bytes(content)
     answer = json.loads(ok(kenctl("inspect", "x.pth", "-o", "json")))
     (file,) = answer["files"]
-    assert (file["name"], file["size"], file["metadata"]) == ("x.pth", len(content), {"format": "pt", "z": "ids"})
+    assert (file["name"], file["size"], file["format"]) == ("x.pth", len(content), "pytorch")
+    assert file["metadata"] is None and answer["tied"] == [{"name": "z", "of": "ids"}]
     assert [tensor["name"] for tensor in answer["tensors"]] == list(model)
+    lines = ok(kenctl("inspect", "x.pth")).splitlines()
+    assert lines[0].startswith("checkpoint, 1 PyTorch file, ") and lines[1:3] == ["tied: z is ids", ""]
