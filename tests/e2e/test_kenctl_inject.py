@@ -88,7 +88,7 @@ def test_no_output_replaces_its_input(tmp_path: Path, kenctl: Run, sharded: bool
         base = base.rename(tmp_path / "folder" / "model.safetensors").parent
     (tmp_path / "link").symlink_to(base)
     inject = ("inject", "-f", "--base", base, "--delta", "out")
-    calls = [(*inject, "-o", base), (*inject, "-o", "link")]
+    calls: "list[tuple[object, ...]]" = [(*inject, "-o", base), (*inject, "-o", "link")]
     calls += [("prune", "-f", "--model", model, "--base", base, "--k", 9, "-o", base)]
     if not sharded:
         calls += [(*inject, "-o", base / "model.safetensors"), (*inject, "-o", "out/delta.safetensors")]
