@@ -14,7 +14,7 @@ import re
 import sys
 
 CHECK = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.M)
-PYTEST = re.compile(r"^=+ .*\bin [0-9.]+s.* =+$", re.M)
+PYTEST = re.compile(r"^(?:=+ )?\d+ (?:passed|failed|skipped|error).*\bin [0-9.]+s.*$", re.M)
 COUNT = re.compile(r"(\d+) (passed|failed|error)")
 
 

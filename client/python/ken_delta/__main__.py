@@ -40,6 +40,11 @@ def _run(arguments: argparse.Namespace) -> None:
             print(describe(delta))
 
 
+def _drop_output() -> None:
+    """Python flushes once more at its end, which would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: "Optional[Sequence[str]]" = None) -> int:
     """Exit status: 0; 1 if it failed; 2 if the command line is wrong; 130 if it was interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -48,10 +53,14 @@ def main(arguments: "Optional[Sequence[str]]" = None) -> int:
         _run(_parser().parse_args(arguments))
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        _drop_output()
         return 1
-    except (Error, OSError) as error:
-        print(f"ken_delta: {explain(error) if isinstance(error, OSError) else error}", file=sys.stderr)
+    except OSError as error:
+        print(f"ken_delta: {explain(error)}", file=sys.stderr)
+        _drop_output()
+        return 1
+    except Error as error:
+        print(f"ken_delta: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
