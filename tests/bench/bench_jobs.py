@@ -10,14 +10,12 @@ compared is run in turns, and medians are told. --quick leaves out what takes mi
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -32,9 +30,11 @@ from daemon import BUILD, Kend  # noqa: E402
 from figures import (  # noqa: E402
     MIB,
     Figures,
+    arguments,
     bert_shapes,
     fresh,
     in_turns,
+    measure,
     median_ratio,
     square_shapes,
     timed,
@@ -221,32 +221,23 @@ def bench_oracle(figures: Figures, build: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("build", type=Path, help="where kend and kenctl were built")
-    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes and some 50 GB of disk")
-    parser.add_argument("--json", type=Path, help="add the figures to this file")
-    parser.add_argument("--folder", type=Path, help="work below this folder (default: the build)")
+    parser = arguments(__doc__ or "", "leave out what takes minutes and some 50 GB of disk")
     parser.add_argument("--only", action="append", choices=["local", "http", "packed", "sizes", "memory", "oracle"])
     options = parser.parse_args()
-    figures = Figures()
-    work = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder or options.build)).resolve()
-    benches = {
-        "local": lambda: bench_local(figures, work),
-        "http": lambda: bench_over_http(figures, work),
-        "packed": lambda: bench_packed(figures, work),
-        "sizes": lambda: bench_sizes(figures, work, options.quick),
-        "memory": lambda: bench_memory(figures, work, 1 if options.quick else 8),
-        "oracle": lambda: bench_oracle(figures, options.build),
-    }
-    try:
+
+    def run(figures: Figures, work: Path) -> None:
+        benches = {
+            "local": lambda: bench_local(figures, work),
+            "http": lambda: bench_over_http(figures, work),
+            "packed": lambda: bench_packed(figures, work),
+            "sizes": lambda: bench_sizes(figures, work, options.quick),
+            "memory": lambda: bench_memory(figures, work, 1 if options.quick else 8),
+            "oracle": lambda: bench_oracle(figures, options.build),
+        }
         for name in options.only or benches:
             benches[name]()
-    finally:
-        shutil.rmtree(work)
-    if options.json:
-        known = json.loads(options.json.read_text()) if options.json.exists() else {}
-        options.json.write_text(json.dumps({**known, "jobs": figures.lines}, indent=1) + "\n")
-    return 0 if all(line["good"] for line in figures.lines) else 1
+
+    return measure(options, "jobs", run)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,11 @@ Prints a line for each figure with what is required of it, adds "service" to FIL
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,7 @@ sys.path[:0] = [str(HERE.parent / "e2e")]
 os.environ["KEND_BUILD"] = str(Path(sys.argv[1]).resolve()) if len(sys.argv) > 1 else ""
 
 from daemon import Kend  # noqa: E402
-from figures import Figures, bert_shapes, fresh, write_pair  # noqa: E402
+from figures import Figures, arguments, bert_shapes, fresh, measure, write_pair  # noqa: E402
 
 CONNECTIONS = 200
 GETS, POSTS = 1000, 50  # a second
@@ -116,24 +113,14 @@ def bench_queue(figures: Figures, work: Path, build: Path, jobs: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("build", type=Path, help="where kend, kenctl and tests/bench/load were built")
-    parser.add_argument("--quick", action="store_true", help="load for 10 s, queue 10,000 jobs")
-    parser.add_argument("--json", type=Path, help="add the figures to this file")
-    parser.add_argument("--folder", type=Path, help="work below this folder (default: the build)")
-    options = parser.parse_args()
-    figures = Figures()
-    work = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder or options.build)).resolve()
-    try:
+    options = arguments(__doc__ or "", "load for 10 s, queue 10,000 jobs").parse_args()
+
+    def benches(figures: Figures, work: Path) -> None:
         bench_start(figures, work)
         bench_load(figures, work, options.build, 10 if options.quick else 60)
         bench_queue(figures, work, options.build, 10_000 if options.quick else 100_000)
-    finally:
-        shutil.rmtree(work)
-    if options.json:
-        known = json.loads(options.json.read_text()) if options.json.exists() else {}
-        options.json.write_text(json.dumps({**known, "service": figures.lines}, indent=1) + "\n")
-    return 0 if all(line["good"] for line in figures.lines) else 1
+
+    return measure(options, "service", benches)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import statistics
 import struct
 import subprocess
+import tempfile
 import time
 import typing
 from pathlib import Path
@@ -120,3 +122,30 @@ class Figures:
         required = "" if bound is None else f"  required {bound:g}{'' if good else ', MISSED'}"
         print(f"{name:<52} {value:8.3g} {unit:<9}{required}{'  (' + note + ')' if note else ''}", flush=True)
         self.lines.append({"name": name, "value": float(f"{value:.4g}"), "unit": unit, "required": bound, "good": good})
+
+
+# ---- a program of benchmarks
+
+
+def arguments(doc: str, quick: str) -> argparse.ArgumentParser:
+    """What every program takes; doc is its own, quick tells what --quick does."""
+    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
+    parser.add_argument("build", type=Path, help="where kend, kenctl and what else is run were built")
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--json", type=Path, help="add the figures to this file")
+    parser.add_argument("--folder", type=Path, help="work below this folder (default: the build)")
+    return parser
+
+
+def measure(options: argparse.Namespace, name: str, benches: Callable[[Figures, Path], None]) -> int:
+    """Runs the benches in a folder that is removed, adds their figures to the file under the name. The exit status: 1 if one is missed."""
+    figures = Figures()
+    work = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder or options.build)).resolve()
+    try:
+        benches(figures, work)
+    finally:
+        shutil.rmtree(work)
+    if options.json:
+        known = json.loads(options.json.read_text()) if options.json.exists() else {}
+        options.json.write_text(json.dumps({**known, name: figures.lines}, indent=1) + "\n")
+    return 0 if all(line["good"] for line in figures.lines) else 1
