@@ -152,6 +152,9 @@ void kend_record_hand_back(struct kend_record *record, int64_t now, const double
     end_lease(record);
 }
 
+const char kend_record_eviction_event[] =
+    "{\"level\":\"info\",\"message\":\"the artifacts were deleted to make room for those of other jobs (artifacts.max_bytes)\"}";
+
 static int set_stage(json_t *object, enum proto_stage stage)
 {
     return stage == PROTO_NO_STAGE ? 0 : json_object_set_new(object, "stage", json_string(proto_stage_name(stage)));

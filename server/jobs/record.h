@@ -28,6 +28,8 @@ void kend_record_progress(struct kend_record *record, const struct kend_run_stat
 enum kend_store_result kend_record_cancel(struct kend_record *record, int64_t now, int64_t keep_ms);
 enum kend_store_result kend_record_finish(struct kend_record *record, const struct kend_outcome *outcome, int64_t keep_ms);
 void kend_record_hand_back(struct kend_record *record, int64_t now, const double *timings, int64_t keep_ms);
+/* The data of the "log" event of an eviction. */
+extern const char kend_record_eviction_event[];
 /* The data of a "status" event: malloc'ed JSON text, NULL if out of memory. */
 char *kend_record_status_event(const struct kend_record *record);
 

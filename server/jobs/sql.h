@@ -10,7 +10,7 @@
 
 #include <sqlite3.h>
 
-enum { KEND_SQL_KEPT = 40 };
+enum { KEND_SQL_KEPT = 48 };
 struct kend_sql {
     sqlite3 *db;
     struct {

@@ -21,6 +21,7 @@
     X(KEND_STORE_EXISTS, "exists already") /* same idempotency key, same body: the job is returned */      \
     X(KEND_STORE_KEY_MISMATCH, "idempotency key used with another body")                                   \
     X(KEND_STORE_QUEUE_FULL, "queue full")                                                                 \
+    X(KEND_STORE_OWNER_QUEUE_FULL, "the owner's queue is full")                                            \
     X(KEND_STORE_ACTIVE, "job active")                                                                     \
     X(KEND_STORE_FINISHED, "job finished")                                                                 \
     X(KEND_STORE_LOST, "lease lost")              /* the token is not the job's any more */                \
@@ -49,6 +50,7 @@ struct kend_job {
     enum proto_stage stage;
     int64_t attempt; /* claims so far */
     int64_t created_at, started_at, finished_at, cancel_requested_at, expires_at;
+    int64_t evicted_at; /* its artifacts were given up to make room */
     struct kend_progress progress;
     double timings[PROTO_STAGE_COUNT]; /* seconds in each stage, over all attempts */
     bool has_error;
@@ -107,7 +109,7 @@ struct kend_new_job {
     const struct kend_pair *metadata; /* [metadata_count], for filtering */
     size_t metadata_count;
     int64_t now;
-    int64_t max_queued; /* 0: no limit */
+    int64_t max_queued, max_queued_per_owner; /* 0: no limit */
 };
 
 struct kend_job_filter {
@@ -143,6 +145,7 @@ struct kend_store_counts {
     uint64_t by_status[PROTO_STATUS_COUNT];
     int64_t oldest_queued_at; /* 0: none */
     uint64_t artifact_bytes;  /* of all jobs */
+    uint64_t owners_queued;   /* owners with queued jobs */
 };
 
 struct kend_store;
@@ -150,7 +153,10 @@ struct kend_store_ops {
     void (*close)(struct kend_store *store);
     /* OK when a trivial write transaction can be made. */
     enum kend_store_result (*check)(struct kend_store *store);
-    /* *job (may be NULL) is set on OK and EXISTS. Writes a "status" event with the row. */
+    /*
+     * *job (may be NULL) is set on OK and EXISTS. Writes a "status" event with the row. QUEUE_FULL and OWNER_QUEUE_FULL are decided in the
+     * same transaction: the limits hold, however many ask at once.
+     */
     enum kend_store_result (*create)(struct kend_store *store, const struct kend_new_job *new_job, struct kend_job **job);
     /* owner NULL: anybody's. */
     enum kend_store_result (*get)(struct kend_store *store, const char *id, const char *owner, struct kend_job **job);
@@ -166,18 +172,28 @@ struct kend_store_ops {
     enum kend_store_result (*remove)(struct kend_store *store, const char *id, const char *owner);
     /* Up to `limit` terminal jobs with expires_at <= now, the longest expired first. */
     enum kend_store_result (*expired)(struct kend_store *store, int64_t now, size_t limit, struct kend_job_list *list);
+    /* Bytes of the artifacts of all jobs that `evict` would take. */
+    enum kend_store_result (*evictable)(struct kend_store *store, int64_t ended_before, uint64_t *bytes);
+    /*
+     * Gives up the artifacts of the succeeded job that ended longest ago, before `ended_before`: its list is empty from now on, evicted_at
+     * is `now`, a "log" event tells it. The files are the caller's to remove, after this. *job on OK; NONE if there is none.
+     */
+    enum kend_store_result (*evict)(struct kend_store *store, int64_t ended_before, int64_t now, struct kend_job **job);
 
     /* ---- by the holder of a lease; token guards every write: LOST if it is not the job's, or the lease has been taken over */
 
     /*
-     * Takes the oldest job (created_at, then id) that is queued, or running with a lease that has ended, for `holder` until now + lease_ms;
-     * its stage becomes `checking`. A lease has ended when it was abandoned, or when it has run out and belongs to another holder: a
-     * holder's own jobs are never taken from it, so that a step of the clock cannot start a job twice in one process. (Between holders a
-     * step forward takes a job over early; the token makes the first runner's writes LOST.) Whoever cannot write the end of its job must
-     * go on trying or hand it back.
-     * An ended lease is a death: deaths + 1; at KEND_MAX_DEATHS the job becomes failed (attempts_exhausted, with an event) and EXHAUSTED is
-     * returned with it, token "": ask again. A running job whose cancel was requested is taken too: its new runner stops it. NONE if there
-     * is nothing. *job is set on OK and EXHAUSTED.
+     * Takes the next job for `holder` until now + lease_ms; its stage becomes `checking`. First what has begun: a job running with a lease
+     * that has ended, then one handed back, the oldest (created_at, then id) each time. Then the oldest of the owner that was served
+     * longest ago (a new one counts as served when it came), so that an owner waits for one job of each other owner at most. An owner with
+     * max_running_per_owner running jobs, counted by status, is passed over; that is decided in the same transaction, so the limit holds
+     * however many claim at once. (Where processes claim at once, a back end may pass over an owner that another one is serving; it may not
+     * exceed the limit.) A lease has ended when it was abandoned, or when it has run out
+     * and belongs to another holder: a holder's own jobs are never taken from it, so that a step of the clock cannot start a job twice in
+     * one process. (Between holders a step forward takes a job over early; the token makes the first runner's writes LOST.) Whoever cannot
+     * write the end of its job must go on trying or hand it back. An ended lease is a death: deaths + 1; at KEND_MAX_DEATHS the job becomes
+     * failed (attempts_exhausted, with an event) and EXHAUSTED is returned with it, token "": ask again. A running job whose cancel was
+     * requested is taken too: its new runner stops it. NONE if there is nothing. *job is set on OK and EXHAUSTED.
      */
     enum kend_store_result (*claim)(struct kend_store *store, const char *holder, int64_t now, int64_t lease_ms, struct kend_job **job,
                                     char token[KEND_TOKEN_SIZE]);
@@ -202,7 +218,9 @@ struct kend_store_ops {
 
 struct kend_store {
     const struct kend_store_ops *ops;
-    int64_t keep_ms; /* expires_at of a job is its end plus this; 0: never. Set by whoever opened the store, before anything ends */
+    /* Set by whoever opened the store, before anything ends or is claimed. */
+    int64_t keep_ms;               /* expires_at of a job is its end plus this; 0: never */
+    int64_t max_running_per_owner; /* 0: no limit */
 };
 
 /*

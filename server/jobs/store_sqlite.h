@@ -43,10 +43,11 @@ enum kend_store_result kend_sqlite_sweep(struct kend_sqlite *sqlite);
 /* ---- rows: store_sqlite_row.c */
 
 /* The columns of a record, in the order that kend_sqlite_row reads them. */
-#define KEND_SQLITE_JOB                                                                                                   \
-    "job.id, owner, spec, status, stage, attempt, created_at, started_at, finished_at, cancel_requested_at, expires_at, " \
-    "bytes_fetched, bytes_total, rows_done, rows_total, seconds_checking, seconds_fetching, seconds_pruning, "            \
-    "seconds_publishing, error, error_stage, error_message, summary, sequence, deaths, holder, token, lease_until, marker, trace"
+#define KEND_SQLITE_JOB                                                                                                             \
+    "job.id, owner, spec, status, stage, attempt, created_at, started_at, finished_at, cancel_requested_at, expires_at, "           \
+    "bytes_fetched, bytes_total, rows_done, rows_total, seconds_checking, seconds_fetching, seconds_pruning, "                      \
+    "seconds_publishing, error, error_stage, error_message, summary, sequence, deaths, holder, token, lease_until, marker, trace, " \
+    "evicted_at"
 
 /* Reads a row of those columns. On failure the record is empty. */
 enum kend_store_result kend_sqlite_row(sqlite3_stmt *statement, struct kend_record *record);
@@ -57,6 +58,8 @@ enum kend_store_result kend_sqlite_one(struct kend_sql *sql, const char *text, c
 enum kend_store_result kend_sqlite_load(struct kend_sql *sql, const char *id, const char *owner, struct kend_record *record);
 /* Stores the record, with a "status" event if it announces one. */
 enum kend_store_result kend_sqlite_save(struct kend_sql *sql, struct kend_record *record, int64_t now);
+/* Hands the record's job to the caller (who may not want it) and lets go of the rest. */
+void kend_sqlite_hand_out(struct kend_record *record, bool wanted, struct kend_job **job);
 /* Appends an event and counts the record's sequence up; the record is to be saved after. */
 enum kend_store_result kend_sqlite_append(struct kend_sql *sql, struct kend_record *record, int64_t now, const char *type,
                                           const char *data);
@@ -69,6 +72,8 @@ enum kend_store_result kend_sqlite_events(struct kend_store *store, const char *
 enum kend_store_result kend_sqlite_artifacts(struct kend_store *store, const char *id, struct kend_artifact_list *list);
 enum kend_store_result kend_sqlite_counts(struct kend_store *store, struct kend_store_counts *counts);
 enum kend_store_result kend_sqlite_expired(struct kend_store *store, int64_t now, size_t limit, struct kend_job_list *list);
+enum kend_store_result kend_sqlite_evictable(struct kend_store *store, int64_t ended_before, uint64_t *bytes);
+enum kend_store_result kend_sqlite_evict(struct kend_store *store, int64_t ended_before, int64_t now, struct kend_job **job);
 enum kend_store_result kend_sqlite_check(struct kend_store *store);
 enum kend_store_result kend_sqlite_create(struct kend_store *store, const struct kend_new_job *new_job, struct kend_job **job);
 enum kend_store_result kend_sqlite_cancel(struct kend_store *store, const char *id, const char *owner, int64_t now, struct kend_job **job);

@@ -13,43 +13,46 @@ struct claim {
     bool exhausted;
 };
 
-/* Whether a comes before b in the queue; an empty record comes last. */
-static bool before(const struct kend_record *a, const struct kend_record *b)
+/*
+ * The next job into claim->record, NONE if there is none; `fresh` tells that it takes its owner's turn. The indexes are named because
+ * SQLite would take that of the status and sort the whole queue.
+ */
+static enum kend_store_result find_next(struct kend_sql *sql, struct claim *claim, int64_t most_of_owner, bool *fresh)
 {
-    if (!a->job || !b->job) return a->job != NULL;
-    if (a->job->created_at != b->job->created_at) return a->job->created_at < b->job->created_at;
-    return strcmp(a->job->id, b->job->id) < 0;
+    enum kend_store_result result =
+        kend_sqlite_one(sql,
+                        "SELECT " KEND_SQLITE_JOB " FROM job INDEXED BY job_running WHERE status = 'running'"
+                        " AND (holder IS NULL OR (holder <> ?1 AND lease_until <= ?2)) ORDER BY created_at, id LIMIT 1",
+                        SQL_VALUES(SQL_TEXT(claim->holder), SQL_INTEGER(claim->now)), &claim->record);
+    if (result == KEND_STORE_NONE)
+        result = kend_sqlite_one(sql,
+                                 "SELECT " KEND_SQLITE_JOB " FROM job INDEXED BY job_begun JOIN owner_load ON owner_load.name = owner"
+                                 " WHERE status = 'queued' AND attempt > 0 AND (?1 = 0 OR running < ?1)"
+                                 " ORDER BY created_at, id LIMIT 1",
+                                 SQL_VALUES(SQL_INTEGER(most_of_owner)), &claim->record);
+    *fresh = result == KEND_STORE_NONE;
+    if (*fresh)
+        result = kend_sqlite_one(
+            sql,
+            "SELECT " KEND_SQLITE_JOB " FROM job INDEXED BY job_queue WHERE status = 'queued' AND owner ="
+            " (SELECT name FROM owner_load INDEXED BY owner_waiting WHERE queued > 0 AND (?1 = 0 OR running < ?1) ORDER BY turn LIMIT 1)"
+            " ORDER BY created_at, id LIMIT 1",
+            SQL_VALUES(SQL_INTEGER(most_of_owner)), &claim->record);
+    return result;
 }
 
-/*
- * The first of the queue or of the ended leases into claim->record; NONE if there is neither. The indexes are named because SQLite would
- * take that of the status and sort the whole queue.
- */
-static enum kend_store_result find_next(struct kend_sql *sql, struct claim *claim)
+static enum kend_store_result take_turn(struct kend_sql *sql, const char *owner)
 {
-    struct kend_record ended;
-    enum kend_store_result result = kend_sqlite_one(
-        sql, "SELECT " KEND_SQLITE_JOB " FROM job INDEXED BY job_queued WHERE status = 'queued' ORDER BY created_at, id LIMIT 1",
-        SQL_VALUES(), &claim->record);
-    if (result != KEND_STORE_OK && result != KEND_STORE_NONE) return result;
-    result = kend_sqlite_one(sql,
-                             "SELECT " KEND_SQLITE_JOB " FROM job INDEXED BY job_running WHERE status = 'running'"
-                             " AND (holder IS NULL OR (holder <> ?1 AND lease_until <= ?2)) ORDER BY created_at, id LIMIT 1",
-                             SQL_VALUES(SQL_TEXT(claim->holder), SQL_INTEGER(claim->now)), &ended);
-    if (result != KEND_STORE_OK && result != KEND_STORE_NONE) return result;
-    if (before(&ended, &claim->record)) {
-        struct kend_record queued = claim->record;
-        claim->record = ended;
-        ended = queued;
-    }
-    kend_record_clear(&ended);
-    return claim->record.job ? KEND_STORE_OK : KEND_STORE_NONE;
+    return kend_sql_run(sql, "UPDATE owner_load SET turn = (SELECT max(turn) + 1 FROM owner_load) WHERE name = ?1",
+                        SQL_VALUES(SQL_TEXT(owner)));
 }
 
 static enum kend_store_result take(struct kend_sqlite *sqlite, struct kend_sql *sql, void *opaque)
 {
     struct claim *claim = opaque;
-    enum kend_store_result result = find_next(sql, claim);
+    bool fresh;
+    enum kend_store_result result = find_next(sql, claim, sqlite->store.max_running_per_owner, &fresh);
+    if (result == KEND_STORE_OK && fresh) result = take_turn(sql, claim->record.job->owner);
     if (result != KEND_STORE_OK) return result;
     result = kend_record_claim(&claim->record, claim->holder, claim->now, claim->lease_ms, sqlite->store.keep_ms);
     claim->exhausted = result == KEND_STORE_EXHAUSTED;

@@ -200,11 +200,12 @@ enum kend_store_result kend_sqlite_artifacts(struct kend_store *store, const cha
 static enum kend_store_result read_counts(struct kend_sql *sql, struct kend_store_counts *counts)
 {
     sqlite3_stmt *statement;
-    enum kend_store_result result = kend_sql_start(
-        sql,
-        "SELECT status, jobs FROM counter UNION ALL SELECT 'bytes', bytes FROM artifact_total UNION ALL SELECT 'oldest', min(created_at)"
-        " FROM (SELECT created_at FROM job INDEXED BY job_queued WHERE status = 'queued' ORDER BY created_at LIMIT 1)",
-        SQL_VALUES(), &statement);
+    enum kend_store_result result =
+        kend_sql_start(sql,
+                       "SELECT status, jobs FROM counter UNION ALL SELECT 'bytes', bytes FROM artifact_total"
+                       " UNION ALL SELECT 'owners', count(*) FROM owner_load WHERE queued > 0 UNION ALL SELECT 'oldest', min(created_at) "
+                       "FROM (SELECT created_at FROM job INDEXED BY job_queued WHERE status = 'queued' ORDER BY created_at LIMIT 1)",
+                       SQL_VALUES(), &statement);
     if (result != KEND_STORE_OK) return result;
     while ((result = kend_sql_next(sql, statement)) == KEND_STORE_OK) {
         const char *name = (const char *)sqlite3_column_text(statement, 0);
@@ -217,6 +218,8 @@ static enum kend_store_result read_counts(struct kend_sql *sql, struct kend_stor
             counts->by_status[status] = (uint64_t)sqlite3_column_int64(statement, 1);
         else if (strcmp(name, "bytes") == 0)
             counts->artifact_bytes = (uint64_t)sqlite3_column_int64(statement, 1);
+        else if (strcmp(name, "owners") == 0)
+            counts->owners_queued = (uint64_t)sqlite3_column_int64(statement, 1);
         else
             counts->oldest_queued_at = sqlite3_column_int64(statement, 1);
     }

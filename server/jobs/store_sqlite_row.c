@@ -33,6 +33,7 @@ enum column {
     LEASE_UNTIL,
     MARKER,
     TRACE,
+    EVICTED_AT,
 };
 
 /* SQLite's integers are signed; the sizes and counts of a checkpoint never come near. */
@@ -73,6 +74,7 @@ static void read_numbers(sqlite3_stmt *statement, struct kend_job *job)
     job->finished_at = sqlite3_column_int64(statement, FINISHED_AT);
     job->cancel_requested_at = sqlite3_column_int64(statement, CANCEL_REQUESTED_AT);
     job->expires_at = sqlite3_column_int64(statement, EXPIRES_AT);
+    job->evicted_at = sqlite3_column_int64(statement, EVICTED_AT);
     job->progress.bytes_fetched = (uint64_t)sqlite3_column_int64(statement, BYTES_FETCHED);
     job->progress.bytes_total = (uint64_t)sqlite3_column_int64(statement, BYTES_TOTAL);
     job->progress.rows_done = (uint64_t)sqlite3_column_int64(statement, ROWS_DONE);
@@ -139,6 +141,15 @@ enum kend_store_result kend_sqlite_append(struct kend_sql *sql, struct kend_reco
         SQL_VALUES(SQL_TEXT(record->job->id), SQL_INTEGER(++record->job->sequence), SQL_INTEGER(now), SQL_TEXT(type), SQL_TEXT(data)));
 }
 
+void kend_sqlite_hand_out(struct kend_record *record, bool wanted, struct kend_job **job)
+{
+    if (job) {
+        *job = wanted ? record->job : NULL;
+        if (wanted) record->job = NULL;
+    }
+    kend_record_clear(record);
+}
+
 static enum kend_store_result announce(struct kend_sql *sql, struct kend_record *record, int64_t now)
 {
     char *data = kend_record_status_event(record);
@@ -157,7 +168,8 @@ static enum kend_store_result update(struct kend_sql *sql, const struct kend_rec
         "UPDATE job SET status = ?2, stage = ?3, attempt = ?4, started_at = ?5, finished_at = ?6, cancel_requested_at = ?7,"
         " expires_at = ?8, bytes_fetched = ?9, bytes_total = ?10, rows_done = ?11, rows_total = ?12, seconds_checking = ?13,"
         " seconds_fetching = ?14, seconds_pruning = ?15, seconds_publishing = ?16, error = ?17, error_stage = ?18, error_message = ?19,"
-        " summary = ?20, sequence = ?21, deaths = ?22, holder = ?23, token = ?24, lease_until = ?25, marker = ?26 WHERE id = ?1",
+        " summary = ?20, sequence = ?21, deaths = ?22, holder = ?23, token = ?24, lease_until = ?25, marker = ?26,"
+        " evicted_at = ?27 WHERE id = ?1",
         SQL_VALUES(SQL_TEXT(job->id), SQL_TEXT(proto_status_name(job->status)), SQL_TEXT(proto_stage_name(job->stage)),
                    SQL_INTEGER(job->attempt), SQL_INTEGER(job->started_at), SQL_INTEGER(job->finished_at),
                    SQL_INTEGER(job->cancel_requested_at), SQL_INTEGER(job->expires_at), SQL_INTEGER(signed_of(job->progress.bytes_fetched)),
@@ -167,7 +179,7 @@ static enum kend_store_result update(struct kend_sql *sql, const struct kend_rec
                    SQL_TEXT(job->has_error ? proto_job_error_code(job->error) : NULL), SQL_TEXT(proto_stage_name(job->error_stage)),
                    SQL_TEXT(job->error_message), SQL_TEXT(job->summary), SQL_INTEGER(job->sequence), SQL_INTEGER(job->deaths),
                    SQL_TEXT(record->holder), SQL_TEXT(record->token), SQL_INTEGER(record->lease_until),
-                   SQL_INTEGER(signed_of(record->marker))));
+                   SQL_INTEGER(signed_of(record->marker)), SQL_INTEGER(job->evicted_at)));
 }
 
 enum kend_store_result kend_sqlite_save(struct kend_sql *sql, struct kend_record *record, int64_t now)

@@ -12,6 +12,15 @@
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 
+/* Of step 3, in triggers: a job that waits or runs is now its owner's; one is no longer. */
+#define OWNER_GAINS                                                                            \
+    " INSERT INTO owner_load SELECT NEW.owner, NEW.status = 'queued', NEW.status = 'running'," \
+    " (SELECT coalesce(max(turn), 0) + 1 FROM owner_load) WHERE TRUE"                          \
+    " ON CONFLICT (name) DO UPDATE SET queued = queued + excluded.queued, running = running + excluded.running;"
+#define OWNER_LOSES                                                                                                  \
+    " UPDATE owner_load SET queued = queued - (OLD.status = 'queued'), running = running - (OLD.status = 'running')" \
+    " WHERE name = OLD.owner;"
+
 static const char *const steps[] = {
     "CREATE TABLE schema_version (version INTEGER PRIMARY KEY) STRICT;"
     "CREATE TABLE job ("
@@ -111,6 +120,28 @@ static const char *const steps[] = {
     "CREATE TRIGGER artifact_deleted AFTER DELETE ON artifact BEGIN"
     " UPDATE artifact_total SET bytes = bytes - OLD.size;"
     "END;",
+
+    "ALTER TABLE job ADD COLUMN evicted_at INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX job_evictable ON job (finished_at, id) WHERE status = 'succeeded' AND evicted_at = 0;"
+    "CREATE INDEX job_begun ON job (created_at, id) WHERE status = 'queued' AND attempt > 0;"
+    "CREATE INDEX job_queue ON job (owner, created_at, id) WHERE status = 'queued';"
+    /*
+     * Each owner there ever was, with the number of its jobs that wait and run, counted as they change. The least `turn` is next: who is
+     * served gets the highest, as does a new one.
+     */
+    "CREATE TABLE owner_load ("
+    " name TEXT PRIMARY KEY NOT NULL,"
+    " queued INTEGER NOT NULL,"
+    " running INTEGER NOT NULL,"
+    " turn INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "INSERT INTO owner_load SELECT owner, sum(status = 'queued'), sum(status = 'running'),"
+    " row_number() OVER (ORDER BY max(started_at), min(created_at), owner) FROM job GROUP BY owner;"
+    "CREATE INDEX owner_by_turn ON owner_load (turn);"
+    "CREATE INDEX owner_waiting ON owner_load (turn) WHERE queued > 0;"
+    "CREATE TRIGGER owner_gains AFTER INSERT ON job BEGIN" OWNER_GAINS "END;"
+    "CREATE TRIGGER owner_loses AFTER DELETE ON job BEGIN" OWNER_LOSES "END;"
+    "CREATE TRIGGER owner_moves AFTER UPDATE OF status ON job WHEN OLD.status <> NEW.status BEGIN" OWNER_GAINS OWNER_LOSES "END;",
 };
 enum { LATEST = sizeof steps / sizeof *steps };
 

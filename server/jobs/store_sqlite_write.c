@@ -42,17 +42,27 @@ static enum kend_store_result find_key(struct kend_sql *sql, struct creation *cr
     return result;
 }
 
-static enum kend_store_result check_queue(struct kend_sql *sql, int64_t max_queued)
+/* Whether a queue, as the statement counts it, has room; `full` if not. */
+static enum kend_store_result check_queue(struct kend_sql *sql, const char *count, const char *owner, int64_t most,
+                                          enum kend_store_result full)
 {
-    if (!max_queued) return KEND_STORE_OK;
     sqlite3_stmt *statement;
-    enum kend_store_result result = kend_sql_start(sql, "SELECT jobs FROM counter WHERE status = 'queued'", SQL_VALUES(), &statement);
-    if (result != KEND_STORE_OK) return result;
-    result = kend_sql_next(sql, statement);
-    if (result != KEND_STORE_OK) return result;
-    bool full = sqlite3_column_int64(statement, 0) >= max_queued;
+    if (!most) return KEND_STORE_OK;
+    enum kend_store_result result = kend_sql_start(sql, count, owner ? SQL_VALUES(SQL_TEXT(owner)) : SQL_VALUES(), &statement);
+    if (result == KEND_STORE_OK) result = kend_sql_next(sql, statement);
+    if (result != KEND_STORE_OK) return result == KEND_STORE_NONE ? KEND_STORE_OK : result; /* an owner without jobs has no row */
+    const bool is_full = sqlite3_column_int64(statement, 0) >= most;
     kend_sql_end(statement);
-    return full ? KEND_STORE_QUEUE_FULL : KEND_STORE_OK;
+    return is_full ? full : KEND_STORE_OK;
+}
+
+/* That of the owner first: waiting for others' jobs to end would not help. */
+static enum kend_store_result check_queues(struct kend_sql *sql, const struct kend_new_job *new_job)
+{
+    enum kend_store_result result = check_queue(sql, "SELECT queued FROM owner_load WHERE name = ?1", new_job->owner,
+                                                new_job->max_queued_per_owner, KEND_STORE_OWNER_QUEUE_FULL);
+    if (result != KEND_STORE_OK) return result;
+    return check_queue(sql, "SELECT jobs FROM counter WHERE status = 'queued'", NULL, new_job->max_queued, KEND_STORE_QUEUE_FULL);
 }
 
 static enum kend_store_result insert_metadata(struct kend_sql *sql, const struct kend_new_job *new_job)
@@ -71,7 +81,7 @@ static enum kend_store_result insert(struct kend_sqlite *sqlite, struct kend_sql
     const struct kend_new_job *new_job = creation->new_job;
     enum kend_store_result result = find_key(sql, creation);
     if (result != KEND_STORE_NONE) return result;
-    result = check_queue(sql, new_job->max_queued);
+    result = check_queues(sql, new_job);
     if (result != KEND_STORE_OK) return result;
     result = kend_sql_run(sql,
                           "INSERT INTO job (id, owner, name, spec, idempotency_key, body_sha256, status, created_at, trace)"
@@ -86,21 +96,11 @@ static enum kend_store_result insert(struct kend_sqlite *sqlite, struct kend_sql
     return kend_sqlite_save(sql, &creation->record, new_job->now);
 }
 
-/* Hands the record's job to the caller (who may not want it) and lets go of the rest. */
-static void hand_out(struct kend_record *record, bool wanted, struct kend_job **job)
-{
-    if (job) {
-        *job = wanted ? record->job : NULL;
-        if (wanted) record->job = NULL;
-    }
-    kend_record_clear(record);
-}
-
 enum kend_store_result kend_sqlite_create(struct kend_store *store, const struct kend_new_job *new_job, struct kend_job **job)
 {
     struct creation creation = {.new_job = new_job};
     enum kend_store_result result = kend_sqlite_write(kend_sqlite_of(store), insert, &creation);
-    hand_out(&creation.record, result == KEND_STORE_OK || result == KEND_STORE_EXISTS, job);
+    kend_sqlite_hand_out(&creation.record, result == KEND_STORE_OK || result == KEND_STORE_EXISTS, job);
     return result;
 }
 
@@ -122,7 +122,7 @@ enum kend_store_result kend_sqlite_cancel(struct kend_store *store, const char *
 {
     struct change change = {.id = id, .owner = owner, .now = now};
     enum kend_store_result result = kend_sqlite_write(kend_sqlite_of(store), cancel, &change);
-    hand_out(&change.record, result == KEND_STORE_OK, job);
+    kend_sqlite_hand_out(&change.record, result == KEND_STORE_OK, job);
     return result;
 }
 

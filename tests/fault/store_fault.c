@@ -16,7 +16,9 @@ struct fault {
 static struct kend_store *inner_of(struct kend_store *store)
 {
     struct kend_store *inner = ((struct fault *)store)->inner;
-    if (inner->keep_ms != store->keep_ms) inner->keep_ms = store->keep_ms; /* before there are threads */
+    /* Before there are threads. */
+    if (inner->keep_ms != store->keep_ms) inner->keep_ms = store->keep_ms;
+    if (inner->max_running_per_owner != store->max_running_per_owner) inner->max_running_per_owner = store->max_running_per_owner;
     return inner;
 }
 
@@ -115,6 +117,17 @@ static enum kend_store_result expired(struct kend_store *store, int64_t now, siz
     PASS(expired(inner, now, limit, jobs), kend_job_list_clear(jobs));
 }
 
+static enum kend_store_result evictable(struct kend_store *store, int64_t ended_before, uint64_t *bytes)
+{
+    PASS(evictable(inner, ended_before, bytes), (void)0);
+}
+
+static enum kend_store_result evict(struct kend_store *store, int64_t ended_before, int64_t now, struct kend_job **job)
+{
+    *job = NULL;
+    PASS(evict(inner, ended_before, now, job), forget_job(job));
+}
+
 static enum kend_store_result claim(struct kend_store *store, const char *holder, int64_t now, int64_t lease_ms, struct kend_job **job,
                                     char token[KEND_TOKEN_SIZE])
 {
@@ -167,6 +180,8 @@ static const struct kend_store_ops operations = {
     .cancel = cancel,
     .remove = remove_job,
     .expired = expired,
+    .evictable = evictable,
+    .evict = evict,
     .claim = claim,
     .renew = renew,
     .progress = progress,
@@ -182,6 +197,7 @@ struct kend_store *store_fault_open(struct kend_store *inner)
     if (!fault) return NULL;
     fault->store.ops = &operations;
     fault->store.keep_ms = inner->keep_ms;
+    fault->store.max_running_per_owner = inner->max_running_per_owner;
     fault->inner = inner;
     pthread_mutex_init(&fault->mutex, NULL);
     return &fault->store;

@@ -115,3 +115,30 @@ void a_full_queue_refuses(struct kend_store *store)
     OK(store->ops->create(store, &new, &job));
     kend_job_free(&job);
 }
+
+void an_owners_full_queue_refuses_it_alone(struct kend_store *store)
+{
+    struct suite_id ids[] = {suite_id_of(1), suite_id_of(2), suite_id_of(3), suite_id_of(4)};
+    struct kend_new_job new = suite_new_job(ids[0].text, 10);
+    new.max_queued_per_owner = 1;
+    OK(store->ops->create(store, &new, NULL));
+    new.id = ids[1].text;
+    GIVES(KEND_STORE_OWNER_QUEUE_FULL, store->ops->create(store, &new, NULL));
+    new.max_queued = 1; /* both are full: its own is told */
+    GIVES(KEND_STORE_OWNER_QUEUE_FULL, store->ops->create(store, &new, NULL));
+    new.owner = "bob";
+    GIVES(KEND_STORE_QUEUE_FULL, store->ops->create(store, &new, NULL));
+    new.max_queued = 2;
+    OK(store->ops->create(store, &new, NULL));
+    /* what runs or has ended does not count */
+    suite_claim(store, "a", 20);
+    new = suite_new_job(ids[2].text, 30);
+    new.max_queued_per_owner = 1;
+    OK(store->ops->create(store, &new, NULL));
+    OK(store->ops->cancel(store, ids[2].text, NULL, 31, NULL));
+    new.id = ids[3].text;
+    OK(store->ops->create(store, &new, NULL));
+    struct kend_store_counts counts;
+    OK(store->ops->counts(store, &counts));
+    ck_assert_uint_eq(counts.owners_queued, 2);
+}

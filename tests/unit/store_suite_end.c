@@ -203,3 +203,55 @@ void ended_jobs_expire(struct kend_store *store)
     ck_assert(!list.has_more);
     kend_job_list_clear(&list);
 }
+
+static void succeed(struct kend_store *store, int number, uint64_t size, int64_t now)
+{
+    struct kend_job_artifact item = {.name = (char *)"report.json", .variant = (char *)"", .size = size};
+    const struct kend_artifact_list artifacts = {.item = &item, .count = 1};
+    const struct kend_outcome outcome = {.event = PROTO_SUCCEED, .summary = "{}", .artifacts = &artifacts, .now = now};
+    OK(store_suite_create(store, number, 10));
+    struct suite_lease lease = suite_claim(store, "a", 50);
+    OK(store->ops->finish(store, lease.id.text, lease.token, &outcome));
+}
+
+void the_oldest_artifacts_are_evicted(struct kend_store *store)
+{
+    struct kend_job *job;
+    struct kend_artifact_list list;
+    uint64_t bytes;
+    GIVES(KEND_STORE_NONE, store->ops->evict(store, 1000, 1000, &job));
+    ck_assert_ptr_null(job);
+    succeed(store, 3, 1, 100);
+    succeed(store, 1, 20, 200);
+    succeed(store, 2, 300, 300);
+    OK(store_suite_create(store, 4, 10));
+    struct suite_lease failed = suite_claim(store, "a", 50);
+    OK(suite_finish(store, &failed, PROTO_FAIL, 60));
+    OK(store->ops->evictable(store, 300, &bytes));
+    ck_assert_uint_eq(bytes, 21);
+    GIVES(KEND_STORE_NONE, store->ops->evict(store, 100, 1000, &job));
+    OK(store->ops->evict(store, 300, 1000, &job));
+    ck_assert_str_eq(job->id, ID(3));
+    ck_assert_int_eq(job->evicted_at, 1000);
+    ck_assert_int_eq(job->status, PROTO_SUCCEEDED);
+    kend_job_free(&job);
+    job = suite_get(store, 3);
+    ck_assert_int_eq(job->evicted_at, 1000);
+    ck_assert_int_eq(job->finished_at, 100);
+    ck_assert_str_eq(job->summary, "{}");
+    kend_job_free(&job);
+    suite_check_last_event(store, 3, 4, 1000, "log",
+                           "{\"level\":\"info\",\"message\":\"the artifacts were deleted to make room for those of other jobs "
+                           "(artifacts.max_bytes)\"}");
+    OK(store->ops->artifacts(store, ID(3), &list));
+    ck_assert_uint_eq(list.count, 0);
+    ck_assert_uint_eq(artifact_bytes(store), 320);
+    OK(store->ops->evict(store, 300, 1001, &job));
+    ck_assert_str_eq(job->id, ID(1));
+    kend_job_free(&job);
+    GIVES(KEND_STORE_NONE, store->ops->evict(store, 300, 1002, &job));
+    OK(store->ops->evictable(store, 300, &bytes));
+    ck_assert_uint_eq(bytes, 0);
+    OK(store->ops->remove(store, ID(3), NULL));
+    ck_assert_uint_eq(artifact_bytes(store), 300);
+}

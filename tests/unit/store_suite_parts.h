@@ -21,12 +21,17 @@ enum { LEASE = 60000 };
     X(a_key_gives_the_same_job_once)                     \
     X(jobs_without_a_key_are_all_new)                    \
     X(a_full_queue_refuses)                              \
+    X(an_owners_full_queue_refuses_it_alone)             \
     X(lists_are_newest_first_in_pages)                   \
     X(lists_filter_by_metadata)                          \
     X(counts_follow_every_change)                        \
     X(the_oldest_is_claimed_first)                       \
     X(a_claimed_job_runs)                                \
-    X(an_ended_lease_goes_before_younger_jobs)           \
+    X(what_has_begun_goes_first)                         \
+    X(owners_take_turns)                                 \
+    X(an_owner_that_comes_back_is_served_first)          \
+    X(an_owner_runs_no_more_than_its_share)              \
+    X(a_lowered_share_holds_for_what_was_handed_back)    \
     X(a_job_handed_back_keeps_its_place)                 \
     X(without_the_token_nothing_is_written)              \
     X(an_expired_lease_is_taken_by_another_only)         \
@@ -42,8 +47,10 @@ enum { LEASE = 60000 };
     X(events_come_in_pages)                              \
     X(only_ended_jobs_are_removed)                       \
     X(ended_jobs_expire)                                 \
+    X(the_oldest_artifacts_are_evicted)                  \
     X(sequences_have_no_holes_under_threads)             \
-    X(a_job_is_claimed_once_under_threads)
+    X(a_job_is_claimed_once_under_threads)               \
+    X(limits_of_owners_hold_under_threads)
 #define X(name) void name(struct kend_store *store);
 STORE_CASE_MAP(X)
 #undef X

@@ -79,3 +79,44 @@ void a_job_is_claimed_once_under_threads(struct kend_store *store)
     }
     suite_check_counts(store, (const uint64_t[PROTO_STATUS_COUNT]){[PROTO_RUNNING] = THREADS * EACH}, 0);
 }
+
+enum { SHARE = 3, WAITING = 10 };
+
+/* Each thread creates jobs of all owners and claims; `got` has the owner of each job that it claimed. */
+static void *crowd(void *opaque)
+{
+    static const char *const owners[] = {"alice", "bob"};
+    struct worker *worker = opaque;
+    for (int i = 0; i < EACH; i++) {
+        struct suite_id id = suite_id_of(worker->number * EACH + i);
+        struct kend_new_job new = suite_new_job(id.text, 10);
+        new.owner = owners[i % 2];
+        new.max_queued_per_owner = WAITING;
+        enum kend_store_result result = worker->store->ops->create(worker->store, &new, NULL);
+        worker->failed += result != KEND_STORE_OK && result != KEND_STORE_OWNER_QUEUE_FULL;
+        struct kend_job *job;
+        char token[KEND_TOKEN_SIZE];
+        result = worker->store->ops->claim(worker->store, "a", 50, LEASE, &job, token);
+        worker->failed += result != KEND_STORE_OK && result != KEND_STORE_NONE;
+        if (job) snprintf(worker->got[worker->claimed++], PROTO_ID_SIZE, "%s", job->owner);
+        kend_job_free(&job);
+    }
+    return NULL;
+}
+
+void limits_of_owners_hold_under_threads(struct kend_store *store)
+{
+    static struct worker workers[THREADS];
+    int alice = 0, bob = 0;
+    store->max_running_per_owner = SHARE;
+    OK(store->ops->check(store)); /* a store that wraps another hands the limit on before there are threads */
+    for (int i = 0; i < THREADS; i++) workers[i] = (struct worker){.store = store, .number = i};
+    start(workers, crowd);
+    for (int i = 0; i < THREADS; i++) {
+        ck_assert_int_eq(workers[i].failed, 0);
+        for (int k = 0; k < workers[i].claimed; k++) *(workers[i].got[k][0] == 'a' ? &alice : &bob) += 1;
+    }
+    ck_assert_int_eq(alice, SHARE);
+    ck_assert_int_eq(bob, SHARE);
+    suite_check_counts(store, (const uint64_t[PROTO_STATUS_COUNT]){2 * WAITING, 2 * SHARE}, 10);
+}
