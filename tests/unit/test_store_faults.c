@@ -121,6 +121,16 @@ static enum kend_store_result remove_job(struct place *place)
     return place->store->ops->remove(place->store, place->id, NULL);
 }
 
+/* Those of the job at hand: there are no others. */
+static enum kend_store_result evict(struct place *place)
+{
+    struct kend_job *job;
+    enum kend_store_result result = place->store->ops->evict(place->store, 4000, 5000, &job);
+    ck_assert_int_eq(job != NULL, result == KEND_STORE_OK);
+    kend_job_free(&job);
+    return result;
+}
+
 static enum kend_store_result abandon(struct place *place)
 {
     return place->store->ops->abandon(place->store, "a", 2000);
@@ -148,6 +158,7 @@ static const struct operation {
     {"hand back", hand_back, {create, claim}},
     {"finish", finish, {create, claim}},
     {"remove", remove_job, {create, claim, finish}},
+    {"evict", evict, {create, claim, finish}},
     {"abandon", abandon, {create, claim}},
 };
 
@@ -163,7 +174,8 @@ static char *fingerprint(const struct place *place)
         "(SELECT coalesce(group_concat(id || sequence || data), '') FROM event WHERE id IN (SELECT id FROM job)) || '/' ||"
         "(SELECT coalesce(group_concat(id || name), '') FROM artifact) || '/' ||"
         "(SELECT coalesce(group_concat(id || key), '') FROM metadata) || '/' ||"
-        "(SELECT group_concat(status || jobs) FROM counter) || '/' || (SELECT beats FROM probe)";
+        "(SELECT group_concat(status || jobs) FROM counter) || '/' ||"
+        "(SELECT coalesce(group_concat(name || queued || running || turn), '') FROM owner_load) || '/' || (SELECT beats FROM probe)";
     ck_assert_msg(sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
     ck_assert_int_eq(sqlite3_step(statement), SQLITE_ROW);
     char *text = strdup((const char *)sqlite3_column_text(statement, 0));
