@@ -240,7 +240,8 @@ int kenctl_job_show(const json_t *job)
     static const char *const settings[] = {"k",          "keep", "method",    "rescale",       "duplicates",
                                            "non_finite", "seed", "unmatched", "delta_encoding"};
     static const char *const times[][2] = {{"created", "created_at"},   {"started", "started_at"}, {"cancel", "cancel_requested_at"},
-                                           {"finished", "finished_at"}, {"expires", "expires_at"}, {"attempt", "attempt"}};
+                                           {"finished", "finished_at"}, {"expires", "expires_at"}, {"evicted", "evicted_at"},
+                                           {"attempt", "attempt"}};
     line("id", text_of(job, "id"));
     line("name", text_of(job, "name"));
     show_status(job);

@@ -101,9 +101,10 @@ json_t *proto_job_view_to_json(const struct proto_job_view *view)
     object = proto_json_set(object, "finished_at", proto_json_time(view->finished_at));
     object = proto_json_set(object, "cancel_requested_at", proto_json_time(view->cancel_requested_at));
     object = proto_json_set(object, "expires_at", proto_json_time(view->expires_at));
+    object = proto_json_set(object, "evicted_at", proto_json_time(view->evicted_at));
     object = proto_json_set(object, "timings", timings_to_json(view));
     object = proto_json_set(object, "error", error_to_json(view));
-    object = proto_json_set(object, "artifacts", artifacts_to_json(view));
+    if (!view->listed) object = proto_json_set(object, "artifacts", artifacts_to_json(view));
     return proto_json_set(object, "summary", view->summary ? json_loads(view->summary, 0, NULL) : json_null());
 }
 

@@ -30,13 +30,14 @@ struct proto_job_view {
     enum proto_stage stage;
     uint64_t bytes_fetched, bytes_total, rows_done, rows_total;
     int64_t attempt; /* 0: never claimed */
-    int64_t created_at, started_at, finished_at, cancel_requested_at, expires_at;
+    int64_t created_at, started_at, finished_at, cancel_requested_at, expires_at, evicted_at;
     const double *timings; /* [PROTO_STAGE_COUNT] seconds, as of the last progress */
     bool has_error;
     enum proto_job_error error;
     enum proto_stage error_stage;
     const char *error_message;                   /* or NULL */
     const char *summary;                         /* JSON text, or NULL */
+    bool listed;                                 /* in a list of jobs: `artifacts` is left out */
     const struct proto_artifact_view *artifacts; /* [artifact_count] */
     size_t artifact_count;
 };

@@ -59,7 +59,9 @@
     X(store, url, STORE, "sqlite:@DATA/kend.db", 0, 0, "Where jobs live.")                                                                \
     X(artifacts, url, ARTIFACTS, "file:@DATA/artifacts", 0, 0, "Where artifacts live.")                                                   \
     X(artifacts, max_bytes, SIZE, "0", 0, 0,                                                                                              \
-      "Disk that artifacts and running jobs' outputs may take in all; a job that would need more fails with no_space. 0: no limit.")      \
+      "Disk that artifacts and running jobs' outputs may take in all; a job that finds no room there fails with no_space. 0: no limit.")  \
+    X(artifacts, evict_hours, NUMBER, "24", 0, 876000,                                                                                    \
+      "Where max_bytes leaves no room, artifacts of jobs that ended at least so many hours ago are deleted, oldest first; 0: never.")     \
     X(cache, dir, PATH, "@DATA/cache", 0, 0, "Where fetched checkpoints are cached.")                                                     \
     X(cache, max_bytes, SIZE, "0", 0, 0, "Disk that the cache may take; least recently used entries go first. 0: no limit.")              \
     X(fetch, allow_schemes, SCHEMES, "https", 0, 0, "URL schemes that jobs may name: https, http, file, comma-separated.")                \
@@ -81,7 +83,9 @@
     X(prune, memory, SIZE, "96MiB", 8388608, 0, "Buffers of all prunings together; the largest row that can be pruned follows from it.")  \
     X(prune, kernel, KERNEL, "auto", 0, 0, "Instruction set of the selection; auto takes the fastest the machine has.")                   \
     X(jobs, max_queued, NUMBER, "100000", 1, 100000000, "Queued jobs; more are refused with 429.")                                        \
-    X(jobs, max_running, NUMBER, "2", 1, 64, "Jobs that run at once.")                                                                    \
+    X(jobs, max_queued_per_owner, NUMBER, "0", 0, 100000000, "Queued jobs of one owner; more are refused with 429. 0: no limit.")         \
+    X(jobs, max_running, NUMBER, "2", 1, 64, "Jobs that run at once. Owners take turns, each with its oldest job.")                       \
+    X(jobs, max_running_per_owner, NUMBER, "0", 0, 64, "Jobs of one owner that run at once; more wait. 0: no limit.")                     \
     X(jobs, keep_days, NUMBER, "30", 0, 36500, "Ended jobs and their artifacts are removed after this many days; 0: never.")              \
     X(jobs, drain_seconds, NUMBER, "25", 0, 86400, "How long a SIGTERM lets running jobs go on before they are handed back.")             \
     X(jobs, lease_seconds, NUMBER, "60", 3, 3600, "A runner that does not renew its lease for this long has lost its job.")               \

@@ -83,6 +83,7 @@ static int open_store(struct daemon *daemon, struct ken_error *error)
     if (kend_store_open(&daemon->store, daemon->conf->store_url, message) != KEND_STORE_OK)
         return ken_fail(error, KEN_EIO, "store.url: %s", message);
     daemon->store->keep_ms = (int64_t)daemon->conf->jobs_keep_days * 86400000;
+    daemon->store->max_running_per_owner = (int64_t)daemon->conf->jobs_max_running_per_owner;
     return KEN_OK;
 }
 

@@ -90,6 +90,7 @@ static enum MHD_Result answer_artifact(struct kend_request *request, const struc
     struct kend_artifacts *artifacts = request->http->parts.artifacts;
     char hex[KEN_SHA256_HEX_SIZE], etag[ETAG_SIZE];
     struct ken_error error = {0};
+    enum MHD_Result result;
     uint64_t size;
     int file;
     snprintf(etag, sizeof etag, "\"%s\"", ken_hex_encode(hex, artifact->sha256, sizeof artifact->sha256));
@@ -97,6 +98,7 @@ static enum MHD_Result answer_artifact(struct kend_request *request, const struc
     int rc = artifacts->ops->open(artifacts, request->match.id, artifact->name, &file, &size, &error);
     if (rc == KEN_OK && size == artifact->size) return answer_file(request, artifact, etag, file);
     if (rc == KEN_OK) close(file);
+    if (rc == KEN_ENOT_FOUND && kend_artifacts_gone(request, &result)) return result;
     kend_log(KEND_LOG_ERROR, "artifact cannot be read", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
              KEND_S("artifact", artifact->name), KEND_S("error", rc ? error.message : "its size has changed"));
     return kend_answer_problem(request, PROTO_INTERNAL, "the artifact cannot be read");
@@ -112,7 +114,7 @@ enum MHD_Result kend_route_artifact(struct kend_request *request)
         if (strcmp(list.item[i].name, request->match.name) == 0) artifact = &list.item[i];
     if (artifact)
         result = answer_artifact(request, artifact);
-    else
+    else if (list.count || !kend_artifacts_gone(request, &result))
         result = kend_answer_problem(request, PROTO_NOT_FOUND, "the job has no such artifact");
     kend_artifact_list_clear(&list);
     return result;

@@ -45,6 +45,41 @@ json_t *kend_artifacts_document(const struct kend_request *request, const char *
     return array;
 }
 
+/* All but what is the view's alone. */
+static struct proto_job_view view_of(const struct kend_job *job)
+{
+    return (struct proto_job_view){
+        .id = job->id,
+        .spec = job->spec,
+        .status = job->status,
+        .stage = job->stage,
+        .bytes_fetched = job->progress.bytes_fetched,
+        .bytes_total = job->progress.bytes_total,
+        .rows_done = job->progress.rows_done,
+        .rows_total = job->progress.rows_total,
+        .attempt = job->attempt,
+        .created_at = job->created_at,
+        .started_at = job->started_at,
+        .finished_at = job->finished_at,
+        .cancel_requested_at = job->cancel_requested_at,
+        .expires_at = job->expires_at,
+        .evicted_at = job->evicted_at,
+        .timings = job->timings,
+        .has_error = job->has_error,
+        .error = job->error,
+        .error_stage = job->error_stage,
+        .error_message = job->error_message,
+        .summary = job->summary,
+    };
+}
+
+json_t *kend_listed_job_document(const struct kend_job *job)
+{
+    struct proto_job_view view = view_of(job);
+    view.listed = true;
+    return proto_job_view_to_json(&view);
+}
+
 enum kend_store_result kend_job_document(const struct kend_request *request, const struct kend_job *job, json_t **document)
 {
     struct kend_store *store = request->http->parts.store;
@@ -54,35 +89,29 @@ enum kend_store_result kend_job_document(const struct kend_request *request, con
     if (result != KEND_STORE_OK) return result;
     struct proto_artifact_view *artifacts = views_make(request, job->id, &list);
     if (artifacts) {
-        const struct proto_job_view view = {
-            .id = job->id,
-            .spec = job->spec,
-            .status = job->status,
-            .stage = job->stage,
-            .bytes_fetched = job->progress.bytes_fetched,
-            .bytes_total = job->progress.bytes_total,
-            .rows_done = job->progress.rows_done,
-            .rows_total = job->progress.rows_total,
-            .attempt = job->attempt,
-            .created_at = job->created_at,
-            .started_at = job->started_at,
-            .finished_at = job->finished_at,
-            .cancel_requested_at = job->cancel_requested_at,
-            .expires_at = job->expires_at,
-            .timings = job->timings,
-            .has_error = job->has_error,
-            .error = job->error,
-            .error_stage = job->error_stage,
-            .error_message = job->error_message,
-            .summary = job->summary,
-            .artifacts = artifacts,
-            .artifact_count = list.count,
-        };
+        struct proto_job_view view = view_of(job);
+        view.artifacts = artifacts;
+        view.artifact_count = list.count;
         *document = proto_job_view_to_json(&view);
     }
     views_free(artifacts, list.count);
     kend_artifact_list_clear(&list);
     return KEND_STORE_OK;
+}
+
+enum MHD_Result kend_answer_evicted(struct kend_request *request)
+{
+    return kend_answer_problem(request, PROTO_NOT_FOUND, "the job's artifacts were deleted to make room (artifacts.max_bytes)");
+}
+
+bool kend_artifacts_gone(struct kend_request *request, enum MHD_Result *result)
+{
+    struct kend_job *job;
+    if (!kend_find_job(request, &job, result)) return true;
+    const bool evicted = job->evicted_at != 0;
+    kend_job_free(&job);
+    if (evicted) *result = kend_answer_evicted(request);
+    return evicted;
 }
 
 enum MHD_Result kend_answer_job(struct kend_request *request, int status, const struct kend_job *job, bool location)

@@ -6,6 +6,8 @@
 #include "http/respond.h"
 #include "job_view.h"
 
+/* The job as in a list of jobs, without its artifacts. A new reference; NULL if out of memory. */
+json_t *kend_listed_job_document(const struct kend_job *job);
 /*
  * The job resource; its artifacts are read from the store. OK: *document is a new reference, or NULL if out of memory. NONE: the job was
  * removed since it was read.
@@ -17,6 +19,13 @@ enum MHD_Result kend_answer_job(struct kend_request *request, int status, const 
 json_t *kend_artifacts_document(const struct kend_request *request, const char *job, const struct kend_artifact_list *list);
 /* Looks the path's job up among those that the request may see. False: it was answered (with *result). */
 bool kend_find_job(struct kend_request *request, struct kend_job **job, enum MHD_Result *result);
+/*
+ * What was there when the path's job was looked at is not there any more. True: because the job was removed or its artifacts were evicted
+ * since, which was answered.
+ */
+bool kend_artifacts_gone(struct kend_request *request, enum MHD_Result *result);
+/* Answers that the job's artifacts were evicted. */
+enum MHD_Result kend_answer_evicted(struct kend_request *request);
 /* `limit` of a list. False: it was answered. */
 bool kend_list_limit(struct kend_request *request, uint64_t *limit, enum MHD_Result *result);
 

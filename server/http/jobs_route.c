@@ -55,20 +55,16 @@ static bool read_filter(const struct kend_request *request, struct kend_job_filt
     return true;
 }
 
-/* The jobs as an array, NULL if out of memory; one that was removed since it was listed is left out. */
-static enum kend_store_result make_list(const struct kend_request *request, const struct kend_job_list *list, json_t **data)
+/* The jobs as an array; NULL if out of memory. */
+static json_t *make_list(const struct kend_job_list *list)
 {
-    enum kend_store_result result = KEND_STORE_OK;
-    *data = json_array();
-    for (size_t i = 0; *data && i < list->count; i++) {
-        json_t *document;
-        result = kend_job_document(request, list->item[i], &document);
-        if (result == KEND_STORE_NONE) continue;
-        if (result == KEND_STORE_OK && json_array_append_new(*data, document) == 0) continue;
-        json_decref(*data);
-        *data = NULL;
+    json_t *data = json_array();
+    for (size_t i = 0; data && i < list->count; i++) {
+        if (json_array_append_new(data, kend_listed_job_document(list->item[i])) == 0) continue;
+        json_decref(data);
+        data = NULL;
     }
-    return result == KEND_STORE_NONE ? KEND_STORE_OK : result;
+    return data;
 }
 
 enum MHD_Result kend_route_list(struct kend_request *request)
@@ -85,12 +81,7 @@ enum MHD_Result kend_route_list(struct kend_request *request)
     if (!read_filter(request, &filter, pairs, detail, sizeof detail)) return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
     enum kend_store_result listed = store->ops->list(store, &filter, &list);
     if (listed != KEND_STORE_OK) return kend_answer_store(request, listed);
-    json_t *data;
-    listed = make_list(request, &list, &data);
-    if (listed == KEND_STORE_OK)
-        result = kend_answer_json(request, 200, proto_list_to_json(data, list.has_more ? list.item[list.count - 1]->id : NULL));
-    else
-        result = kend_answer_store(request, listed);
+    result = kend_answer_json(request, 200, proto_list_to_json(make_list(&list), list.has_more ? list.item[list.count - 1]->id : NULL));
     kend_job_list_clear(&list);
     return result;
 }

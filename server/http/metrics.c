@@ -21,30 +21,32 @@ static const uint64_t request_buckets[KEND_REQUEST_BUCKET_COUNT] = KEND_REQUEST_
 static const double stage_buckets[KEND_STAGE_BUCKET_COUNT] = KEND_STAGE_BUCKETS;
 
 /* symbol, name, type, help: every family of /metrics. */
-#define METRIC_MAP(X)                                                                                              \
-    X(JOBS_TOTAL, "kend_jobs_total", "counter", "Jobs that ended since start, by status.")                         \
-    X(JOB_ERRORS, "kend_job_errors_total", "counter", "Jobs that failed since start, by the code of their error.") \
-    X(JOBS, "kend_jobs", "gauge", "Jobs in the store, by status.")                                                 \
-    X(QUEUE_OLDEST, "kend_queue_oldest_seconds", "gauge", "Age of the oldest queued job; 0 if none is.")           \
-    X(STAGE_SECONDS, "kend_job_stage_seconds", "histogram", "Time that jobs spent in a stage.")                    \
-    X(FETCH_BYTES, "kend_fetch_bytes_total", "counter", "Bytes of inputs received since start.")                   \
-    X(CACHE_BYTES, "kend_cache_bytes", "gauge", "Bytes that the cache of inputs holds.")                           \
-    X(ARTIFACT_BYTES, "kend_artifact_bytes", "gauge", "Bytes of the artifacts of all jobs in the store.")          \
-    X(DISK_FREE, "kend_disk_free_bytes", "gauge", "Free bytes of the file system that a folder lies on.")          \
-    X(DISK_AVAILABLE, "kend_disk_available_bytes", "gauge",                                                        \
-      "Bytes that jobs can take there: free beside the reserve, or given up by the cache.")                        \
-    X(DISK_RESERVE, "kend_disk_reserve_bytes", "gauge", "disk.reserve_bytes: free bytes that are never used.")     \
-    X(PRUNED, "kend_pruned_parameters_total", "counter", "Parameters pruned since start, by method.")              \
-    X(REQUESTS, "kend_http_requests_total", "counter", "HTTP requests answered since start.")                      \
-    X(REQUEST_SECONDS, "kend_http_request_seconds", "histogram", "Time to answer, without ?wait= and alike.")      \
-    X(READY, "kend_ready", "gauge", "1 if /readyz answers 200, else 0.")                                           \
-    X(UNREADY, "kend_not_ready", "gauge", "1 if this is a reason for /readyz not to answer 200, else 0.")          \
-    X(BUILD_INFO, "kend_build_info", "gauge", "Always 1.")                                                         \
-    X(CPU, "process_cpu_seconds_total", "counter", "User and system processor time.")                              \
-    X(STARTED, "process_start_time_seconds", "gauge", "When the process started, seconds since 1970.")             \
-    X(RESIDENT, "process_resident_memory_bytes", "gauge", "Resident memory.")                                      \
-    X(VIRTUAL, "process_virtual_memory_bytes", "gauge", "Virtual memory.")                                         \
-    X(OPEN_FILES, "process_open_fds", "gauge", "Open file descriptors.")                                           \
+#define METRIC_MAP(X)                                                                                                   \
+    X(JOBS_TOTAL, "kend_jobs_total", "counter", "Jobs that ended since start, by status.")                              \
+    X(JOB_ERRORS, "kend_job_errors_total", "counter", "Jobs that failed since start, by the code of their error.")      \
+    X(JOBS, "kend_jobs", "gauge", "Jobs in the store, by status.")                                                      \
+    X(QUEUE_OLDEST, "kend_queue_oldest_seconds", "gauge", "Age of the oldest queued job; 0 if none is.")                \
+    X(QUEUE_OWNERS, "kend_queue_owners", "gauge", "Owners that have queued jobs.")                                      \
+    X(STAGE_SECONDS, "kend_job_stage_seconds", "histogram", "Time that jobs spent in a stage.")                         \
+    X(FETCH_BYTES, "kend_fetch_bytes_total", "counter", "Bytes of inputs received since start.")                        \
+    X(CACHE_BYTES, "kend_cache_bytes", "gauge", "Bytes that the cache of inputs holds.")                                \
+    X(ARTIFACT_BYTES, "kend_artifact_bytes", "gauge", "Bytes of the artifacts of all jobs in the store.")               \
+    X(EVICTED, "kend_artifact_evicted_bytes_total", "counter", "Disk that artifacts gave up to make room since start.") \
+    X(DISK_FREE, "kend_disk_free_bytes", "gauge", "Free bytes of the file system that a folder lies on.")               \
+    X(DISK_AVAILABLE, "kend_disk_available_bytes", "gauge",                                                             \
+      "Bytes that jobs can take there: free beside the reserve, or given up by the cache.")                             \
+    X(DISK_RESERVE, "kend_disk_reserve_bytes", "gauge", "disk.reserve_bytes: free bytes that are never used.")          \
+    X(PRUNED, "kend_pruned_parameters_total", "counter", "Parameters pruned since start, by method.")                   \
+    X(REQUESTS, "kend_http_requests_total", "counter", "HTTP requests answered since start.")                           \
+    X(REQUEST_SECONDS, "kend_http_request_seconds", "histogram", "Time to answer, without ?wait= and alike.")           \
+    X(READY, "kend_ready", "gauge", "1 if /readyz answers 200, else 0.")                                                \
+    X(UNREADY, "kend_not_ready", "gauge", "1 if this is a reason for /readyz not to answer 200, else 0.")               \
+    X(BUILD_INFO, "kend_build_info", "gauge", "Always 1.")                                                              \
+    X(CPU, "process_cpu_seconds_total", "counter", "User and system processor time.")                                   \
+    X(STARTED, "process_start_time_seconds", "gauge", "When the process started, seconds since 1970.")                  \
+    X(RESIDENT, "process_resident_memory_bytes", "gauge", "Resident memory.")                                           \
+    X(VIRTUAL, "process_virtual_memory_bytes", "gauge", "Virtual memory.")                                              \
+    X(OPEN_FILES, "process_open_fds", "gauge", "Open file descriptors.")                                                \
     X(MAX_FILES, "process_max_fds", "gauge", "Most file descriptors that may be open.")
 #define X(symbol, name, type, help) METRIC_##symbol,
 enum metric { METRIC_MAP(X) METRIC_COUNT };
@@ -142,6 +144,7 @@ static void print_store(struct kend_store *store, FILE *out)
     int64_t age = counts.oldest_queued_at ? proto_now_ms() - counts.oldest_queued_at : 0;
     name = metric(METRIC_QUEUE_OLDEST, out);
     fprintf(out, "%s %.3f\n", name, age > 0 ? (double)age / 1000 : 0.0);
+    print_number(METRIC_QUEUE_OWNERS, counts.owners_queued, out);
     print_number(METRIC_ARTIFACT_BYTES, counts.artifact_bytes, out);
 }
 
@@ -173,6 +176,7 @@ static void print_engine(struct kend_engine *engine, FILE *out)
     name = metric(METRIC_PRUNED, out);
     for (size_t i = 0; i < KEN_METHOD_COUNT; i++)
         fprintf(out, "%s{method=\"%s\"} %" PRIu64 "\n", name, ken_method_name((enum ken_method)i), metrics.pruned_parameters[i]);
+    print_number(METRIC_EVICTED, metrics.evicted_bytes, out);
 }
 
 static void print_fetcher(struct kend_fetcher *fetcher, FILE *out)

@@ -161,6 +161,8 @@ enum MHD_Result kend_answer_store(struct kend_request *request, enum kend_store_
     case KEND_STORE_KEY_MISMATCH:
         return kend_answer_problem(request, PROTO_IDEMPOTENCY_MISMATCH, "this Idempotency-Key belongs to a job with another document");
     case KEND_STORE_QUEUE_FULL: return kend_answer_problem(request, PROTO_QUEUE_FULL, "as many jobs are queued as jobs.max_queued allows");
+    case KEND_STORE_OWNER_QUEUE_FULL:
+        return kend_answer_problem(request, PROTO_QUEUE_FULL, "as many of your jobs are queued as jobs.max_queued_per_owner allows");
     case KEND_STORE_ACTIVE: return kend_answer_problem(request, PROTO_JOB_ACTIVE, "cancel it, or wait for its end, before it is deleted");
     case KEND_STORE_FINISHED: return kend_answer_problem(request, PROTO_JOB_FINISHED, "nothing is left to cancel");
     case KEND_STORE_NO_SPACE: return kend_answer_problem(request, PROTO_NO_SPACE, "the disk of the job store is full");

@@ -50,12 +50,14 @@ static enum MHD_Result answer_page(struct kend_request *request, struct tensors_
 {
     struct ken_error error = {0};
     struct kend_rows *rows;
+    enum MHD_Result result;
     char next[KEND_CURSOR_SIZE];
     int rc = kend_rows_open(&rows, request->http->parts.artifacts, request->match.id, file, offset, &error);
     if (rc == KEN_OK) {
         rc = page_read(page, rows, &error);
         kend_rows_close(&rows);
     }
+    if (rc == KEN_ENOT_FOUND && kend_artifacts_gone(request, &result)) return result;
     if (rc == KEN_EINVALID)
         return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
     if (rc) {

@@ -3,8 +3,7 @@
 
 #include "conf.h"
 #include "jobs/kind.h"
-
-#include <inttypes.h>
+#include "jobs/room.h"
 
 /* A delta's header tells of more tensors than it has room for in a model, and its entries have longer names. */
 static struct ken_checkpoint_limits limits_of(const struct kend_conf *conf, const struct kend_kind_side *kind)
@@ -66,62 +65,6 @@ static uint64_t still_to_fetch(const struct kend_check *check)
     return state.bytes_total - state.bytes_there;
 }
 
-static int check_room(const char *what, uint64_t need, uint64_t reserve, uint64_t there, struct ken_error *error)
-{
-    if (there >= reserve && need <= there - reserve) return 0;
-    return ken_fail(error, KEN_ENO_SPACE,
-                    "%s needs %" PRIu64 " bytes of disk beside the reserve of %" PRIu64 " (disk.reserve_bytes), but only %" PRIu64
-                    " are free",
-                    what, need, reserve, there);
-}
-
-/* What the job's outputs will take beyond what earlier attempts have allocated already. */
-static int outputs_to_come(const struct kend_check *check, const struct kend_parts *parts, const char *id, uint64_t *bytes,
-                           struct ken_error *error)
-{
-    uint64_t there = 0;
-    int code = id ? parts->artifacts->ops->used_bytes(parts->artifacts, id, &there, error) : 0;
-    *bytes = check->need.disk_bytes;
-    *bytes -= there < *bytes ? there : *bytes;
-    return code;
-}
-
-static int check_artifacts(const struct kend_parts *parts, uint64_t need, struct ken_error *error)
-{
-    const uint64_t most = parts->conf->artifacts_max_bytes;
-    uint64_t taken = 0;
-    int code = most ? parts->artifacts->ops->used_bytes(parts->artifacts, NULL, &taken, error) : 0;
-    if (code || !most || (taken <= most && need <= most - taken)) return code;
-    return ken_fail(error, KEN_ENO_SPACE,
-                    "the job's artifacts need %" PRIu64 " bytes at most, but %" PRIu64 " of the %" PRIu64
-                    " bytes of artifacts.max_bytes are taken; deleting jobs makes room",
-                    need, taken, most);
-}
-
-/*
- * Artifacts and cache usually share a file system: then their needs add up. What the cache holds for nobody counts as free; fetching makes
- * room by itself, for outputs it is made here.
- */
-static int check_disk(const struct kend_check *check, const struct kend_parts *parts, const char *id, struct ken_error *error)
-{
-    const uint64_t reserve = parts->conf->disk_reserve_bytes;
-    const uint64_t fetch = still_to_fetch(check);
-    uint64_t outputs, free_bytes, device;
-    struct kend_cache_room cache;
-    int code = outputs_to_come(check, parts, id, &outputs, error);
-    if (!code) code = check_artifacts(parts, outputs, error);
-    if (!code) code = parts->artifacts->ops->free_bytes(parts->artifacts, &free_bytes, &device, error);
-    if (code) return code;
-    kend_fetcher_room(parts->fetcher, &cache);
-    if (cache.device != device) {
-        code = check_room("fetching", fetch, reserve, cache.free + cache.evictable, error);
-        return code ? code : check_room("the work", outputs, reserve, free_bytes, error);
-    }
-    code = check_room("the job", fetch + outputs, reserve, cache.free + cache.evictable, error);
-    if (!code && id) kend_fetcher_make_room(parts->fetcher, fetch + outputs);
-    return code;
-}
-
 /* Last: who has room for all that it fetches never waits for more. */
 static int reserve(const struct kend_check *check, const struct kend_parts *parts, struct kend_turn *turn, struct ken_error *error)
 {
@@ -144,7 +87,7 @@ int kend_check_open(struct kend_check *check, const struct kend_parts *parts, co
     }
     if (!code) check->pointer = "";
     if (!code) code = check->kind->plan(check, parts, request, error);
-    if (!code) code = check_disk(check, parts, request->id, error);
+    if (!code) code = kend_room_find(parts, request->id, still_to_fetch(check), check->need.disk_bytes, error);
     if (!code) code = reserve(check, parts, request->turn, error);
     if (code) kend_check_close(check);
     return code;

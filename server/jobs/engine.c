@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting and ending the runners and the keeper. */
+/* Starting and ending the runners, the keeper and retention. */
 #include "jobs/engine_parts.h"
 
 #include "log.h"
@@ -16,7 +16,7 @@ static void sweep(void *opaque, const char *id)
     struct ken_error error = {0};
     const enum kend_store_result result = parts->store->ops->get(parts->store, id, NULL, &job);
     int code = 0;
-    if (result == KEND_STORE_OK && job->status == PROTO_SUCCEEDED)
+    if (result == KEND_STORE_OK && job->status == PROTO_SUCCEEDED && !job->evicted_at)
         code = parts->artifacts->ops->clear_work(parts->artifacts, id, &error);
     else if (result == KEND_STORE_NONE || (result == KEND_STORE_OK && proto_status_is_terminal(job->status)))
         code = parts->artifacts->ops->remove(parts->artifacts, id, &error);
@@ -36,7 +36,7 @@ static int recover(struct kend_engine *engine, struct ken_error *error)
     return parts->artifacts->ops->each(parts->artifacts, sweep, engine, error);
 }
 
-static void end_threads(struct kend_engine *engine, size_t runners)
+static void end_threads(struct kend_engine *engine, size_t keepers, size_t runners)
 {
     pthread_mutex_lock(&engine->mutex);
     engine->draining = true;
@@ -45,18 +45,24 @@ static void end_threads(struct kend_engine *engine, size_t runners)
     pthread_cond_broadcast(&engine->tick);
     pthread_mutex_unlock(&engine->mutex);
     for (size_t i = 0; i < runners; i++) pthread_join(engine->runners[i].thread, NULL);
-    pthread_join(engine->keeper, NULL);
+    for (size_t i = 0; i < keepers; i++) pthread_join(engine->keepers[i], NULL);
 }
 
 static int start_threads(struct kend_engine *engine, struct ken_error *error)
 {
-    int code = pthread_create(&engine->keeper, NULL, kend_keeper_main, engine);
-    if (code) return ken_fail_errno(error, code, "starting the keeper");
+    static void *(*const keepers[KEND_KEEPERS])(void *engine) = {kend_keeper_main, kend_retention_main};
+    int code;
+    for (size_t i = 0; i < KEND_KEEPERS; i++) {
+        code = pthread_create(&engine->keepers[i], NULL, keepers[i], engine);
+        if (!code) continue;
+        end_threads(engine, i, 0);
+        return ken_fail_errno(error, code, "starting a keeper");
+    }
     for (size_t i = 0; i < engine->runner_count; i++) {
         engine->runners[i].engine = engine;
         code = pthread_create(&engine->runners[i].thread, NULL, kend_runner_main, &engine->runners[i]);
         if (!code) continue;
-        end_threads(engine, i);
+        end_threads(engine, KEND_KEEPERS, i);
         return ken_fail_errno(error, code, "starting a runner");
     }
     return 0;
@@ -64,6 +70,7 @@ static int start_threads(struct kend_engine *engine, struct ken_error *error)
 
 static void engine_free(struct kend_engine *engine)
 {
+    pthread_mutex_destroy(&engine->room.mutex);
     pthread_cond_destroy(&engine->settled);
     pthread_cond_destroy(&engine->tick);
     pthread_cond_destroy(&engine->wake);
@@ -78,6 +85,8 @@ int kend_engine_create(struct kend_engine **out, const struct kend_parts *parts,
     *out = NULL;
     if (!engine) return ken_fail(error, KEN_ENOMEM, "out of memory");
     engine->parts = *parts;
+    engine->parts.room = &engine->room;
+    pthread_mutex_init(&engine->room.mutex, NULL);
     engine->runner_count = (size_t)parts->conf->jobs_max_running;
     engine->runners = calloc(engine->runner_count, sizeof *engine->runners);
     pthread_mutex_init(&engine->mutex, NULL);
@@ -171,7 +180,7 @@ void kend_engine_destroy(struct kend_engine **engine)
 {
     if (!*engine) return;
     kend_engine_drain(*engine, 0);
-    end_threads(*engine, (*engine)->runner_count);
+    end_threads(*engine, KEND_KEEPERS, (*engine)->runner_count);
     engine_free(*engine);
     *engine = NULL;
 }

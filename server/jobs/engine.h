@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life of running jobs: runners claim jobs and take each through check, fetch, prune, publish; a keeper renews leases and tidies up. */
+/* The life of running jobs: runners claim jobs and take each through check, fetch, prune, publish; a keeper renews leases; retention tidies
+ * up. */
 #ifndef KEND_ENGINE_H
 #define KEND_ENGINE_H
 
@@ -14,6 +15,7 @@
 
 struct kend_conf;
 struct kend_engine;
+struct kend_room;
 
 /* Borrowed until kend_engine_destroy. */
 struct kend_parts {
@@ -27,9 +29,10 @@ struct kend_parts {
     /* A job's row has changed (committed): wakes whoever waits for it. Any thread. */
     void (*changed)(void *opaque, const char *job);
     void *opaque;
+    struct kend_room *room; /* the engine's own */
 };
 
-/* Ends leftover leases, sweeps orphans, starts jobs.max_running runners and the keeper. */
+/* Ends leftover leases, sweeps orphans, starts jobs.max_running runners, the keeper and retention. */
 int kend_engine_create(struct kend_engine **engine, const struct kend_parts *parts, struct ken_error *error);
 /* There may be something to claim. Any thread. */
 void kend_engine_poke(struct kend_engine *engine);
@@ -67,6 +70,7 @@ struct kend_engine_metrics {
         double sum;
     } stage[PROTO_STAGE_COUNT];
     uint64_t pruned_parameters[KEN_METHOD_COUNT];
+    uint64_t evicted_bytes; /* of artifacts */
 };
 void kend_engine_metrics(struct kend_engine *engine, struct kend_engine_metrics *metrics);
 

@@ -8,9 +8,13 @@
 #include "conf.h"
 #include "jobs/check.h"
 #include "jobs/engine.h"
+#include "jobs/room.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+
+/* Between two rounds of the keeper, and of retention. */
+enum { KEND_TICK_MS = 500, KEND_KEEPERS = 2 };
 
 /* Why a running job is told to stop. The first reason stays, except that a lost lease overrides: nothing may be written without one. */
 enum kend_stop { KEND_STOP_NOT, KEND_STOP_CANCEL, KEND_STOP_HAND_BACK, KEND_STOP_TIMEOUT, KEND_STOP_LOST };
@@ -49,17 +53,18 @@ struct kend_engine {
     struct kend_parts parts;
     pthread_mutex_t mutex;
     pthread_cond_t wake;         /* runners: something may be claimable, or the engine drains */
-    pthread_cond_t tick;         /* the keeper: end now */
+    pthread_cond_t tick;         /* the keeper and retention: end now */
     pthread_cond_t settled;      /* a run or a dry run has ended, or the keeper has looked at a run */
     uint64_t pokes;              /* counts kend_engine_poke, so that none is missed between claim and wait */
     unsigned claiming;           /* runners that are asking the store for a job */
     bool draining;               /* nothing new is started */
     bool hurry;                  /* what runs is handed back now */
-    bool ending;                 /* the keeper ends */
+    bool ending;                 /* the keeper and retention end */
     atomic_bool stopping;        /* dry runs end */
     struct kend_runner *runners; /* [runner_count] */
     size_t runner_count;
-    pthread_t keeper;
+    pthread_t keepers[KEND_KEEPERS]; /* the keeper and retention */
+    struct kend_room room;
     unsigned dry_runs;
     struct kend_engine_metrics metrics; /* under mutex */
 };
@@ -96,6 +101,9 @@ void kend_run_conclude(struct kend_run *run, int code, enum proto_stage stage, c
 
 /* keeper.c */
 void *kend_keeper_main(void *engine); /* thread */
+
+/* retention.c */
+void *kend_retention_main(void *engine); /* thread */
 
 /* stage_metrics.c; engine->mutex must not be held */
 void kend_metrics_stage(struct kend_engine *engine, enum proto_stage stage, double seconds);

@@ -40,4 +40,5 @@ void kend_engine_metrics(struct kend_engine *engine, struct kend_engine_metrics 
     pthread_mutex_lock(&engine->mutex);
     *metrics = engine->metrics;
     pthread_mutex_unlock(&engine->mutex);
+    metrics->evicted_bytes = atomic_load(&engine->room.evicted_bytes);
 }

@@ -9,119 +9,36 @@ import os
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import time
-from contextlib import closing
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
+from typing import Any
 
-import numpy as np
 import pytest
 
-from checkpoints import write_safetensors, write_tiled
+from checkpoints import write_tiled
 from daemon import BUILD, FINISHED, Kend
 from origin import Behaviour, Origin
+from running import (
+    STOP_SECONDS,
+    cancel,
+    edit,
+    files,
+    files_of,
+    kend_of,
+    large,
+    messages,
+    metric,
+    of_files,
+    poll,
+    stalled,
+)
+from running import until_stage
 
 ORPHAN = "job_01ARZ3NDEKTSV4RRFFQ69G5FAV"
-HUGE = 1 << 60
-#: Stopping takes 1 s at most; the rest is for a busy machine.
-STOP_SECONDS = 1.5
-
-
-def poll(condition: Callable[[], Any], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not within time"
-        time.sleep(0.01)
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """A folder for file: URLs with a small pair."""
-    folder = tmp_path / "files"
-    folder.mkdir()
-    random = np.random.default_rng(1)
-    base = {"a.weight": random.standard_normal((64, 256), np.float32)}
-    write_safetensors(folder / "base.safetensors", base)
-    write_safetensors(folder / "model.safetensors", {name: value + 0.1 for name, value in base.items()})
-    return folder
-
-
-@pytest.fixture
-def large(files: Path) -> Path:
-    """A pair whose pruning takes seconds."""
-    write_tiled(files / "large-base.safetensors", 64 << 20, 1)
-    write_tiled(files / "large-model.safetensors", 64 << 20, 1, 0.02)
-    return files
-
-
-def of_files(files: Path, prefix: str = "", **fields: Any) -> dict[str, Any]:
-    return {
-        "model": f"file://{files}/{prefix}model.safetensors",
-        "base": f"file://{files}/{prefix}base.safetensors",
-        "keep": 0.5,
-        **fields,
-    }
-
-
-def kend_of(tmp_path: Path, **settings: Any) -> Kend:
-    names = {name.replace("__", "."): value for name, value in settings.items()}
-    return Kend(tmp_path, {"fetch.file_roots": tmp_path / "files", "jobs.drain_seconds": 0, **names})
-
-
-@pytest.fixture
-def stalled(files: Path) -> Iterator[str]:
-    """A URL that is never answered."""
-    with Origin(files) as origin:
-        origin.put("/stalled.safetensors", b"x" * 100)
-        origin.behave("/stalled.safetensors", Behaviour(stall_at=0))
-        yield origin.url + "/stalled.safetensors"
-
-
-def until_stage(kend: Kend, job: str, stage: str, attempt: Optional[int] = None) -> dict[str, Any]:
-    end = time.monotonic() + 60
-    while True:
-        shown = kend.job(job)
-        if shown.get("stage") == stage and attempt in (None, shown["attempt"]):
-            return shown
-        assert shown["status"] not in FINISHED, f"ended before {stage}: {shown}"
-        assert time.monotonic() < end, f"not in {stage}: {shown}"
-        time.sleep(0.005)
-
-
-def edit(kend: Kend, *statements: str) -> None:
-    """Changes the database of a kend that does not run."""
-    with closing(sqlite3.connect(kend.data / "kend.db")) as database, database:
-        for statement in statements:
-            database.execute(statement)
-
-
-def files_of(kend: Kend, job: str) -> list[str]:
-    artifacts = kend.data / "artifacts"
-    return [str(path.relative_to(artifacts)) for path in (artifacts / job, artifacts / ".work" / job) if path.exists()]
-
-
-def messages(kend: Kend, job: str) -> list[str]:
-    return [event["data"]["message"] for event in kend.events(job) if event["type"] == "log"]
-
-
-def metric(kend: Kend, series: str) -> float:
-    for line in kend.get("/metrics").body.decode().splitlines():
-        if line.startswith(series + " "):
-            return float(line.rpartition(" ")[2])
-    raise AssertionError(f"no {series}")
 
 
 # ---- stopping
-
-
-def cancel(kend: Kend, job: str) -> dict[str, Any]:
-    begin = time.monotonic()
-    assert kend.request("POST", f"/v1/jobs/{job}/cancel").status == 202
-    ended = kend.wait(job)
-    assert time.monotonic() - begin < STOP_SECONDS
-    return ended
 
 
 @pytest.mark.parametrize(
@@ -463,56 +380,6 @@ def test_files_that_no_job_will_ask_for_are_swept_at_the_start(tmp_path: Path, f
         assert files_of(kend, good) == [good]
         assert not list((artifacts / ".trash").iterdir())
         assert f"job={ORPHAN}" in kend.log_text()
-
-
-# ---- room
-
-
-def test_a_full_disk_is_told_in_seconds(tmp_path: Path, files: Path, stalled: str) -> None:
-    with kend_of(tmp_path, jobs__max_running=1) as kend:
-        busy = kend.submit({"model": stalled, "base": stalled, "k": 1})
-        job = kend.submit(of_files(files))
-        assert kend.stop() == 0
-        kend.settings["disk.reserve_bytes"] = HUGE
-        kend.start()
-        assert kend.get("/readyz").json["code"] == "no_space"
-        refused = kend.request("POST", "/v1/jobs", of_files(files))
-        assert (refused.status, refused.json["code"]) == (503, "no_space")
-        assert refused.headers["retry-after"]
-        assert cancel(kend, busy)["status"] == "cancelled"
-        ended = kend.wait(job)
-        assert (ended["error"]["code"], ended["error"]["stage"]) == ("no_space", "checking")
-        assert "disk.reserve_bytes" in ended["error"]["message"]
-
-
-def test_artifacts_have_a_limit(tmp_path: Path, files: Path) -> None:
-    with kend_of(tmp_path) as kend:
-        first = kend.submit(of_files(files))
-        assert kend.wait(first)["status"] == "succeeded"
-        plan = kend.request("POST", "/v1/jobs?dry_run=true", of_files(files)).json
-        artifacts = kend.data / "artifacts"
-        taken = sum(path.lstat().st_blocks * 512 for path in (artifacts, *artifacts.rglob("*")))
-        assert kend.stop() == 0
-        kend.settings["artifacts.max_bytes"] = taken + plan["disk_bytes"] - 1
-        kend.start()
-        ended = kend.wait(kend.submit(of_files(files)))
-        assert (ended["error"]["code"], ended["error"]["stage"]) == ("no_space", "checking")
-        assert "artifacts.max_bytes" in ended["error"]["message"]
-        response = kend.request("POST", "/v1/jobs?dry_run=true", of_files(files))
-        assert response.status == 422 and b"artifacts.max_bytes" in response.body
-        assert kend.request("DELETE", f"/v1/jobs/{first}").status == 204
-        assert kend.wait(kend.submit(of_files(files)))["status"] == "succeeded"
-
-
-def test_the_cache_goes_first_when_the_disk_runs_full(tmp_path: Path, files: Path) -> None:
-    with Origin(files) as origin, kend_of(tmp_path) as kend:
-        urls = {side: f"{origin.url}/{side}.safetensors" for side in ("model", "base")}
-        assert kend.wait(kend.submit({**urls, "k": 1}))["status"] == "succeeded"
-        assert metric(kend, "kend_cache_bytes") > 0
-        assert kend.stop() == 0
-        kend.settings["disk.reserve_bytes"] = HUGE
-        kend.start()
-        poll(lambda: metric(kend, "kend_cache_bytes") == 0)
 
 
 # ---- the cache

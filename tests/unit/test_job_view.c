@@ -43,7 +43,7 @@ START_TEST(a_queued_job_is_exact)
                 "\"model\":{\"url\":\"https://m/m?...\"},\"base\":{\"url\":\"https://b/b\"},\"keep\":0.1,"
                 "\"progress\":{\"percent\":0,\"bytes_fetched\":0,\"bytes_total\":0,\"rows_done\":0,\"rows_total\":0,\"eta_seconds\":null},"
                 "\"attempt\":0,\"created_at\":\"1970-01-01T00:00:00.001Z\",\"started_at\":null,\"finished_at\":null,"
-                "\"cancel_requested_at\":null,\"expires_at\":null,"
+                "\"cancel_requested_at\":null,\"expires_at\":null,\"evicted_at\":null,"
                 "\"timings\":{\"checking\":0,\"fetching\":0,\"pruning\":0,\"publishing\":0},\"error\":null,\"artifacts\":[],"
                 "\"summary\":null}");
     json_decref(json);
@@ -104,6 +104,11 @@ START_TEST(a_succeeded_job_has_artifacts_and_summary)
                 "\"sha256\":\"01ff000000000000000000000000000000000000000000000000000000000000\",\"url\":\"http://h/r\"}]");
     expect_text(json_object_get(json, "summary"), "{\"kept\":12}");
     expect_text(json_object_get(json, "expires_at"), "\"2023-11-14T22:13:20.000Z\"");
+    json_decref(json);
+    view.listed = true;
+    json = render(&view);
+    ck_assert_ptr_null(json_object_get(json, "artifacts"));
+    expect_text(json_object_get(json, "summary"), "{\"kept\":12}");
     json_decref(json);
 }
 END_TEST

@@ -71,7 +71,7 @@ END_TEST
 START_TEST(every_word_of_the_document_is_listed)
 {
     json_t *contract = load();
-    static const char *const places[] = {"JobDocument", "Job"};
+    static const char *const places[] = {"JobDocument", "JobFields"};
     for (size_t i = 0; i < 2; i++) {
         const char *place = places[i];
 #define X(symbol, name) name,
@@ -183,7 +183,7 @@ START_TEST(the_examples_are_accepted)
         /* What kend shows of it has no field that the contract does not have. */
         json_t *shown = proto_job_to_json(job, true), *value;
         const char *key;
-        json_object_foreach(shown, key, value) property(contract, "Job", key);
+        json_object_foreach(shown, key, value) property(contract, "JobFields", key);
         json_decref(shown);
         proto_job_free(&job);
     }

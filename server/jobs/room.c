@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/room.h"
+
+#include "clock.h"
+#include "conf.h"
+#include "log.h"
+
+#include <inttypes.h>
+
+#define HOUR_MS INT64_C(3600000)
+
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+    return __builtin_add_overflow(a, b, &a) ? UINT64_MAX : a;
+}
+
+static uint64_t less(uint64_t from, uint64_t take)
+{
+    return take < from ? from - take : 0;
+}
+
+/* ---- artifacts that give way */
+
+/* Jobs that ended before this may lose their artifacts; 0: none. */
+static int64_t evict_before(const struct kend_parts *parts)
+{
+    const int64_t hours = (int64_t)parts->conf->artifacts_evict_hours;
+    return hours ? proto_now_ms() - hours * HOUR_MS : 0;
+}
+
+static int store_failed(enum kend_store_result result, struct ken_error *error)
+{
+    return ken_fail(error, result == KEND_STORE_NO_SPACE ? KEN_ENO_SPACE : KEN_EIO, "giving up artifacts: %s",
+                    kend_store_result_text(result));
+}
+
+/*
+ * Gives up the artifacts of one job, the row first: files of a job that has none are swept at the next start, a row without files would
+ * promise what is not there. *bytes of disk are free by it. KEN_ENOT_FOUND: none is old enough.
+ */
+static int evict_one(const struct kend_parts *parts, int64_t before, uint64_t *bytes, struct ken_error *error)
+{
+    struct kend_job *job;
+    const enum kend_store_result result = parts->store->ops->evict(parts->store, before, proto_now_ms(), &job);
+    if (result == KEND_STORE_NONE) return KEN_ENOT_FOUND;
+    if (result != KEND_STORE_OK) return store_failed(result, error);
+    int code = parts->artifacts->ops->used_bytes(parts->artifacts, job->id, bytes, error);
+    if (!code) code = parts->artifacts->ops->remove(parts->artifacts, job->id, error);
+    if (code) {
+        kend_log(KEND_LOG_WARN, "evicted artifacts could not be removed", KEND_S("job", job->id), KEND_S("error", error->message));
+    } else {
+        atomic_fetch_add(&parts->room->evicted_bytes, *bytes);
+        kend_log(KEND_LOG_INFO, "artifacts evicted", KEND_S("job", job->id), KEND_I("bytes", *bytes));
+    }
+    if (parts->changed) parts->changed(parts->opaque, job->id);
+    kend_job_free(&job);
+    return code;
+}
+
+static bool fits(uint64_t need, uint64_t taken, uint64_t most)
+{
+    return taken <= most && need <= most - taken;
+}
+
+/* Gives up artifacts until `need` fits; nothing where all that could be given up would not do. *taken follows. */
+static int make_room(const struct kend_parts *parts, bool evict, uint64_t need, uint64_t *taken, struct ken_error *error)
+{
+    const uint64_t most = parts->conf->artifacts_max_bytes;
+    const int64_t before = evict_before(parts);
+    uint64_t evictable = 0, bytes;
+    int code = 0;
+    if (!before || fits(need, *taken, most)) return 0;
+    const enum kend_store_result result = parts->store->ops->evictable(parts->store, before, &evictable);
+    if (result != KEND_STORE_OK) return store_failed(result, error);
+    if (!fits(need, less(*taken, evictable), most)) return 0;
+    if (!evict) *taken = less(*taken, evictable);
+    while (!code && !fits(need, *taken, most)) {
+        code = evict_one(parts, before, &bytes, error);
+        if (!code) *taken = less(*taken, bytes);
+    }
+    return code == KEN_ENOT_FOUND ? 0 : code;
+}
+
+/* Room below artifacts.max_bytes. */
+static int find_artifacts(const struct kend_parts *parts, bool evict, uint64_t need, struct ken_error *error)
+{
+    const uint64_t most = parts->conf->artifacts_max_bytes;
+    uint64_t taken;
+    if (!most) return 0;
+    pthread_mutex_lock(&parts->room->mutex);
+    int code = parts->artifacts->ops->used_bytes(parts->artifacts, NULL, &taken, error);
+    if (!code) code = make_room(parts, evict, need, &taken, error);
+    pthread_mutex_unlock(&parts->room->mutex);
+    if (code || fits(need, taken, most)) return code;
+    return ken_fail(error, KEN_ENO_SPACE,
+                    "the job's artifacts need %" PRIu64 " bytes at most, but %" PRIu64 " of the %" PRIu64
+                    " bytes of artifacts.max_bytes are taken, and artifacts.evict_hours lets too few of them make room; deleting jobs does",
+                    need, taken, most);
+}
+
+bool kend_room_keep(const struct kend_parts *parts, unsigned most)
+{
+    const int64_t before = evict_before(parts);
+    struct kend_store_counts counts;
+    struct ken_error error = {0};
+    uint64_t bytes;
+    int code = 0;
+    if (!parts->conf->artifacts_max_bytes || !before) return false;
+    pthread_mutex_lock(&parts->room->mutex);
+    for (; !code && most; most--) {
+        if (parts->store->ops->counts(parts->store, &counts) != KEND_STORE_OK) break;
+        if (counts.artifact_bytes <= parts->conf->artifacts_max_bytes) break;
+        code = evict_one(parts, before, &bytes, &error);
+    }
+    pthread_mutex_unlock(&parts->room->mutex);
+    return !most && !code;
+}
+
+/* ---- the disk */
+
+static int check_disk(const char *what, uint64_t need, uint64_t reserve, uint64_t there, struct ken_error *error)
+{
+    if (there >= reserve && need <= there - reserve) return 0;
+    return ken_fail(error, KEN_ENO_SPACE,
+                    "%s needs %" PRIu64 " bytes of disk beside the reserve of %" PRIu64 " (disk.reserve_bytes), but only %" PRIu64
+                    " are free",
+                    what, need, reserve, there);
+}
+
+/*
+ * Artifacts and cache usually share a file system: then their needs add up. What the cache holds for nobody counts as free; fetching makes
+ * room by itself, for outputs it is made here.
+ */
+static int find_disk(const struct kend_parts *parts, bool evict, uint64_t fetch, uint64_t outputs, struct ken_error *error)
+{
+    const uint64_t reserve = parts->conf->disk_reserve_bytes;
+    uint64_t free_bytes, device;
+    struct kend_cache_room cache;
+    int code = parts->artifacts->ops->free_bytes(parts->artifacts, &free_bytes, &device, error);
+    if (code) return code;
+    kend_fetcher_room(parts->fetcher, &cache);
+    const uint64_t for_inputs = sum(cache.free, cache.evictable), both = sum(fetch, outputs);
+    if (cache.device != device) {
+        code = check_disk("fetching", fetch, reserve, for_inputs, error);
+        return code ? code : check_disk("the work", outputs, reserve, free_bytes, error);
+    }
+    code = check_disk("the job", both, reserve, for_inputs, error);
+    if (!code && evict) kend_fetcher_make_room(parts->fetcher, both);
+    return code;
+}
+
+int kend_room_find(const struct kend_parts *parts, const char *id, uint64_t fetch, uint64_t outputs, struct ken_error *error)
+{
+    uint64_t there = 0;
+    int code = id ? parts->artifacts->ops->used_bytes(parts->artifacts, id, &there, error) : 0;
+    const uint64_t to_come = less(outputs, there); /* beyond what earlier attempts have allocated already */
+    if (!code) code = find_artifacts(parts, id != NULL, to_come, error);
+    return code ? code : find_disk(parts, id != NULL, fetch, to_come, error);
+}
