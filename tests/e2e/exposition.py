@@ -11,6 +11,7 @@ from daemon import Kend
 #: Every family, as docs/operations.md lists them.
 FAMILIES = {
     "kend_artifact_bytes": "gauge",
+    "kend_artifact_evicted_bytes_total": "counter",
     "kend_build_info": "gauge",
     "kend_cache_bytes": "gauge",
     "kend_disk_available_bytes": "gauge",
@@ -26,6 +27,7 @@ FAMILIES = {
     "kend_not_ready": "gauge",
     "kend_pruned_parameters_total": "counter",
     "kend_queue_oldest_seconds": "gauge",
+    "kend_queue_owners": "gauge",
     "kend_ready": "gauge",
     "process_cpu_seconds_total": "counter",
     "process_max_fds": "gauge",

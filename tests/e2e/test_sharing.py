@@ -90,8 +90,11 @@ def test_a_limit_holds_after_a_restart(tmp_path: Path, stalled: "dict[str, objec
     with house.kend as kend:
         first, second = (submit(house, "submit", stalled) for _ in range(2))
         poll(lambda: status(house, "submit", first) == "running")
-        for end in (kend.kill, kend.stop):
-            end()
+        for crash in (True, False):
+            if crash:
+                kend.kill()
+            else:
+                assert kend.stop() == 0
             kend.start()
             poll(lambda: status(house, "submit", first) == "running")
             assert status(house, "submit", second) == "queued"

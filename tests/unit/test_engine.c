@@ -18,7 +18,7 @@ enum { WAIT_MS = 20000, LEASE_MS = 3000 };
 /* The operations of the real store, and what is answered in place of calling them. KEND_STORE_OK: nothing is. */
 static const struct kend_store_ops *real;
 static atomic_int finish_fails, renew_fails, hand_back_fails, get_fails;
-static atomic_int finish_calls;
+static atomic_int finish_calls, remove_ms;
 
 static enum kend_store_result finish(struct kend_store *store, const char *id, const char *token, const struct kend_outcome *outcome)
 {
@@ -44,6 +44,18 @@ static enum kend_store_result get(struct kend_store *store, const char *id, cons
 {
     enum kend_store_result fails = (enum kend_store_result)atomic_load(&get_fails);
     return fails ? fails : real->get(store, id, owner, job);
+}
+
+static void pause_ms(long ms)
+{
+    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+static enum kend_store_result remove_slowly(struct kend_store *store, const char *id, const char *owner)
+{
+    pause_ms(atomic_load(&remove_ms));
+    return real->remove(store, id, owner);
 }
 
 struct rig {
@@ -114,6 +126,7 @@ static void open_parts(struct rig *rig)
     rig->ops.renew = renew;
     rig->ops.hand_back = hand_back;
     rig->ops.get = get;
+    rig->ops.remove = remove_slowly;
     rig->parts.store->ops = &rig->ops;
     ck_assert_msg(kend_artifacts_open(&rig->parts.artifacts, conf->artifacts_url, &error) == 0, "%s", error.message);
     kend_pool_set_threads(2);
@@ -131,7 +144,7 @@ static void start(struct rig *rig)
 static void begin(struct rig *rig)
 {
     memset(rig, 0, sizeof *rig);
-    atomic_int *const counters[] = {&finish_fails, &renew_fails, &hand_back_fails, &get_fails, &finish_calls};
+    atomic_int *const counters[] = {&finish_fails, &renew_fails, &hand_back_fails, &get_fails, &finish_calls, &remove_ms};
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) atomic_store(counters[i], 0); /* an earlier test may have used them */
     unit_folder_make(&rig->folder);
     made_pair_write(&rig->pair, rig->folder.path);
@@ -184,12 +197,6 @@ static struct kend_job *job_of(struct rig *rig, const char *id)
     struct kend_job *job;
     ck_assert_int_eq(real->get(rig->parts.store, id, NULL, &job), KEND_STORE_OK);
     return job;
-}
-
-static void pause_ms(long ms)
-{
-    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    nanosleep(&time, NULL);
 }
 
 /* Milliseconds until the job was in that status. */
@@ -412,6 +419,28 @@ START_TEST(nothing_is_swept_that_the_store_cannot_speak_of)
 }
 END_TEST
 
+START_TEST(a_slow_removal_holds_up_no_lease)
+{
+    struct rig rig;
+    char expired[PROTO_ID_SIZE], id[PROTO_ID_SIZE], token[KEND_TOKEN_SIZE];
+    struct kend_job *job;
+    begin(&rig);
+    rig.parts.store->keep_ms = 1;
+    submit_pair(&rig, expired);
+    ck_assert_int_eq(real->cancel(rig.parts.store, expired, NULL, proto_now_ms() - 1, NULL), KEND_STORE_OK);
+    atomic_store(&remove_ms, LEASE_MS + 2000);
+    start(&rig);
+    submit_stalled(&rig, id);
+    until(&rig, id, PROTO_RUNNING);
+    pause_ms(LEASE_MS + 500);
+    ck_assert_int_eq(real->claim(rig.parts.store, "other", proto_now_ms(), LEASE_MS, &job, token), KEND_STORE_NONE);
+    expect(&rig, id, PROTO_RUNNING, 1, 0);
+    ck_assert_int_eq(real->get(rig.parts.store, expired, NULL, &job), KEND_STORE_OK); /* still being removed */
+    kend_job_free(&job);
+    end(&rig);
+}
+END_TEST
+
 /* ---- dry runs */
 
 struct answers {
@@ -465,4 +494,4 @@ END_TEST
 UNIT_MAIN("engine", an_outcome_is_told_until_the_store_has_it, a_drain_does_not_wait_for_a_store_that_is_gone,
           a_lost_lease_stops_the_work_and_changes_nothing, a_lease_that_cannot_be_renewed_is_given_back_before_it_ends,
           a_cancel_that_only_the_store_knows_is_found, a_drain_hands_back_what_does_not_end, a_drain_can_be_cut_short,
-          nothing_is_swept_that_the_store_cannot_speak_of, dry_runs_are_bounded_and_end_with_a_drain)
+          nothing_is_swept_that_the_store_cannot_speak_of, a_slow_removal_holds_up_no_lease, dry_runs_are_bounded_and_end_with_a_drain)
