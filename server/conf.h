@@ -86,7 +86,8 @@
     X(jobs, max_queued_per_owner, NUMBER, "0", 0, 100000000, "Queued jobs of one owner; more are refused with 429. 0: no limit.")         \
     X(jobs, max_running, NUMBER, "2", 1, 64, "Jobs that run at once. Owners take turns, each with its oldest job.")                       \
     X(jobs, max_running_per_owner, NUMBER, "0", 0, 64, "Jobs of one owner that run at once; more wait. 0: no limit.")                     \
-    X(jobs, keep_days, NUMBER, "30", 0, 36500, "Ended jobs and their artifacts are removed after this many days; 0: never.")              \
+    X(jobs, keep_days, NUMBER, "30", 0, 36500,                                                                                            \
+      "Ended jobs and their artifacts are removed after this many days; 0: never. A change holds for what ends after it.")                \
     X(jobs, drain_seconds, NUMBER, "25", 0, 86400, "How long a SIGTERM lets running jobs go on before they are handed back.")             \
     X(jobs, lease_seconds, NUMBER, "60", 3, 3600, "A runner that does not renew its lease for this long has lost its job.")               \
     X(disk, reserve_bytes, SIZE, "256MiB", 0, 0, "Free disk that is never used.")                                                         \

@@ -48,7 +48,7 @@ struct kend_check_request {
 };
 
 /* Whatever fails: an enum ken_code, and the check is closed again. KEN_ENO_SPACE and KEN_ETOO_LARGE say what is needed and what there is;
- * KEN_EBUSY: running jobs hold the room in the cache, see kend_turn_wait.
+ * KEN_EBUSY: running jobs hold the room that is missing, see kend_turn_wait.
  */
 int kend_check_open(struct kend_check *check, const struct kend_parts *parts, const struct kend_check_request *request,
                     struct ken_error *error);

@@ -6,6 +6,8 @@
 #include "log.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #define HOUR_MS INT64_C(3600000)
 
@@ -87,10 +89,8 @@ static int find_artifacts(const struct kend_parts *parts, bool evict, uint64_t n
     const uint64_t most = parts->conf->artifacts_max_bytes;
     uint64_t taken;
     if (!most) return 0;
-    pthread_mutex_lock(&parts->room->mutex);
     int code = parts->artifacts->ops->used_bytes(parts->artifacts, NULL, &taken, error);
     if (!code) code = make_room(parts, evict, need, &taken, error);
-    pthread_mutex_unlock(&parts->room->mutex);
     if (code || fits(need, taken, most)) return code;
     return ken_fail(error, KEN_ENO_SPACE,
                     "the job's artifacts need %" PRIu64 " bytes at most, but %" PRIu64 " of the %" PRIu64
@@ -149,11 +149,72 @@ static int find_disk(const struct kend_parts *parts, bool evict, uint64_t fetch,
     return code;
 }
 
-int kend_room_find(const struct kend_parts *parts, const char *id, uint64_t fetch, uint64_t outputs, struct ken_error *error)
+/* ---- promises; the room's mutex is held */
+
+static uint64_t outputs_to_come(const struct kend_parts *parts, const char *id, uint64_t outputs)
 {
     uint64_t there = 0;
-    int code = id ? parts->artifacts->ops->used_bytes(parts->artifacts, id, &there, error) : 0;
-    const uint64_t to_come = less(outputs, there); /* beyond what earlier attempts have allocated already */
-    if (!code) code = find_artifacts(parts, id != NULL, to_come, error);
-    return code ? code : find_disk(parts, id != NULL, fetch, to_come, error);
+    (void)parts->artifacts->ops->used_bytes(parts->artifacts, id, &there, NULL); /* unknown: all is to come */
+    return less(outputs, there);
+}
+
+/* What other jobs have been promised and not yet written. */
+static uint64_t promised_to_others(const struct kend_parts *parts, const char *id)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < KEND_PROMISES; i++) {
+        const struct kend_promise *promise = &parts->room->promises[i];
+        if (*promise->id && strcmp(promise->id, id) != 0) bytes = sum(bytes, outputs_to_come(parts, promise->id, promise->outputs));
+    }
+    return bytes;
+}
+
+/* The job's promise, else a free one. */
+static struct kend_promise *promise_of(struct kend_room *room, const char *id)
+{
+    struct kend_promise *unused = NULL;
+    for (size_t i = 0; i < KEND_PROMISES; i++) {
+        if (strcmp(room->promises[i].id, id) == 0) return &room->promises[i];
+        if (!*room->promises[i].id) unused = &room->promises[i];
+    }
+    KEN_ASSERT(unused);
+    return unused;
+}
+
+void kend_room_leave(const struct kend_parts *parts, const char *id)
+{
+    pthread_mutex_lock(&parts->room->mutex);
+    promise_of(parts->room, id)->id[0] = '\0';
+    pthread_mutex_unlock(&parts->room->mutex);
+}
+
+static int find(const struct kend_parts *parts, bool evict, uint64_t fetch, uint64_t outputs, struct ken_error *error)
+{
+    int code = find_artifacts(parts, evict, outputs, error);
+    return code ? code : find_disk(parts, evict, fetch, outputs, error);
+}
+
+/* With the room's mutex held. */
+static int find_beside_others(const struct kend_parts *parts, const char *id, uint64_t fetch, uint64_t outputs, struct ken_error *error)
+{
+    const uint64_t to_come = outputs_to_come(parts, id, outputs), others = promised_to_others(parts, id);
+    int code = find(parts, true, fetch, sum(to_come, others), error);
+    if (code == KEN_ENO_SPACE && others && find(parts, false, fetch, to_come, NULL) == 0)
+        return ken_fail(error, KEN_EBUSY,
+                        "beside the %" PRIu64 " bytes that running jobs may still write there are not %" PRIu64 " for inputs and %" PRIu64
+                        " for outputs",
+                        others, fetch, to_come);
+    if (code) return code;
+    struct kend_promise *promise = promise_of(parts->room, id);
+    snprintf(promise->id, sizeof promise->id, "%s", id);
+    promise->outputs = outputs;
+    return 0;
+}
+
+int kend_room_find(const struct kend_parts *parts, const char *id, uint64_t fetch, uint64_t outputs, struct ken_error *error)
+{
+    pthread_mutex_lock(&parts->room->mutex);
+    const int code = id ? find_beside_others(parts, id, fetch, outputs, error) : find(parts, false, fetch, outputs, error);
+    pthread_mutex_unlock(&parts->room->mutex);
+    return code;
 }

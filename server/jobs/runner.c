@@ -100,7 +100,7 @@ static bool need_not_wait(void *opaque)
     return kend_run_cancelled(run);
 }
 
-/* Checks until there is room in the cache for all that the job fetches. While it waits it holds nothing of the cache. */
+/* Checks until there is room for all that the job fetches and writes. While it waits it holds nothing of the cache. */
 static int check_in_turn(struct kend_run *run, struct work *work, struct ken_error *error)
 {
     struct kend_fetcher *fetcher = run->engine->parts.fetcher;
@@ -111,7 +111,7 @@ static int check_in_turn(struct kend_run *run, struct work *work, struct ken_err
     int code = check(run, work, &turn, error);
     const bool waits = code == KEN_EBUSY;
     if (waits) {
-        snprintf(text, sizeof text, "waiting for room in the cache: %.400s", error->message);
+        snprintf(text, sizeof text, "waiting for room: %.400s", error->message);
         kend_run_note(run, "info", text);
     }
     while (code == KEN_EBUSY) {
@@ -120,7 +120,7 @@ static int check_in_turn(struct kend_run *run, struct work *work, struct ken_err
     }
     kend_turn_leave(fetcher, &turn);
     if (waits && !code) {
-        snprintf(text, sizeof text, "there is room in the cache now, after %.1f s", (double)(kend_monotonic_ms() - begun) / 1000);
+        snprintf(text, sizeof text, "there is room now, after %.1f s", (double)(kend_monotonic_ms() - begun) / 1000);
         kend_run_note(run, "info", text);
     }
     return code;
@@ -292,6 +292,7 @@ static void run_end(struct kend_runner *runner, struct kend_run *run)
     while (run->kept) pthread_cond_wait(&engine->settled, &engine->mutex);
     pthread_cond_broadcast(&engine->settled);
     pthread_mutex_unlock(&engine->mutex);
+    kend_room_leave(&engine->parts, run->job->id);
     pthread_mutex_destroy(&run->mutex);
     kend_job_free(&run->job);
 }

@@ -139,6 +139,25 @@ def test_nothing_gives_way_for_what_cannot_fit(tmp_path: Path, files: Path) -> N
         assert all(len(kend.job(job)["artifacts"]) == 3 for job in jobs)
 
 
+def test_a_job_waits_for_what_others_may_still_write(tmp_path: Path, large: Path) -> None:
+    """Two that do not fit together run one after the other, though neither has written anything when they begin."""
+    with Origin(large, rate=1 << 20) as origin, kend_of(tmp_path) as kend:
+        plan = kend.request("POST", "/v1/jobs?dry_run=true", of_files(large, "large-")).json
+        assert kend.stop() == 0
+        kend.settings["artifacts.max_bytes"] = plan["disk_bytes"] * 3 // 2
+        kend.start()
+        first = kend.submit({**of_files(large, "large-"), "model": f"{origin.url}/large-model.safetensors"})
+        until_stage(kend, first, "fetching")
+        second = kend.submit(of_files(large, "large-"))
+        poll(lambda: any(text.startswith("waiting for room: beside the ") for text in messages(kend, second)))
+        assert kend.request("POST", "/v1/jobs?dry_run=true", of_files(large, "large-")).status == 200
+        time.sleep(1)
+        assert kend.job(second)["stage"] == "checking"
+        cancel(kend, first)
+        assert kend.wait(second)["status"] == "succeeded"
+        assert any(text.startswith("there is room now") for text in messages(kend, second))
+
+
 def test_a_lowered_limit_holds_without_a_new_job(tmp_path: Path, files: Path) -> None:
     """More jobs than go in one round; and a download that has begun gets all of it."""
     with kend_of(tmp_path) as kend:
