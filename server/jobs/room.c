@@ -98,22 +98,26 @@ static int find_artifacts(const struct kend_parts *parts, bool evict, uint64_t n
                     need, taken, most);
 }
 
-bool kend_room_keep(const struct kend_parts *parts, unsigned most)
+/* Gives up the artifacts of one job if those of all are too many; KEN_ENOT_FOUND if not. */
+static int keep_one(const struct kend_parts *parts, int64_t before)
 {
-    const int64_t before = evict_before(parts);
     struct kend_store_counts counts;
     struct ken_error error = {0};
     uint64_t bytes;
-    int code = 0;
-    if (!parts->conf->artifacts_max_bytes || !before) return false;
+    if (parts->store->ops->counts(parts->store, &counts) != KEND_STORE_OK) return KEN_EIO;
+    if (counts.artifact_bytes <= parts->conf->artifacts_max_bytes) return KEN_ENOT_FOUND;
     pthread_mutex_lock(&parts->room->mutex);
-    for (; !code && most; most--) {
-        if (parts->store->ops->counts(parts->store, &counts) != KEND_STORE_OK) break;
-        if (counts.artifact_bytes <= parts->conf->artifacts_max_bytes) break;
-        code = evict_one(parts, before, &bytes, &error);
-    }
+    const int code = evict_one(parts, before, &bytes, &error);
     pthread_mutex_unlock(&parts->room->mutex);
-    return !most && !code;
+    return code;
+}
+
+bool kend_room_keep(const struct kend_parts *parts, unsigned most)
+{
+    const int64_t before = evict_before(parts);
+    if (!parts->conf->artifacts_max_bytes || !before) return false;
+    while (most && keep_one(parts, before) == 0) most--;
+    return !most;
 }
 
 /* ---- the disk */
