@@ -21,6 +21,7 @@ static const struct {
     {"queue_full", "Try again when some jobs have ended."},
     {"rate_limited", "Try again in a while."},
     {"too_large", "Send less."},
+    {"request_timeout", "Try again, over a faster line."},
     {"draining", "The server is being restarted; try again in a while."},
     {"no_space", "The server's disk is full: delete jobs (`kenctl delete ID`) or tell whoever runs it."},
     {"store_unavailable", "Try again in a while, or tell whoever runs the server."},

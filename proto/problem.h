@@ -14,11 +14,13 @@
     X(PROTO_FORBIDDEN, "forbidden", 403, "Not allowed")                                                          \
     X(PROTO_NOT_FOUND, "not_found", 404, "Not found")                                                            \
     X(PROTO_METHOD_NOT_ALLOWED, "method_not_allowed", 405, "Method not allowed")                                 \
+    X(PROTO_REQUEST_TIMEOUT, "request_timeout", 408, "The request came too slowly")                              \
     X(PROTO_JOB_ACTIVE, "job_active", 409, "The job has not ended yet")                                          \
     X(PROTO_JOB_FINISHED, "job_finished", 409, "The job has already ended")                                      \
     X(PROTO_NO_DELTA, "no_delta", 409, "The job has no delta")                                                   \
     X(PROTO_INPUTS_GONE, "inputs_gone", 409, "The job's inputs are no longer cached")                            \
     X(PROTO_TOO_LARGE, "too_large", 413, "The request is too large")                                             \
+    X(PROTO_TARGET_TOO_LONG, "target_too_long", 414, "The request target is too long")                           \
     X(PROTO_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", 415, "Unsupported media type")                     \
     X(PROTO_RANGE_NOT_SATISFIABLE, "range_not_satisfiable", 416, "Range not satisfiable")                        \
     X(PROTO_INVALID_JOB, "invalid_job", 422, "The job document is invalid")                                      \
@@ -26,6 +28,7 @@
     X(PROTO_IDEMPOTENCY_MISMATCH, "idempotency_mismatch", 422, "The idempotency key was used with another body") \
     X(PROTO_QUEUE_FULL, "queue_full", 429, "The queue is full")                                                  \
     X(PROTO_RATE_LIMITED, "rate_limited", 429, "Too many requests")                                              \
+    X(PROTO_HEADERS_TOO_LARGE, "headers_too_large", 431, "The header fields are too large")                      \
     X(PROTO_INTERNAL, "internal", 500, "Internal error")                                                         \
     X(PROTO_DRAINING, "draining", 503, "The server is shutting down")                                            \
     X(PROTO_NO_SPACE, "no_space", 503, "No space left on the server")                                            \

@@ -46,9 +46,24 @@
     X(http, tls_client_ca, FILE, "", 0, 0,                                                                                                \
       "PEM file of authorities: only clients with a certificate of theirs are let in. Read anew at SIGHUP.")                              \
     X(http, max_connections, NUMBER, "512", 4, 65536, "Connections at once; more wait in the kernel's queue.")                            \
+    X(http, max_connections_per_address, NUMBER, "256", 0, 65536,                                                                         \
+      "Connections of one address (IPv6: of one /64) at once; more are answered with 429. 0: no limit, as behind a proxy.")               \
+    X(http, max_waiting, NUMBER, "384", 1, 65536,                                                                                         \
+      "Requests that wait (?wait=, dry runs), never more than three quarters of http.max_connections; others are answered at once.")      \
     X(http, max_body_bytes, SIZE, "1MiB", 1024, 67108864, "Largest request body.")                                                        \
+    X(http, max_headers, NUMBER, "100", 16, 1000, "Most header fields of a request; more are answered with 431.")                         \
+    X(http, max_header_bytes, SIZE, "32KiB", 1024, 65536, "Largest header section of a request; a larger one is answered with 431.")      \
+    X(http, max_url_bytes, SIZE, "8KiB", 256, 8192, "Longest request target; a longer one is answered with 414.")                         \
+    X(http, max_memory, SIZE, "64MiB", 1048576, 0,                                                                                        \
+      "Bodies being received and answers of more than 16 KiB being sent, of all requests together; more are answered with 429.")          \
+    X(http, requests_per_second, NUMBER, "2000", 0, 1000000,                                                                              \
+      "Requests a second of one token, or of one address without one; more are answered with 429. Probes do not count. 0: no limit.")     \
+    X(http, requests_burst, NUMBER, "4000", 1, 1000000, "Requests that may come at once before http.requests_per_second holds.")          \
     X(http, threads, NUMBER, "4", 1, 64, "Threads that answer requests.")                                                                 \
     X(http, idle_seconds, NUMBER, "60", 1, 3600, "A connection without traffic is closed after this many seconds.")                       \
+    X(http, header_seconds, NUMBER, "20", 1, 3600,                                                                                        \
+      "A connection is closed if a request's header, the TLS handshake included, has not come whole within this many seconds.")           \
+    X(http, body_seconds, NUMBER, "60", 1, 3600, "A body that has not come whole within this many seconds is answered with 408.")         \
     X(auth, tokens_file, FILE, "", 0, 0,                                                                                                  \
       "File of bearer tokens, as kenctl token makes it; read anew at SIGHUP. Empty: no tokens on loopback, @DATA/tokens elsewhere.")      \
     X(auth, allow_anonymous, BOOL, "false", 0, 0,                                                                                         \

@@ -167,6 +167,13 @@ static int start_http(struct daemon *daemon, struct ken_error *error)
     return kend_http_start(daemon->http, &parts, error);
 }
 
+/* A quarter of the connections is left for those that do not wait: /livez is answered whoever waits. */
+static uint32_t most_waiting(const struct kend_conf *conf)
+{
+    const uint64_t most = conf->http_max_connections - conf->http_max_connections / 4;
+    return (uint32_t)(conf->http_max_waiting < most ? conf->http_max_waiting : most);
+}
+
 /* Builds everything, runs until a signal, takes everything down: a ladder, so that a failure on any rung undoes the rungs below. */
 static int daemon_live(struct daemon *daemon, struct ken_error *error)
 {
@@ -194,8 +201,7 @@ static int daemon_live(struct daemon *daemon, struct ken_error *error)
     if (rc) goto no_pool;
     rc = create_budget(daemon, error);
     if (rc) goto no_budget;
-    /* A quarter of the connections is left for those that do not wait: /livez is answered whoever waits. */
-    rc = kend_waits_create(&daemon->waits, (uint32_t)(conf->http_max_connections - conf->http_max_connections / 4), error);
+    rc = kend_waits_create(&daemon->waits, most_waiting(conf), error);
     if (rc) goto no_waits;
     rc = create_engine(daemon, error);
     if (rc) goto no_engine;

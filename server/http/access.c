@@ -56,11 +56,6 @@ static bool by_bearer(struct kend_request *request, const char *header)
     return false;
 }
 
-static bool is_safe(enum kend_method method)
-{
-    return method == KEND_GET || method == KEND_HEAD;
-}
-
 /*
  * A browser sends what another site's page asks for, with the cookie as far as SameSite lets it, and without one where nobody needs a name;
  * so the origin of what changes something must be ours. Programs tell none: `needed` says whether one must be told. A bearer token is
@@ -69,7 +64,7 @@ static bool is_safe(enum kend_method method)
 static bool is_own_origin(struct kend_request *request, bool needed)
 {
     const char *origin = request->headers.value[KEND_ORIGIN];
-    if (is_safe(request->method) || (!origin && !needed)) return true;
+    if (kend_method_is_safe(request->method) || (!origin && !needed)) return true;
     if (origin && kend_host_is_origin(&request->http->hosts, request->headers.value[KEND_HOST], origin)) return true;
     kend_request_refuse(request, PROTO_FORBIDDEN,
                         origin ? "Origin must be this server's own (http.public_url)"

@@ -53,9 +53,11 @@ void kend_headers_add(struct kend_headers *headers, const char *name, const char
     if (!value) value = "";
     headers->count++;
     headers->bytes += strlen(name) + strlen(value) + 4;
-    if (headers->count > KEND_MAX_HEADERS) headers_fail(headers, PROTO_TOO_LARGE, false, "more than %d header fields", KEND_MAX_HEADERS);
-    if (headers->bytes > KEND_MAX_HEADER_BYTES)
-        headers_fail(headers, PROTO_TOO_LARGE, false, "the header fields are larger than %d bytes", KEND_MAX_HEADER_BYTES);
+    if (headers->count > headers->most)
+        headers_fail(headers, PROTO_HEADERS_TOO_LARGE, false, "more than http.max_headers (%zu) header fields", headers->most);
+    if (headers->bytes > headers->most_bytes)
+        headers_fail(headers, PROTO_HEADERS_TOO_LARGE, false, "the header fields are larger than http.max_header_bytes (%zu)",
+                     headers->most_bytes);
     if (!is_token(name)) {
         /* "Content-Length : 5" is one header to some readers and none to others */
         headers_fail(headers, PROTO_BAD_REQUEST, true, "malformed header name \"%s\"",

@@ -12,8 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KEND_MAX_HEADERS = 100, KEND_MAX_HEADER_BYTES = 32768 };
-
 /* Headers that kend reads: symbol, name. Each may appear once at most (traceparent: else it is ""); values are borrowed from the request.
  */
 #define KEND_HEADER_MAP(X)                         \
@@ -38,6 +36,7 @@ enum kend_header { KEND_HEADER_MAP(X) KEND_HEADER_COUNT };
 #undef X
 
 struct kend_headers {
+    size_t most, most_bytes;              /* http.max_headers, http.max_header_bytes: set by the caller */
     const char *value[KEND_HEADER_COUNT]; /* NULL: not there */
     size_t count, bytes;
     bool chunked;            /* the body's length is not declared */
@@ -48,7 +47,7 @@ struct kend_headers {
     char detail[256];
 };
 
-/* Takes one header in the order received; a zeroed struct is the start. The first fault stays. */
+/* Takes one header in the order received; a struct that is zeroed but for the limits is the start. The first fault stays. */
 void kend_headers_add(struct kend_headers *headers, const char *name, const char *value);
 /* After the last: what only the whole tells. version is "HTTP/1.1" or "HTTP/1.0". */
 void kend_headers_end(struct kend_headers *headers, const char *version);

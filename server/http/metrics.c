@@ -39,6 +39,9 @@ static const double stage_buckets[KEND_STAGE_BUCKET_COUNT] = KEND_STAGE_BUCKETS;
     X(PRUNED, "kend_pruned_parameters_total", "counter", "Parameters pruned since start, by method.")                   \
     X(REQUESTS, "kend_http_requests_total", "counter", "HTTP requests answered since start.")                           \
     X(REQUEST_SECONDS, "kend_http_request_seconds", "histogram", "Time to answer, without ?wait= and alike.")           \
+    X(REFUSED, "kend_http_refused_total", "counter", "What a limit refused since start, by the limit.")                 \
+    X(CONNECTIONS, "kend_http_connections", "gauge", "Open connections.")                                               \
+    X(WAITING, "kend_http_waiting", "gauge", "Requests that wait: ?wait= and dry runs.")                                \
     X(READY, "kend_ready", "gauge", "1 if /readyz answers 200, else 0.")                                                \
     X(UNREADY, "kend_not_ready", "gauge", "1 if this is a reason for /readyz not to answer 200, else 0.")               \
     X(BUILD_INFO, "kend_build_info", "gauge", "Always 1.")                                                              \
@@ -69,6 +72,11 @@ void kend_http_metrics_count(struct kend_http_metrics *metrics, enum kend_route_
     atomic_fetch_add_explicit(&metrics->requests[route][method][code], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&metrics->bucket[route][bucket], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&metrics->microseconds[route], microseconds, memory_order_relaxed);
+}
+
+void kend_http_metrics_refused(struct kend_http_metrics *metrics, enum kend_refusal reason)
+{
+    atomic_fetch_add_explicit(&metrics->refused[reason], 1, memory_order_relaxed);
 }
 
 static const char *metric(enum metric metric_, FILE *out)
@@ -131,6 +139,20 @@ static void print_request_seconds(struct kend_http_metrics *metrics, FILE *out)
         fprintf(out, "%s_sum{route=\"%s\"} %.6f\n", name, route_name(route), (double)sum / 1e6);
         fprintf(out, "%s_count{route=\"%s\"} %llu\n", name, route_name(route), count);
     }
+}
+
+static void print_limits(struct kend_http *http, FILE *out)
+{
+    static const char *const reasons[] = {
+#define X(symbol, text) text,
+        KEND_REFUSAL_MAP(X)
+#undef X
+    };
+    const char *name = metric(METRIC_REFUSED, out);
+    for (size_t i = 0; i < KEND_REFUSAL_COUNT; i++)
+        fprintf(out, "%s{reason=\"%s\"} %llu\n", name, reasons[i], atomic_load_explicit(&http->metrics.refused[i], memory_order_relaxed));
+    print_number(METRIC_CONNECTIONS, kend_connections_count(http->connections), out);
+    print_number(METRIC_WAITING, kend_waits_count(http->parts.waits), out);
 }
 
 /* Without the store these families are left out; the others still tell what goes on. */
@@ -240,6 +262,7 @@ enum MHD_Result kend_route_metrics(struct kend_request *request)
     print_process(request->http, out);
     print_requests(&request->http->metrics, out);
     print_request_seconds(&request->http->metrics, out);
+    print_limits(request->http, out);
     fprintf(out, "%s{version=\"%s\",kernel=\"%s\"} 1\n", metric(METRIC_BUILD_INFO, out), PACKAGE_VERSION, ken_kernel()->name);
     bool whole = fclose(out) == 0;
     struct MHD_Response *response = whole ? kend_response_text(request, text, length, "text/plain; version=0.0.4; charset=utf-8") : NULL;

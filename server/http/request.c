@@ -17,8 +17,9 @@ enum {
     REQUEST_MAGIC = 0x6b656e72,
     /* A body that is refused is still read up to this size: closing the connection on unread bytes would destroy the answer. */
     REQUEST_MAX_DROPPED = 4 << 20,
-    /* Bodies of all requests together; more are told to come again. */
-    REQUEST_MAX_BODIES = 16 << 20,
+    /* Kinds of names of buckets. */
+    RATE_OF_TOKEN = 1,
+    RATE_OF_CLIENT = 2,
 };
 
 /* ---- refusing */
@@ -34,9 +35,28 @@ void kend_request_refuse(struct kend_request *request, enum proto_problem proble
     va_end(arguments);
 }
 
+bool kend_request_hold(struct kend_request *request, size_t bytes)
+{
+    struct kend_http *http = request->http;
+    size_t before = atomic_fetch_add(&http->held_bytes, bytes);
+    if (before > request->held && before + bytes > http->parts.conf->http_max_memory) { /* one alone may be as large as it is */
+        atomic_fetch_sub(&http->held_bytes, bytes);
+        kend_http_metrics_refused(&http->metrics, KEND_REFUSED_MEMORY);
+        return false;
+    }
+    request->held += bytes;
+    return true;
+}
+
+void kend_request_let_go(struct kend_request *request, size_t bytes)
+{
+    request->held -= bytes;
+    atomic_fetch_sub(&request->http->held_bytes, bytes);
+}
+
 static void body_free(struct kend_request *request)
 {
-    atomic_fetch_sub(&request->http->body_bytes, request->body_room);
+    kend_request_let_go(request, request->body_room);
     free(request->body);
     request->body = NULL;
     request->body_size = request->body_room = 0;
@@ -75,6 +95,8 @@ static enum MHD_Result take_header(void *opaque, enum MHD_ValueKind kind, const 
 
 static void check_headers(struct kend_request *request, const char *version)
 {
+    request->headers.most = request->http->parts.conf->http_max_headers;
+    request->headers.most_bytes = request->http->parts.conf->http_max_header_bytes;
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, take_header, &request->headers);
     kend_headers_end(&request->headers, version);
     if (request->headers.failed) kend_request_refuse(request, request->headers.problem, "%s", request->headers.detail);
@@ -98,9 +120,11 @@ static void check_host(struct kend_request *request)
 /* The path, and so the route. *query: what follows the '?'. */
 static void check_path(struct kend_request *request, char **query)
 {
+    const uint64_t most = request->http->parts.conf->http_max_url_bytes;
     *query = strchr(request->target, '?');
-    if (strlen(request->target) > KEND_MAX_TARGET) {
-        kend_request_refuse(request, PROTO_TOO_LARGE, "the request target is longer than %d bytes", KEND_MAX_TARGET);
+    if (strlen(request->target) > most) {
+        kend_request_refuse(request, PROTO_TARGET_TOO_LONG, "the request target is longer than http.max_url_bytes (%llu)",
+                            (unsigned long long)most);
         return;
     }
     for (const unsigned char *at = (const unsigned char *)request->target; *at; at++)
@@ -161,9 +185,41 @@ static void check_body(struct kend_request *request)
                             (unsigned long long)request->http->parts.conf->http_max_body_bytes);
 }
 
+/* Whatever else is wrong with it: first it comes too often. */
+static void refuse_for_now(struct kend_request *request, enum kend_refusal reason, int64_t seconds, const char *detail)
+{
+    kend_http_metrics_refused(&request->http->metrics, reason);
+    request->refused = false;
+    request->challenge[0] = '\0';
+    request->retry_after = seconds;
+    kend_request_refuse(request, PROTO_RATE_LIMITED, "%s", detail);
+}
+
+/*
+ * Whether its token, or where it has none that is good, its client may ask just now. So those who try tokens out share their client's
+ * bucket, and whoever has one is not harmed by them.
+ */
+static void check_often(struct kend_request *request)
+{
+    struct kend_http *http = request->http;
+    const bool named = *request->identity.token;
+    struct kend_rate_key key = {.kind = named ? RATE_OF_TOKEN : RATE_OF_CLIENT};
+    if (request->peer->surplus) request->last = true;
+    if (request->match.route != KEND_ROUTE_COUNT && kend_routes[request->match.route].area == KEND_AREA_PROBES) return;
+    if (request->peer->surplus) {
+        refuse_for_now(request, KEND_REFUSED_ADDRESS, 1, "too many connections of one address (http.max_connections_per_address)");
+        return;
+    }
+    if (!http->rates) return;
+    memcpy(key.name, named ? (const void *)request->identity.token : request->peer->client.address, sizeof key.name);
+    const int64_t wait = kend_rates_take(http->rates, &key, kend_monotonic_us());
+    if (wait) refuse_for_now(request, KEND_REFUSED_RATE, (wait + 999999) / 1000000, "too many requests (http.requests_per_second)");
+}
+
 static enum MHD_Result request_answer_refusal(struct kend_request *request)
 {
     body_free(request);
+    if (!kend_connection_answers(request->http->connections, request->peer)) return MHD_NO;
     return kend_answer_problem(request, request->problem, "%s", request->detail);
 }
 
@@ -180,14 +236,14 @@ static enum MHD_Result request_begin(struct kend_request *request, const char *m
     check_host(request);
     if (!request->refused) check_path(request, &query);
     if (!request->refused) kend_access_check(request);
+    check_often(request);
     if (!request->refused) check_query(request, query);
     check_body(request);
+    if (!kend_connection_reads(request->http->connections, request->peer, request->id)) return MHD_NO;
     if (!request->refused) return MHD_YES;
-    if (headers->framing || headers->value[KEND_EXPECT] || headers->content_length > REQUEST_MAX_DROPPED) {
-        request->headers.framing = true; /* what follows is not read: the connection is closed after the answer */
-        return request_answer_refusal(request);
-    }
-    return MHD_YES;
+    if (!headers->framing && !headers->value[KEND_EXPECT] && headers->content_length <= REQUEST_MAX_DROPPED) return MHD_YES;
+    request->last = true; /* what follows is not read */
+    return request_answer_refusal(request);
 }
 
 /* ---- the body */
@@ -198,14 +254,13 @@ static bool body_reserve(struct kend_request *request, size_t size)
     if (size <= request->body_room) return true;
     while (room < size) room *= 2;
     size_t more = room - request->body_room;
-    if (atomic_fetch_add(&request->http->body_bytes, more) + more > REQUEST_MAX_BODIES) {
-        atomic_fetch_sub(&request->http->body_bytes, more);
-        kend_request_refuse(request, PROTO_RATE_LIMITED, "too many large bodies at once");
+    if (!kend_request_hold(request, more)) {
+        kend_request_refuse(request, PROTO_RATE_LIMITED, "too many large bodies and answers at once (http.max_memory)");
         return false;
     }
     char *body = realloc(request->body, room);
     if (!body) {
-        atomic_fetch_sub(&request->http->body_bytes, more);
+        kend_request_let_go(request, more);
         kend_request_refuse(request, PROTO_INTERNAL, "out of memory");
         return false;
     }
@@ -262,7 +317,7 @@ static bool is_empty_document(struct kend_request *request, enum MHD_Result *res
 static enum MHD_Result request_answer(struct kend_request *request)
 {
     enum MHD_Result result = MHD_NO;
-    if (request->wait.gone) return MHD_NO;
+    if (request->wait.gone || !kend_connection_answers(request->http->connections, request->peer)) return MHD_NO;
     if (request->refused) return request_answer_refusal(request);
     const struct kend_route *route = &kend_routes[request->match.route];
     if (route->body == KEND_EMPTY_BODY && !is_empty_document(request, &result)) return result;
@@ -276,8 +331,10 @@ bool kend_request_has_id(const struct kend_request *request)
 
 void *kend_request_open(void *cls, const char *target, struct MHD_Connection *connection)
 {
-    struct kend_request *request = calloc(1, sizeof *request);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct kend_request *request = info->socket_context ? calloc(1, sizeof *request) : NULL;
     if (!request) return NULL;
+    request->peer = info->socket_context;
     request->magic = REQUEST_MAGIC;
     request->http = cls;
     request->connection = connection;
@@ -296,7 +353,7 @@ enum MHD_Result kend_request_step(void *cls, struct MHD_Connection *connection, 
 {
     struct kend_request *request = *context;
     (void)cls, (void)connection, (void)url;
-    if (!request) return MHD_NO; /* out of memory at its start */
+    if (!request) return MHD_NO; /* out of memory at its start, or at its connection's */
     KEN_ASSERT(request->magic == REQUEST_MAGIC);
     if (!request->begun) return request_begin(request, method, version);
     if (*upload_size) return request_take(request, upload, upload_size);
@@ -331,6 +388,7 @@ void kend_request_closed(void *cls, struct MHD_Connection *connection, void **co
     *context = NULL;
     if (!request) return;
     KEN_ASSERT(request->magic == REQUEST_MAGIC && !request->wait.suspended);
+    if (kend_connection_rests(request->http->connections, request->peer)) request->status = proto_problem_status(PROTO_REQUEST_TIMEOUT);
     if (request->begun) {
         int64_t busy = kend_monotonic_us() - request->started - request->wait.suspended_ms * 1000;
         if (request->status)
@@ -341,6 +399,7 @@ void kend_request_closed(void *cls, struct MHD_Connection *connection, void **co
     if (request->release) request->release(request->state);
     atomic_fetch_sub(&request->http->requests, 1);
     body_free(request);
+    kend_request_let_go(request, request->held);
     free(request->target);
     request->magic = 0;
     free(request);

@@ -18,6 +18,7 @@ struct kend_request {
     unsigned magic;
     struct kend_http *http;
     struct MHD_Connection *connection;
+    struct kend_connection *peer; /* the same, as connections.c knows it */
     char *target; /* as received; cut into path and query, whose parameters point into it */
     char id[KEND_REQUEST_ID_MAX + 1];
     char trace[KEND_TRACE_SIZE]; /* "" if the client gave none */
@@ -30,11 +31,15 @@ struct kend_request {
     char challenge[96];            /* WWW-Authenticate of the refusal; "" for none */
 
     bool begun;
+    bool last;    /* the connection ends with the answer */
+    bool crowded; /* the answer found no place in memory */
     bool refused; /* the answer is `problem` with `detail`, once the body has been read or dropped */
     enum proto_problem problem;
     char detail[512];
     char *body; /* [body_size], NUL after it; NULL if there is none */
     size_t body_size, body_room, body_dropped;
+    size_t held;         /* of http->held_bytes, the body's room among it */
+    int64_t retry_after; /* seconds, of the refusal; 0: as its problem says */
 
     int64_t started;        /* monotonic us */
     int64_t deadline;       /* monotonic ms: the end of its waiting; 0: has not begun */
@@ -58,6 +63,9 @@ void kend_request_closed(void *cls, struct MHD_Connection *connection, void **co
 /* Has the request answered with this problem, once its body has been read or dropped; the first reason stays. */
 void kend_request_refuse(struct kend_request *request, enum proto_problem problem, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Takes so many bytes of http.max_memory until the request ends, or kend_request_let_go. False if others hold too much already. */
+bool kend_request_hold(struct kend_request *request, size_t bytes);
+void kend_request_let_go(struct kend_request *request, size_t bytes);
 /* Whose the jobs are that the request makes: its token's owner's, "" without one. */
 const char *kend_request_owner(const struct kend_request *request);
 /* Whose jobs it may see and touch: NULL for everybody's, else that owner's. */

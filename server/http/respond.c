@@ -8,10 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An answer up to this size is always sent: http.max_connections bounds how many there are. */
+enum { RESPOND_SMALL = 16 << 10 };
+
 /* Takes malloc'ed text over; it becomes what the request is answered with. */
 static struct MHD_Response *response_take(struct kend_request *request, char *text, size_t length, const char *type)
 {
     if (!text) return NULL;
+    const bool large = length > RESPOND_SMALL && kend_method_is_safe(request->method); /* what was done already must be told */
+    request->crowded = large && !kend_request_hold(request, length);
+    if (request->crowded) {
+        free(text);
+        return NULL;
+    }
     struct MHD_Response *response = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
     if (!response) {
         free(text);
@@ -63,7 +72,7 @@ static enum MHD_Result response_queue(struct kend_request *request, int status, 
     kend_response_header(response, "X-Request-Id", request->id);
     kend_response_header(response, "X-Content-Type-Options", "nosniff");
     if (request->http->hsts) kend_response_header(response, "Strict-Transport-Security", "max-age=31536000");
-    if (request->headers.framing || atomic_load(&request->http->ending))
+    if (request->last || atomic_load(&request->http->ending) || kend_connections_are_scarce(request->http->connections))
         kend_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)status, response);
     MHD_destroy_response(response);
@@ -71,18 +80,23 @@ static enum MHD_Result response_queue(struct kend_request *request, int status, 
     return result;
 }
 
+/* In place of an answer that there was no memory for; there may be for this much. */
+static enum MHD_Result send_no_memory(struct kend_request *request)
+{
+    if (!request->crowded) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
+    return kend_answer_problem(request, PROTO_RATE_LIMITED, "too many large bodies and answers at once (http.max_memory)");
+}
+
 enum MHD_Result kend_send(struct kend_request *request, int status, struct MHD_Response *response)
 {
-    if (!response) { /* there may be memory for this much */
-        status = proto_problem_status(PROTO_INTERNAL);
-        response = response_document(request, proto_problem_to_json(PROTO_INTERNAL, "out of memory", NULL), "application/problem+json");
-    }
+    if (!response) return send_no_memory(request);
     kend_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     return response_queue(request, status, response);
 }
 
 enum MHD_Result kend_send_cacheable(struct kend_request *request, int status, struct MHD_Response *response)
 {
+    if (!response) return send_no_memory(request);
     kend_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
     return response_queue(request, status, response);
 }
@@ -118,6 +132,12 @@ static enum MHD_Result answer_problem(struct kend_request *request, enum proto_p
 {
     struct MHD_Response *response = response_document(request, proto_problem_to_json(problem, detail, faults), "application/problem+json");
     const char *seconds = retry_after(problem);
+    char own[24];
+    if (request->retry_after) {
+        snprintf(own, sizeof own, "%lld", (long long)request->retry_after);
+        seconds = own;
+    }
+    if (!response) return MHD_NO;
     if (seconds) kend_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
     if (*request->challenge) kend_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, request->challenge);
     if (problem == PROTO_METHOD_NOT_ALLOWED) kend_response_header(response, MHD_HTTP_HEADER_ALLOW, request->match.allow);

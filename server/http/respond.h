@@ -15,7 +15,7 @@ struct MHD_Response *kend_response_text(struct kend_request *request, const char
 /* Adds a header; does nothing for NULL. */
 void kend_response_header(struct MHD_Response *response, const char *name, const char *value);
 /* Queues the response (taken over) with what every answer has: X-Request-Id, nosniff, no-store. NULL, for want of
- * memory, becomes 500, or closes the connection. */
+ * memory, becomes 429 where http.max_memory was reached, else 500, or closes the connection. */
 enum MHD_Result kend_send(struct kend_request *request, int status, struct MHD_Response *response);
 /* As kend_send, for what may be cached by its entity tag. */
 enum MHD_Result kend_send_cacheable(struct kend_request *request, int status, struct MHD_Response *response);

@@ -23,6 +23,11 @@ const char *kend_method_name(enum kend_method method)
     return method_names[method];
 }
 
+bool kend_method_is_safe(enum kend_method method)
+{
+    return method == KEND_GET || method == KEND_HEAD;
+}
+
 enum kend_method kend_method_parse(const char *name)
 {
     for (size_t i = 0; i < KEND_OTHER_METHOD; i++)

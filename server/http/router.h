@@ -29,6 +29,8 @@ enum kend_method { KEND_METHOD_MAP(X) KEND_METHOD_COUNT };
 /* KEND_OTHER_METHOD for any that is not in the table. Methods are case-sensitive. */
 enum kend_method kend_method_parse(const char *name);
 const char *kend_method_name(enum kend_method method);
+/* Whether it changes nothing. */
+bool kend_method_is_safe(enum kend_method method);
 
 enum kend_body {
     KEND_NO_BODY,    /* any body is refused */

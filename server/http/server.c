@@ -72,6 +72,10 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     if (rc) goto no_socket;
     rc = kend_tls_create(&http->tls, conf, error);
     if (rc) goto no_socket;
+    rc = kend_connections_create(&http->connections, conf, &http->metrics, error);
+    if (rc) goto no_connections;
+    if (conf->http_requests_per_second) rc = kend_rates_create(&http->rates, conf->http_requests_per_second, conf->http_requests_burst, error);
+    if (rc) goto no_rates;
     http->hosts.tls = http->tls != NULL;
     http->started = proto_now_ms();
     http->hosts.allowed = conf->http_allowed_hosts;
@@ -87,6 +91,10 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     return KEN_OK;
 
 no_url:
+    kend_rates_destroy(&http->rates);
+no_rates:
+    kend_connections_destroy(&http->connections);
+no_connections:
     kend_tls_destroy(&http->tls);
 no_socket:
     if (http->socket >= 0) close(http->socket);
@@ -111,6 +119,21 @@ static void log_line(void *opaque, const char *format, va_list arguments)
     kend_log(KEND_LOG_DEBUG, "libmicrohttpd", KEND_S("text", text));
 }
 
+static void notify_connection(void *opaque, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code)
+{
+    struct kend_http *http = opaque;
+    struct kend_connection *own = *context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *socket = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *address = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        own = *context = kend_connections_open(http->connections, socket->connect_fd, address->client_addr, http->tls != NULL);
+    }
+    if (own && http->tls) kend_tls_connection(http->tls, connection, &own->tls, code);
+    if (!own || code == MHD_CONNECTION_NOTIFY_STARTED) return;
+    *context = NULL;
+    kend_connections_close(http->connections, own);
+}
+
 int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts, struct ken_error *error)
 {
     const struct kend_conf *conf = parts->conf;
@@ -131,7 +154,7 @@ int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts,
                                     MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL,                 //
                                     MHD_OPTION_URI_LOG_CALLBACK, kend_request_open, http,                 //
                                     MHD_OPTION_NOTIFY_COMPLETED, kend_request_closed, http,               //
-                                    MHD_OPTION_NOTIFY_CONNECTION, kend_tls_connection, http->tls,         //
+                                    MHD_OPTION_NOTIFY_CONNECTION, notify_connection, http,                //
                                     /* without TLS, the list ends here */
                                     http->tls ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END, KEND_TLS_PRIORITIES, //
                                     MHD_OPTION_HTTPS_CERT_CALLBACK2, kend_tls_no_certificate, MHD_OPTION_END);
@@ -177,6 +200,8 @@ void kend_http_destroy(struct kend_http **out)
         MHD_stop_daemon(http->daemon);
     }
     if (http->socket >= 0) close(http->socket);
+    kend_rates_destroy(&http->rates);
+    kend_connections_destroy(&http->connections);
     kend_tls_destroy(&http->tls);
     free(http->base_url);
     free(http);

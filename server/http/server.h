@@ -7,8 +7,10 @@
 #include "auth/sessions.h"
 #include "conf.h"
 #include "fetch/fetch.h"
+#include "http/connections.h"
 #include "http/host.h"
 #include "http/metrics.h"
+#include "http/rates.h"
 #include "http/tls.h"
 #include "http/wait.h"
 #include "jobs/engine.h"
@@ -36,6 +38,8 @@ struct kend_http {
     int socket;
     struct kend_hosts hosts;
     struct kend_tls *tls; /* or NULL */
+    struct kend_connections *connections;
+    struct kend_rates *rates; /* or NULL: as often as they like */
     char *base_url;       /* what absolute URLs begin with, without a final '/' */
     bool secure;          /* browsers come over https */
     bool hsts;            /* ... and may be told to stay there: nothing else has that name */
@@ -43,7 +47,7 @@ struct kend_http {
     atomic_bool ending;       /* each connection ends with its next answer */
     atomic_llong store_asked; /* monotonic ms of when store_state was told; 0: never */
     atomic_int store_state;   /* enum kend_store_result */
-    atomic_size_t body_bytes; /* bodies in memory */
+    atomic_size_t held_bytes; /* bodies and large answers in memory */
     atomic_uint requests;     /* begun and not yet closed */
     struct kend_http_metrics metrics;
     int64_t started; /* ms since 1970 */

@@ -149,10 +149,8 @@ void kend_tls_reload(struct kend_tls *tls)
     credentials_leave(tls, old);
 }
 
-void kend_tls_connection(void *opaque, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code)
+void kend_tls_connection(struct kend_tls *tls, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code)
 {
-    struct kend_tls *tls = opaque;
-    if (!tls) return;
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
         if (*context) credentials_leave(tls, *context);
         *context = NULL;

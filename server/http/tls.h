@@ -26,8 +26,9 @@ void kend_tls_destroy(struct kend_tls **tls);
 /* Reads the files anew and logs what came of it; after a failure, what was there stays. Any thread. */
 void kend_tls_reload(struct kend_tls *tls);
 
-/* For MHD_OPTION_NOTIFY_CONNECTION, with the kend_tls, or NULL: gives a connection its certificate, before its handshake. HTTP threads. */
-void kend_tls_connection(void *tls, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code);
+/* A connection begins or ends, as of MHD_OPTION_NOTIFY_CONNECTION, with a place to keep something: gives it its certificate, before its
+ * handshake. HTTP threads. */
+void kend_tls_connection(struct kend_tls *tls, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code);
 /* For MHD_OPTION_HTTPS_CERT_CALLBACK2, without which libmicrohttpd would want a certificate of its own; fails whatever handshake would take
  * it, for such a connection was not given its certificate. */
 gnutls_certificate_retrieve_function3 kend_tls_no_certificate;

@@ -27,7 +27,9 @@ ANYWHERE = {
     403: {"forbidden"},
     404: {"not_found"},
     405: {"method_not_allowed"},
-    413: {"too_large"},
+    414: {"target_too_long"},
+    429: {"rate_limited"},
+    431: {"headers_too_large"},
 }
 _RESOLVER = jsonschema.RefResolver("", DOCUMENT)
 

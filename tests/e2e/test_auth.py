@@ -172,7 +172,7 @@ def test_malformed_authorization(house: House) -> None:
         (f"Authorization: Bearer {token} x\r\n", 401, "unknown, revoked or over"),
         (f"Authorization: Bearer {token.upper()}\r\n", 401, "unknown, revoked or over"),
         ("Authorization: Bearer " + "a" * 20000 + "\r\n", 401, "unknown, revoked or over"),
-        ("Authorization: Bearer " + "a" * 40000 + "\r\n", 413, "header fields"),
+        ("Authorization: Bearer " + "a" * 40000 + "\r\n", 431, "header fields"),
         ("Authorization: Bearer k\u00e9nd\r\n", 401, "unknown, revoked or over"),
         ("Authorization: Bearer a\tb\r\n", 401, "unknown, revoked or over"),
         ("Authorization: Bearer a\x01b\r\n", 400, "control character"),

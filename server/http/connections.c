@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/connections.h"
+
+#include "clock.h"
+#include "http/respond.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    CONNECTION_MAGIC = 0x6b636f6e,
+    CONNECTION_HASHES = 1024,
+    CONNECTION_LOOK_MS = 250,
+    /* How long one that got a 408 stays: closing a socket on unread bytes would destroy the answer on its way. */
+    CONNECTION_PARTING_MS = 1000,
+    /* A new connection that has not sent a header for so long may be given up for another one. */
+    CONNECTION_PATIENCE_MS = 1000,
+    CONNECTION_RESERVE = 8, /* one in so many is kept free while others can be given up */
+};
+
+struct kend_connection_address {
+    struct kend_client client;
+    uint32_t connections;
+    struct kend_connection_address *next;
+};
+
+TAILQ_HEAD(phase, kend_connection);
+
+struct kend_connections {
+    const struct kend_conf *conf;
+    struct kend_http_metrics *metrics;
+    char *timeout; /* body of a 408 */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t thread;
+    bool ending;
+    uint32_t open, cut; /* cut: those of `open` that libmicrohttpd is yet to close */
+    struct phase phase[KEND_CONNECTION_PHASES]; /* each with the earliest deadline first, since all of a phase last the same time */
+    struct kend_connection_address *address[CONNECTION_HASHES];
+};
+
+void kend_client_of(struct kend_client *client, const struct sockaddr *address)
+{
+    memset(client, 0, sizeof *client);
+    if (address && address->sa_family == AF_INET) {
+        client->address[10] = client->address[11] = 0xff;
+        memcpy(client->address + 12, &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
+    } else if (address && address->sa_family == AF_INET6) {
+        const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+        memcpy(client->address, six, IN6_IS_ADDR_V4MAPPED(six) ? 16 : 8);
+    }
+}
+
+/* ---- addresses, with the lock held */
+
+static struct kend_connection_address **address_place(struct kend_connections *connections, const struct kend_client *client)
+{
+    uint32_t hash = 2166136261U;
+    for (size_t i = 0; i < sizeof client->address; i++) hash = (hash ^ client->address[i]) * 16777619U;
+    struct kend_connection_address **place = &connections->address[hash % CONNECTION_HASHES];
+    while (*place && memcmp((*place)->client.address, client->address, sizeof client->address) != 0) place = &(*place)->next;
+    return place;
+}
+
+static struct kend_connection_address *address_enter(struct kend_connections *connections, const struct kend_client *client)
+{
+    struct kend_connection_address **place = address_place(connections, client);
+    if (!*place) {
+        *place = calloc(1, sizeof **place);
+        if (!*place) return NULL;
+        (*place)->client = *client;
+    }
+    (*place)->connections++;
+    return *place;
+}
+
+static void address_leave(struct kend_connections *connections, struct kend_connection_address *address)
+{
+    if (--address->connections) return;
+    *address_place(connections, &address->client) = address->next;
+    free(address);
+}
+
+/* ---- phases, with the lock held */
+
+static int64_t phase_ms(const struct kend_conf *conf, enum kend_connection_phase phase)
+{
+    const int64_t header = (int64_t)conf->http_header_seconds * 1000;
+    switch (phase) {
+    case KEND_CONNECTION_FRESH: return header;
+    case KEND_CONNECTION_IDLE: return (int64_t)conf->http_idle_seconds * 1000 + header;
+    case KEND_CONNECTION_BODY: return (int64_t)conf->http_body_seconds * 1000;
+    default: return CONNECTION_PARTING_MS;
+    }
+}
+
+static void phase_enter(struct kend_connections *connections, struct kend_connection *connection, enum kend_connection_phase phase)
+{
+    connection->phase = phase;
+    connection->deadline = kend_monotonic_ms() + phase_ms(connections->conf, phase);
+    TAILQ_INSERT_TAIL(&connections->phase[phase], connection, order);
+}
+
+static void phase_change(struct kend_connections *connections, struct kend_connection *connection, enum kend_connection_phase phase)
+{
+    TAILQ_REMOVE(&connections->phase[connection->phase], connection, order);
+    phase_enter(connections, connection, phase);
+}
+
+/* Has libmicrohttpd find the connection closed by its client: only the thread that it belongs to may close it. */
+static void cut(struct kend_connections *connections, struct kend_connection *connection)
+{
+    shutdown(connection->socket, SHUT_RDWR);
+    phase_change(connections, connection, KEND_CONNECTION_CUT);
+    connections->cut++;
+}
+
+static void refuse(struct kend_connections *connections, struct kend_connection *connection, enum kend_refusal reason)
+{
+    kend_http_metrics_refused(connections->metrics, reason);
+    cut(connections, connection);
+}
+
+/*
+ * Answers 408. libmicrohttpd takes no answer before the body's end; but until then it sends nothing itself, so this comes between no two
+ * bytes of its own. Under TLS, nobody else can send anything.
+ */
+static void part(struct kend_connections *connections, struct kend_connection *connection)
+{
+    char answer[2048];
+    if (connection->encrypted) {
+        refuse(connections, connection, KEND_REFUSED_BODY);
+        return;
+    }
+    kend_http_metrics_refused(connections->metrics, KEND_REFUSED_BODY);
+    int length = snprintf(answer, sizeof answer,
+                          "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+                          "Content-Length: %zu\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n\r\n%s",
+                          strlen(connections->timeout), connection->request, connections->timeout);
+    KEN_ASSERT(length > 0 && (size_t)length < sizeof answer);
+    ssize_t sent = send(connection->socket, answer, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)sent; /* there is room for so little, or its client does not read */
+    shutdown(connection->socket, SHUT_WR);
+    connection->parted = true;
+    phase_change(connections, connection, KEND_CONNECTION_PARTED);
+}
+
+static void expire(struct kend_connections *connections, struct kend_connection *connection)
+{
+    switch (connection->phase) {
+    case KEND_CONNECTION_BODY: part(connections, connection); break;
+    case KEND_CONNECTION_PARTED: cut(connections, connection); break;
+    default: refuse(connections, connection, KEND_REFUSED_HEADER); break;
+    }
+}
+
+static bool is_scarce(const struct kend_connections *connections)
+{
+    const uint32_t most = (uint32_t)connections->conf->http_max_connections;
+    const uint32_t reserve = most / CONNECTION_RESERVE ? most / CONNECTION_RESERVE : 1;
+    return connections->open - connections->cut > most - reserve;
+}
+
+/* Gives up connections that nothing is asked on, the oldest first, so that others are let in: at the limit libmicrohttpd accepts none. */
+static void make_room(struct kend_connections *connections)
+{
+    while (is_scarce(connections)) {
+        struct kend_connection *spare = TAILQ_FIRST(&connections->phase[KEND_CONNECTION_IDLE]);
+        struct kend_connection *fresh = TAILQ_FIRST(&connections->phase[KEND_CONNECTION_FRESH]);
+        const int64_t header = phase_ms(connections->conf, KEND_CONNECTION_FRESH);
+        if (!spare && fresh && kend_monotonic_ms() >= fresh->deadline - header + CONNECTION_PATIENCE_MS) spare = fresh;
+        if (!spare) return;
+        refuse(connections, spare, KEND_REFUSED_CONNECTIONS);
+    }
+}
+
+/* ---- the thread */
+
+static void look(struct kend_connections *connections)
+{
+    const int64_t now = kend_monotonic_ms();
+    for (enum kend_connection_phase phase = 0; phase < KEND_CONNECTION_BUSY; phase++)
+        for (struct kend_connection *first; (first = TAILQ_FIRST(&connections->phase[phase])) && first->deadline <= now;)
+            expire(connections, first);
+    make_room(connections);
+}
+
+static void *connections_thread(void *opaque)
+{
+    struct kend_connections *connections = opaque;
+    pthread_mutex_lock(&connections->lock);
+    while (!connections->ending) {
+        look(connections);
+        const int64_t next = kend_monotonic_ms() + CONNECTION_LOOK_MS;
+        const struct timespec when = {.tv_sec = next / 1000, .tv_nsec = next % 1000 * 1000000};
+        if (connections->open)
+            pthread_cond_timedwait(&connections->wake, &connections->lock, &when);
+        else
+            pthread_cond_wait(&connections->wake, &connections->lock);
+    }
+    pthread_mutex_unlock(&connections->lock);
+    return NULL;
+}
+
+/* ---- for others */
+
+static char *timeout_text(const struct kend_conf *conf)
+{
+    char detail[128];
+    snprintf(detail, sizeof detail, "the body did not come whole within http.body_seconds (%llu)",
+             (unsigned long long)conf->http_body_seconds);
+    json_t *problem = proto_problem_to_json(PROTO_REQUEST_TIMEOUT, detail, NULL);
+    char *text = problem ? kend_json_text(problem) : NULL;
+    json_decref(problem);
+    return text;
+}
+
+int kend_connections_create(struct kend_connections **out, const struct kend_conf *conf, struct kend_http_metrics *metrics,
+                            struct ken_error *error)
+{
+    pthread_condattr_t monotonic;
+    struct kend_connections *connections = calloc(1, sizeof *connections);
+    *out = NULL;
+    if (connections) connections->timeout = timeout_text(conf);
+    if (!connections || !connections->timeout) {
+        free(connections);
+        return ken_fail(error, KEN_ENOMEM, "out of memory");
+    }
+    connections->conf = conf;
+    connections->metrics = metrics;
+    for (int i = 0; i < KEND_CONNECTION_PHASES; i++) TAILQ_INIT(&connections->phase[i]);
+    pthread_mutex_init(&connections->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&connections->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    int failure = pthread_create(&connections->thread, NULL, connections_thread, connections);
+    if (!failure) {
+        *out = connections;
+        return KEN_OK;
+    }
+    pthread_cond_destroy(&connections->wake);
+    pthread_mutex_destroy(&connections->lock);
+    free(connections->timeout);
+    free(connections);
+    return ken_fail_errno(error, failure, "starting the thread of connections");
+}
+
+void kend_connections_destroy(struct kend_connections **out)
+{
+    struct kend_connections *connections = *out;
+    if (!connections) return;
+    *out = NULL;
+    pthread_mutex_lock(&connections->lock);
+    KEN_ASSERT(!connections->open);
+    connections->ending = true;
+    pthread_cond_signal(&connections->wake);
+    pthread_mutex_unlock(&connections->lock);
+    pthread_join(connections->thread, NULL);
+    pthread_cond_destroy(&connections->wake);
+    pthread_mutex_destroy(&connections->lock);
+    free(connections->timeout);
+    free(connections);
+}
+
+struct kend_connection *kend_connections_open(struct kend_connections *connections, int socket, const struct sockaddr *address,
+                                              bool encrypted)
+{
+    const uint64_t most = connections->conf->http_max_connections_per_address;
+    struct kend_connection *connection = calloc(1, sizeof *connection);
+    if (!connection) {
+        shutdown(socket, SHUT_RDWR);
+        return NULL;
+    }
+    connection->magic = CONNECTION_MAGIC;
+    connection->socket = socket;
+    connection->encrypted = encrypted;
+    kend_client_of(&connection->client, address);
+    pthread_mutex_lock(&connections->lock);
+    connection->address = address_enter(connections, &connection->client);
+    if (!connection->address) {
+        pthread_mutex_unlock(&connections->lock);
+        shutdown(socket, SHUT_RDWR);
+        free(connection);
+        return NULL;
+    }
+    if (!connections->open++) pthread_cond_signal(&connections->wake);
+    phase_enter(connections, connection, KEND_CONNECTION_FRESH);
+    connection->surplus = most && connection->address->connections > most;
+    if (most && connection->address->connections > 2 * most) /* answering takes a connection, too */
+        refuse(connections, connection, KEND_REFUSED_ADDRESS);
+    make_room(connections);
+    pthread_mutex_unlock(&connections->lock);
+    return connection;
+}
+
+void kend_connections_close(struct kend_connections *connections, struct kend_connection *connection)
+{
+    KEN_ASSERT(connection->magic == CONNECTION_MAGIC);
+    pthread_mutex_lock(&connections->lock);
+    TAILQ_REMOVE(&connections->phase[connection->phase], connection, order);
+    connections->open--;
+    if (connection->phase == KEND_CONNECTION_CUT) connections->cut--;
+    address_leave(connections, connection->address);
+    pthread_mutex_unlock(&connections->lock);
+    connection->magic = 0;
+    free(connection);
+}
+
+/* Into another phase, unless it has been given up. */
+static bool go_on(struct kend_connections *connections, struct kend_connection *connection, enum kend_connection_phase phase,
+                  const char *request)
+{
+    KEN_ASSERT(connection->magic == CONNECTION_MAGIC);
+    pthread_mutex_lock(&connections->lock);
+    bool alive = connection->phase != KEND_CONNECTION_PARTED && connection->phase != KEND_CONNECTION_CUT;
+    connection->request = request;
+    if (alive && connection->phase != phase) phase_change(connections, connection, phase);
+    if (alive && phase == KEND_CONNECTION_IDLE) make_room(connections);
+    pthread_mutex_unlock(&connections->lock);
+    return alive;
+}
+
+bool kend_connection_reads(struct kend_connections *connections, struct kend_connection *connection, const char *request)
+{
+    return go_on(connections, connection, KEND_CONNECTION_BODY, request);
+}
+
+bool kend_connection_answers(struct kend_connections *connections, struct kend_connection *connection)
+{
+    return go_on(connections, connection, KEND_CONNECTION_BUSY, NULL);
+}
+
+bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection)
+{
+    return !go_on(connections, connection, KEND_CONNECTION_IDLE, NULL) && connection->parted;
+}
+
+bool kend_connections_are_scarce(struct kend_connections *connections)
+{
+    pthread_mutex_lock(&connections->lock);
+    bool scarce = is_scarce(connections);
+    pthread_mutex_unlock(&connections->lock);
+    return scarce;
+}
+
+uint32_t kend_connections_count(struct kend_connections *connections)
+{
+    pthread_mutex_lock(&connections->lock);
+    uint32_t open = connections->open;
+    pthread_mutex_unlock(&connections->lock);
+    return open;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every connection, by what it does now: so many of one address, so long for a header and for a body, and some always free for those that
+ * come. libmicrohttpd itself ends only connections on which nothing moves at all.
+ */
+#ifndef KEND_HTTP_CONNECTIONS_H
+#define KEND_HTTP_CONNECTIONS_H
+
+#include "conf.h"
+#include "http/metrics.h"
+
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+/* Whom a connection comes from: an IPv4 address (mapped), or the /64 of an IPv6 one, which is what one customer has. */
+struct kend_client {
+    unsigned char address[16];
+};
+void kend_client_of(struct kend_client *client, const struct sockaddr *address);
+
+/* What a connection does; those before KEND_CONNECTION_BUSY have a deadline. */
+enum kend_connection_phase {
+    KEND_CONNECTION_FRESH,  /* has not sent a whole header yet */
+    KEND_CONNECTION_IDLE,   /* rests between two requests; or sends the next one's header, which nobody tells */
+    KEND_CONNECTION_BODY,   /* sends a body */
+    KEND_CONNECTION_PARTED, /* was answered with 408; takes that with it */
+    KEND_CONNECTION_BUSY,   /* is answered, or waits: others look after it */
+    KEND_CONNECTION_CUT,    /* libmicrohttpd will close it, as one whose client has gone */
+    KEND_CONNECTION_PHASES
+};
+
+struct kend_connections;
+
+/* One connection. Fields belong to connections.c, but for `tls` and those that are constant. */
+struct kend_connection {
+    unsigned magic;
+    struct kend_client client; /* constant */
+    void *tls;                 /* what tls.c keeps */
+    int socket;
+    bool encrypted;
+    bool surplus; /* more of its client than http.max_connections_per_address; constant */
+    bool parted;  /* its last request was answered with 408 */
+    enum kend_connection_phase phase;
+    int64_t deadline; /* monotonic ms */
+    const char *request;
+    struct kend_connection_address *address;
+    TAILQ_ENTRY(kend_connection) order;
+};
+
+/* Starts the thread that looks at deadlines. conf and metrics are borrowed. KEN_ENOMEM, KEN_EIO. */
+int kend_connections_create(struct kend_connections **connections, const struct kend_conf *conf, struct kend_http_metrics *metrics,
+                            struct ken_error *error);
+/* None may be open. */
+void kend_connections_destroy(struct kend_connections **connections);
+
+/* A connection was accepted. NULL if out of memory: its socket has been shut down then. */
+struct kend_connection *kend_connections_open(struct kend_connections *connections, int socket, const struct sockaddr *address,
+                                              bool encrypted);
+/* It is about to be closed: from here on its socket is not touched. */
+void kend_connections_close(struct kend_connections *connections, struct kend_connection *connection);
+
+/*
+ * A request's header is there, its body is awaited; `request` is its id, borrowed until one of the next two is called. False: it took too
+ * long, and the connection is being closed.
+ */
+bool kend_connection_reads(struct kend_connections *connections, struct kend_connection *connection, const char *request);
+/* The request is about to be answered. False: nothing more may be sent, it was answered with 408 or is being closed. */
+bool kend_connection_answers(struct kend_connections *connections, struct kend_connection *connection);
+/* The request has ended. True if it was answered with 408. */
+bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection);
+
+/* Whether so many are open that this one had better end with its answer. */
+bool kend_connections_are_scarce(struct kend_connections *connections);
+/* How many are open. */
+uint32_t kend_connections_count(struct kend_connections *connections);
+
+#endif
