@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Crowds: hundreds that wait, rest or are slow on connections of their own starve nobody else."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from daemon import Kend
+from exposition import metrics
+from origin import Behaviour, Origin
+from sanitizers import SANITIZED
+from test_limits import KEEP, LIVEZ, VERSION, answer, connect, poll, refused, rest
+
+#: What an answer may take while others crowd in, on a busy machine; alone it takes a millisecond or two.
+PROMPT = 10.0 if SANITIZED else 2.0
+
+
+class Crowd:
+    """A kend with a job that does not end, and connections that a test opens on it."""
+
+    def __init__(self, kend: Kend, stack: contextlib.ExitStack, job: str) -> None:
+        self.kend, self.stack, self.job = kend, stack, job
+
+    def open(self, count: int, source: str = "127.0.0.1") -> "list[socket.socket]":
+        return [self.stack.enter_context(connect(self.kend, source)) for _ in range(count)]
+
+    def wait(self, connections: "list[socket.socket]") -> None:
+        """Has each ask for the job's end, which does not come."""
+        for connection in connections:
+            connection.sendall(b"GET /v1/jobs/%s?wait=60 HTTP/1.1\r\n" % self.job.encode() + KEEP + b"\r\n")
+
+    def all_are_served(self, rounds: int = 20) -> None:
+        """New connections, each with one request, get their answer promptly."""
+        for i in range(rounds):
+            begin = time.monotonic()
+            path = ("/livez", "/readyz", f"/v1/jobs/{self.job}", "/v1/jobs")[i % 4]
+            assert self.kend.get(path).status == 200
+            assert time.monotonic() - begin < PROMPT, path
+
+
+@contextlib.contextmanager
+def crowd(tmp_path: Path, **settings: object) -> Iterator[Crowd]:
+    with Origin(tmp_path) as origin, contextlib.ExitStack() as stack:
+        origin.put("/model.safetensors", b"x" * 100)
+        origin.behave("/model.safetensors", Behaviour(stall_at=0))
+        url = origin.url + "/model.safetensors"
+        with Kend(tmp_path, {"jobs.drain_seconds": 0, **{f"http.{key}": value for key, value in settings.items()}}) as kend:
+            job = kend.submit({"model": url, "base": url, "k": 1})
+            yield Crowd(kend, stack, job)
+            stack.close()
+
+
+def test_all_but_a_few_wait_or_rest(tmp_path: Path) -> None:
+    """Three quarters of the default limit wait, most of the rest is kept alive without a request: whoever comes is served at once."""
+    with crowd(tmp_path, max_connections_per_address=0) as here:
+        waiting = here.open(384)
+        here.wait(waiting)
+        poll(lambda: metrics(here.kend)["kend_http_waiting"] == 384, 30)
+        resting = here.open(110)
+        for connection in resting:
+            assert answer(connection, LIVEZ).status == 200
+        here.all_are_served()
+        begin = time.monotonic()
+        assert answer(resting[-1], VERSION).status == 200  # an old connection as well as a new one
+        assert time.monotonic() - begin < PROMPT
+        # All are woken by what they wait for, soon.
+        begin = time.monotonic()
+        assert here.kend.request("POST", f"/v1/jobs/{here.job}/cancel").status == 202
+        for connection in waiting:
+            assert b'"status":"cancelled"' in answer(connection, b"").body.replace(b" ", b"")
+        assert time.monotonic() - begin < 5 * PROMPT
+        assert metrics(here.kend)["kend_http_waiting"] == 0
+
+
+def test_more_than_may_wait(tmp_path: Path) -> None:
+    """http.max_waiting: one more is answered at once, and a place that is given up is taken again."""
+    with crowd(tmp_path, max_waiting=3, max_connections=64) as here:
+        waiting = here.open(3)
+        here.wait(waiting)
+        poll(lambda: metrics(here.kend)["kend_http_waiting"] == 3)
+        begin = time.monotonic()
+        assert here.kend.get(f"/v1/jobs/{here.job}?wait=60").json["finished_at"] is None
+        plan = {"model": "https://192.0.2.1/m.safetensors", "base": "https://192.0.2.1/b.safetensors", "k": 1}
+        response = here.kend.request("POST", "/v1/jobs?dry_run=true", plan)
+        assert response.status in (422, 429)  # unless it ended before it had to wait
+        assert time.monotonic() - begin < 2 * PROMPT
+        waiting.pop().close()
+        poll(lambda: metrics(here.kend)["kend_http_waiting"] == 2)
+        here.wait(here.open(1))
+        poll(lambda: metrics(here.kend)["kend_http_waiting"] == 3)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_those_who_rest_make_room(tmp_path: Path, threads: int) -> None:
+    """Kept-alive connections up to the limit and beyond: the oldest of them are given up for those that come."""
+    with crowd(tmp_path, max_connections=32, threads=threads, idle_seconds=600, header_seconds=600) as here:
+        resting = here.open(24)
+        for connection in resting:
+            assert answer(connection, LIVEZ).status == 200
+        for _ in range(40):
+            (late,) = here.open(1)
+            begin = time.monotonic()
+            assert answer(late, LIVEZ).status == 200
+            assert time.monotonic() - begin < PROMPT
+        here.all_are_served()
+        assert rest(resting[0]) == b""
+        assert refused(here.kend, "connections") >= 24
+        assert metrics(here.kend)["kend_http_connections"] <= 30
+
+
+def test_those_who_do_not_begin_make_room(tmp_path: Path) -> None:
+    """So do, after a second, connections that have not sent a header, long before their time is over."""
+    with crowd(tmp_path, max_connections=32, idle_seconds=600, header_seconds=600) as here:
+        silent = here.open(32)
+        for connection in silent:
+            connection.sendall(b"GET /livez HTT")
+        time.sleep(1.5)
+        here.all_are_served()
+        assert rest(silent[0]) == b""
+        assert refused(here.kend, "connections") >= 4
+
+
+def test_those_who_are_slow_lose_their_place(tmp_path: Path) -> None:
+    """With every connection taken by slow bodies and waiting requests, the next is served when the first body's time is over."""
+    with crowd(tmp_path, max_connections=16, body_seconds=2, idle_seconds=600) as here:
+        here.wait(here.open(12))
+        poll(lambda: metrics(here.kend)["kend_http_waiting"] == 12)
+        slow = here.open(4)
+        for connection in slow:
+            connection.sendall(b"POST /v1/jobs HTTP/1.1\r\n" + KEEP + b"Content-Length: 10\r\n\r\n")
+        begin = time.monotonic()
+        assert here.kend.get("/livez").status == 200
+        assert time.monotonic() - begin < 2 + 2 * PROMPT
+        for connection in slow:
+            assert rest(connection).startswith(b"HTTP/1.1 408 ")
