@@ -50,7 +50,6 @@ static bool has_control(const char *text)
 void kend_headers_add(struct kend_headers *headers, const char *name, const char *value)
 {
     char shown[80];
-    if (!value) value = "";
     headers->count++;
     headers->bytes += strlen(name) + strlen(value) + 4;
     if (headers->count > headers->most)
@@ -75,6 +74,11 @@ void kend_headers_add(struct kend_headers *headers, const char *name, const char
         else
             headers->value[i] = value;
     }
+}
+
+void kend_headers_gap(struct kend_headers *headers)
+{
+    headers_fail(headers, PROTO_BAD_REQUEST, true, "a line of the head is folded, ends without CR, has no name or holds a NUL byte");
 }
 
 /* 1 to 18 digits, nothing else: not "+5", not "5, 5". */

@@ -49,6 +49,8 @@ struct kend_headers {
 
 /* Takes one header in the order received; a struct that is zeroed but for the limits is the start. The first fault stays. */
 void kend_headers_add(struct kend_headers *headers, const char *name, const char *value);
+/* There are bytes between the headers that none of them tells of. */
+void kend_headers_gap(struct kend_headers *headers);
 /* After the last: what only the whole tells. version is "HTTP/1.1" or "HTTP/1.0". */
 void kend_headers_end(struct kend_headers *headers, const char *version);
 /* Whether an If-None-Match value (or NULL) names the strong entity tag (with its quotes); weak comparison, "*" matches. */

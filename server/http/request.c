@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "http/access.h"
+#include "http/framing.h"
 #include "http/respond.h"
 #include "log.h"
 
@@ -86,18 +87,36 @@ static void request_identify(struct kend_request *request)
     for (size_t i = 0; i < sizeof noise; i++) snprintf(request->id + 2 * i, 3, "%02x", noise[i]);
 }
 
+struct head {
+    struct kend_headers *headers;
+    struct kend_framing framing;
+};
+
 static enum MHD_Result take_header(void *opaque, enum MHD_ValueKind kind, const char *name, const char *value)
 {
+    struct head *head = opaque;
     (void)kind;
-    kend_headers_add(opaque, name, value);
+    if (!value) value = "";
+    kend_framing_add(&head->framing, name, value);
+    kend_headers_add(head->headers, name, value);
     return MHD_YES;
 }
 
-static void check_headers(struct kend_request *request, const char *version)
+/* From version 1.0 on, libmicrohttpd refuses such heads itself, or reads them as RFC 9112 says. */
+static bool is_whole(const struct kend_request *request, const struct head *head, const char *method)
 {
+    const union MHD_ConnectionInfo *size = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return *MHD_get_version() != '0' || (size && kend_framing_end(&head->framing, method, size->header_size));
+}
+
+static void check_headers(struct kend_request *request, const char *method, const char *version)
+{
+    struct head head = {.headers = &request->headers};
     request->headers.most = request->http->parts.conf->http_max_headers;
     request->headers.most_bytes = request->http->parts.conf->http_max_header_bytes;
-    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, take_header, &request->headers);
+    kend_framing_begin(&head.framing, method, strlen(request->target), version);
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, take_header, &head);
+    if (!is_whole(request, &head, method)) kend_headers_gap(&request->headers);
     kend_headers_end(&request->headers, version);
     if (request->headers.failed) kend_request_refuse(request, request->headers.problem, "%s", request->headers.detail);
 }
@@ -129,6 +148,7 @@ static void check_path(struct kend_request *request, char **query)
     }
     for (const unsigned char *at = (const unsigned char *)request->target; *at; at++)
         if (*at <= 0x20 || *at >= 0x7f) {
+            request->last = true; /* a blank may end the target, for others */
             kend_request_refuse(request, PROTO_BAD_REQUEST, "the request target holds a byte that must be percent-encoded");
             return;
         }
@@ -231,12 +251,13 @@ static enum MHD_Result request_begin(struct kend_request *request, const char *m
     request->begun = true;
     request->method = kend_method_parse(method);
     request->match.route = KEND_ROUTE_COUNT;
-    check_headers(request, version);
+    check_headers(request, method, version);
     request_identify(request);
     check_host(request);
     if (!request->refused) check_path(request, &query);
     if (!request->refused) kend_access_check(request);
     check_often(request);
+    if (headers->chunked) request->last = true; /* version 0.9 is lax about the ends of chunks' lines */
     if (!request->refused) check_query(request, query);
     check_body(request);
     if (!kend_connection_reads(request->http->connections, request->peer, request->id)) return MHD_NO;
