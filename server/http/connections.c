@@ -38,7 +38,7 @@ struct kend_connections {
     pthread_cond_t wake;
     pthread_t thread;
     bool ending;
-    uint32_t open, cut; /* cut: those of `open` that libmicrohttpd is yet to close */
+    uint32_t open, cut;                         /* cut: those of `open` that libmicrohttpd is yet to close */
     struct phase phase[KEND_CONNECTION_PHASES]; /* each with the earliest deadline first, since all of a phase last the same time */
     struct kend_connection_address *address[CONNECTION_HASHES];
 };

@@ -2,8 +2,8 @@
 /*
  * Whether libmicrohttpd has seen all of a request's head. Version 0.9, without a word, ends a text at a NUL byte, takes a LF alone for the
  * end of a line, leaves out a header without a name, and glues a folded line to the *name* of the header before it: "Content-Lengt: 5"
- * and " h" become a Content-Length. Other readers of the same bytes do otherwise, and then see other requests. But it leaves each text where
- * it was received, so whatever it passed over is a gap between two of them.
+ * and " h" become a Content-Length. Other readers of the same bytes do otherwise, and then see other requests. But it leaves each text
+ * where it was received, so whatever it passed over is a gap between two of them.
  */
 #ifndef KEND_HTTP_FRAMING_H
 #define KEND_HTTP_FRAMING_H

@@ -74,7 +74,8 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     if (rc) goto no_socket;
     rc = kend_connections_create(&http->connections, conf, &http->metrics, error);
     if (rc) goto no_connections;
-    if (conf->http_requests_per_second) rc = kend_rates_create(&http->rates, conf->http_requests_per_second, conf->http_requests_burst, error);
+    if (conf->http_requests_per_second)
+        rc = kend_rates_create(&http->rates, conf->http_requests_per_second, conf->http_requests_burst, error);
     if (rc) goto no_rates;
     http->hosts.tls = http->tls != NULL;
     http->started = proto_now_ms();

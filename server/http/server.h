@@ -40,9 +40,9 @@ struct kend_http {
     struct kend_tls *tls; /* or NULL */
     struct kend_connections *connections;
     struct kend_rates *rates; /* or NULL: as often as they like */
-    char *base_url;       /* what absolute URLs begin with, without a final '/' */
-    bool secure;          /* browsers come over https */
-    bool hsts;            /* ... and may be told to stay there: nothing else has that name */
+    char *base_url;           /* what absolute URLs begin with, without a final '/' */
+    bool secure;              /* browsers come over https */
+    bool hsts;                /* ... and may be told to stay there: nothing else has that name */
     atomic_bool draining;
     atomic_bool ending;       /* each connection ends with its next answer */
     atomic_llong store_asked; /* monotonic ms of when store_state was told; 0: never */

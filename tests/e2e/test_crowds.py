@@ -50,7 +50,9 @@ def crowd(tmp_path: Path, **settings: object) -> Iterator[Crowd]:
         origin.put("/model.safetensors", b"x" * 100)
         origin.behave("/model.safetensors", Behaviour(stall_at=0))
         url = origin.url + "/model.safetensors"
-        with Kend(tmp_path, {"jobs.drain_seconds": 0, **{f"http.{key}": value for key, value in settings.items()}}) as kend:
+        with Kend(
+            tmp_path, {"jobs.drain_seconds": 0, **{f"http.{key}": value for key, value in settings.items()}}
+        ) as kend:
             job = kend.submit({"model": url, "base": url, "k": 1})
             yield Crowd(kend, stack, job)
             stack.close()

@@ -48,7 +48,9 @@ def answer(connection: socket.socket, request: bytes) -> Response:
         piece = connection.recv(65536)
         received += piece
         head, separator, body = received.partition(b"\r\n\r\n")
-        lengths = [int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+        lengths = [
+            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+        ]
         if separator and len(body) >= lengths[0]:
             return rawhttp.split(received)[0]
         assert piece, received
@@ -245,7 +247,9 @@ def test_connections_of_one_address(tmp_path: Path) -> None:
         fifth = open_one()
         response = answer(fifth, VERSION)
         assert (response.status, response.json["code"]) == (429, "rate_limited")
-        assert "http.max_connections_per_address" in response.json["detail"] and int(response.headers["retry-after"]) > 0
+        assert (
+            "http.max_connections_per_address" in response.json["detail"] and int(response.headers["retry-after"]) > 0
+        )
         assert response.headers["connection"] == "close" and rest(fifth) == b""
         probe = open_one()  # is answered, so that a busy proxy's own check does not end kend
         response = answer(probe, LIVEZ)

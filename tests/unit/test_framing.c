@@ -40,14 +40,14 @@ END_TEST
 START_TEST(gaps)
 {
     static const char *const heads[] = {
-        "GET~/~HTTP/1.1~Host~ a~~~~",              /* LF alone behind the first line */
-        "GET~/~HTTP/1.1~~Host~ a~X~ b~~~~",        /* ... behind a header */
-        "GET~/~HTTP/1.1~~Host~ a~~~",              /* ... of the empty line */
-        "GET~/~HTTP/1.1~~Host~ a@b~~~~",           /* NUL in a value */
-        "GET~/~HTTP/1.1~~Host~ a@b~~X~ c~~~~",     /* ... and a header behind it */
-        "GET~/@a~HTTP/1.1~~Host~ a~~~~",           /* ... in the target */
-        "GET~/~HTTP/1.1@a~~Host~ a~~~~",           /* ... in the version */
-        "GET~/~HTTP/1.1~~Host~ a@~X~ c~Y~ d~~~~",  /* as many too many as too few */
+        "GET~/~HTTP/1.1~Host~ a~~~~",             /* LF alone behind the first line */
+        "GET~/~HTTP/1.1~~Host~ a~X~ b~~~~",       /* ... behind a header */
+        "GET~/~HTTP/1.1~~Host~ a~~~",             /* ... of the empty line */
+        "GET~/~HTTP/1.1~~Host~ a@b~~~~",          /* NUL in a value */
+        "GET~/~HTTP/1.1~~Host~ a@b~~X~ c~~~~",    /* ... and a header behind it */
+        "GET~/@a~HTTP/1.1~~Host~ a~~~~",          /* ... in the target */
+        "GET~/~HTTP/1.1@a~~Host~ a~~~~",          /* ... in the version */
+        "GET~/~HTTP/1.1~~Host~ a@~X~ c~Y~ d~~~~", /* as many too many as too few */
     };
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) ck_assert_msg(!read_head(heads[i], 0), "%s", heads[i]);
     ck_assert(!read_head("GET~/~HTTP/1.1~~Host~ a~~~~", 1)); /* a line that was passed over at the end */
