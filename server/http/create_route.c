@@ -29,7 +29,7 @@ static struct proto_job *read_document(struct kend_request *request, enum MHD_Re
     if (proto_job_parse(&job, document, &policy, &faults))
         *result = faults.count ? kend_answer_faults(request, &faults) : kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     proto_faults_clear(&faults);
-    json_decref(document);
+    kend_request_json_free(request, document);
     return job;
 }
 

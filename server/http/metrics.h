@@ -9,10 +9,11 @@
 #include <stdint.h>
 
 /* Every status that kend answers with. */
-#define KEND_STATUS_MAP(X)                                                                                                               \
-    X(200)                                                                                                                               \
-    X(202) X(204) X(206) X(304) X(400) X(401) X(403) X(404) X(405) X(408) X(409) X(413) X(414) X(415) X(416) X(422) X(429) X(431) X(500) \
-        X(503)
+/* clang-format off */
+#define KEND_STATUS_MAP(X) \
+    X(200) X(202) X(204) X(206) X(304) X(400) X(401) X(403) X(404) X(405) X(408) X(409) X(413) X(414) X(415) X(416) X(422) X(429) X(431) \
+    X(500) X(503)
+/* clang-format on */
 #define X(code) +1
 enum { KEND_STATUS_COUNT = KEND_STATUS_MAP(X) };
 #undef X

@@ -18,6 +18,8 @@ enum {
     REQUEST_MAGIC = 0x6b656e72,
     /* A body that is refused is still read up to this size: closing the connection on unread bytes would destroy the answer. */
     REQUEST_MAX_DROPPED = 4 << 20,
+    /* A document of empty arrays takes so many times its text. */
+    REQUEST_DOCUMENT_FACTOR = 48,
     /* Kinds of names of buckets. */
     RATE_OF_TOKEN = 1,
     RATE_OF_CLIENT = 2,
@@ -276,7 +278,7 @@ static bool body_reserve(struct kend_request *request, size_t size)
     while (room < size) room *= 2;
     size_t more = room - request->body_room;
     if (!kend_request_hold(request, more)) {
-        kend_request_refuse(request, PROTO_RATE_LIMITED, "too many large bodies and answers at once (http.max_memory)");
+        kend_request_refuse(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
         return false;
     }
     char *body = realloc(request->body, room);
@@ -315,10 +317,23 @@ json_t *kend_request_json(struct kend_request *request, enum MHD_Result *result)
         *result = kend_answer_problem(request, PROTO_BAD_JSON, "the body is empty");
         return NULL;
     }
+    const size_t most = request->body_size * REQUEST_DOCUMENT_FACTOR;
+    if (!kend_request_hold(request, most)) {
+        *result = kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
+        return NULL;
+    }
+    request->document = most;
     json_t *document = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     body_free(request);
     if (!document) *result = kend_answer_problem(request, PROTO_BAD_JSON, "line %d, column %d: %s", error.line, error.column, error.text);
     return document;
+}
+
+void kend_request_json_free(struct kend_request *request, json_t *document)
+{
+    json_decref(document);
+    kend_request_let_go(request, request->document);
+    request->document = 0;
 }
 
 /* ---- the whole */
@@ -330,7 +345,7 @@ static bool is_empty_document(struct kend_request *request, enum MHD_Result *res
     json_t *document = kend_request_json(request, result);
     if (!document) return false;
     bool empty = json_is_object(document) && json_object_size(document) == 0;
-    json_decref(document);
+    kend_request_json_free(request, document);
     if (!empty) *result = kend_answer_problem(request, PROTO_BAD_REQUEST, "this request takes no body but an empty JSON object");
     return empty;
 }

@@ -84,7 +84,7 @@ static enum MHD_Result response_queue(struct kend_request *request, int status, 
 static enum MHD_Result send_no_memory(struct kend_request *request)
 {
     if (!request->crowded) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
-    return kend_answer_problem(request, PROTO_RATE_LIMITED, "too many large bodies and answers at once (http.max_memory)");
+    return kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
 }
 
 enum MHD_Result kend_send(struct kend_request *request, int status, struct MHD_Response *response)

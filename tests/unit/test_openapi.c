@@ -103,8 +103,8 @@ START_TEST(every_call_is_there_with_its_statuses)
     static const struct {
         const char *path, *method, *statuses;
     } calls[] = {
-        {"/v1/jobs", "post", "200 202 400 403 413 415 422 429 500 503"},
-        {"/v1/jobs", "get", "200 400 403 500 503"},
+        {"/v1/jobs", "post", "200 202 400 403 408 413 414 415 422 429 431 500 503"},
+        {"/v1/jobs", "get", "200 400 403 414 429 431 500 503"},
         {"/v1/jobs/{id}", "get", "200 304 400 403 404 500 503"},
         {"/v1/jobs/{id}", "delete", "204 404 409 500 503"},
         {"/v1/jobs/{id}/cancel", "post", "202 404 409 500 503"},
