@@ -59,7 +59,7 @@
     X(http, requests_per_second, NUMBER, "2000", 0, 1000000,                                                                              \
       "Requests a second of one token, or of one address without one; more are answered with 429. Probes do not count. 0: no limit.")     \
     X(http, requests_burst, NUMBER, "4000", 1, 1000000, "Requests that may come at once before http.requests_per_second holds.")          \
-    X(http, threads, NUMBER, "4", 1, 64, "Threads that answer requests.")                                                                 \
+    X(http, threads, NUMBER, "4", 1, 64, "Threads that answer requests; at least one for each 125 of http.max_connections.")              \
     X(http, idle_seconds, NUMBER, "60", 1, 3600, "A connection without traffic is closed after this many seconds.")                       \
     X(http, header_seconds, NUMBER, "20", 1, 3600,                                                                                        \
       "A connection is closed if a request's header, the TLS handshake included, has not come whole within this many seconds.")           \

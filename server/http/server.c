@@ -17,6 +17,11 @@ enum {
     SERVER_CONNECTION_MEMORY = 128 << 10,
     SERVER_THREAD_STACK = 1 << 20, /* jansson reads nested documents by recursion */
     SERVER_GRACE_LOOK_US = 5000,
+    /*
+     * Connections of one thread at most. libmicrohttpd 0.9.75 asks epoll for 128 events, and if it gets just as many, waits for more
+     * before it looks at one of them: with the two descriptors of its own, so many connections never have as many.
+     */
+    SERVER_THREAD_CONNECTIONS = 125,
 };
 
 static int server_bind(struct kend_http *http, const struct kend_address *wanted, struct ken_error *error)
@@ -142,6 +147,8 @@ int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts,
     unsigned threads = (unsigned)conf->http_threads;
     if (http->tls) flags |= MHD_USE_TLS;
     char text[KEND_ADDRESS_TEXT];
+    const unsigned least = (unsigned)((conf->http_max_connections + SERVER_THREAD_CONNECTIONS - 1) / SERVER_THREAD_CONNECTIONS);
+    if (threads < least) threads = least;
     if (threads > conf->http_max_connections) threads = (unsigned)conf->http_max_connections;
     http->parts = *parts;
     http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, kend_request_step, http,                        //
