@@ -92,7 +92,8 @@
       "HTTP proxy for all fetching; fetch.allow_networks must list one that is not global. It resolves names itself, and has to refuse "  \
       "addresses of its own network.")                                                                                                    \
     X(fetch, connect_seconds, NUMBER, "20", 1, 600, "Time to connect, TLS included.")                                                     \
-    X(fetch, stall_seconds, NUMBER, "60", 1, 3600, "A transfer without a byte for this long is broken off and tried again.")              \
+    X(fetch, stall_seconds, NUMBER, "60", 1, 3600, "A transfer slower than the least rate for this long is broken off and tried again.")  \
+    X(fetch, least_rate, NUMBER, "1024", 1, 1000000000, "Bytes a second below which a transfer counts as stalled.")                       \
     X(fetch, retries, NUMBER, "5", 0, 100, "How often a request that may pass is tried again, with growing pauses.")                      \
     X(prune, threads, NUMBER, "@CPUS", 1, 1000, "Threads that prune.")                                                                    \
     X(prune, memory, SIZE, "96MiB", 8388608, 0, "Buffers of all prunings together; the largest row that can be pruned follows from it.")  \

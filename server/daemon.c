@@ -103,6 +103,7 @@ static int create_fetcher(struct daemon *daemon, struct ken_error *error)
         .proxy = conf->fetch_proxy,
         .connect_timeout_seconds = (unsigned)conf->fetch_connect_seconds,
         .stall_timeout_seconds = (unsigned)conf->fetch_stall_seconds,
+        .least_rate = (unsigned)conf->fetch_least_rate,
         .retries = (unsigned)conf->fetch_retries,
     };
     return kend_fetcher_create(&daemon->fetcher, &options, error);

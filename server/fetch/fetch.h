@@ -22,7 +22,8 @@ struct kend_fetch_options {
     unsigned connections;                                    /* parallel ranges per file */
     const char *ca_file;                                     /* "": the system's */
     const char *proxy;                                       /* "": none; never from the environment */
-    unsigned connect_timeout_seconds, stall_timeout_seconds; /* stall: no byte for that long */
+    unsigned connect_timeout_seconds, stall_timeout_seconds; /* stall: slower than the least rate for that long */
+    unsigned least_rate;                                     /* bytes a second of one transfer, at least 1 */
     unsigned retries;                                        /* per request, of what can pass */
 };
 

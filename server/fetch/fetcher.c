@@ -65,7 +65,7 @@ static int check_schemes(const char *list, struct ken_error *error)
 
 static int set_up(struct kend_fetcher *fetcher, const struct kend_fetch_options *options, struct ken_error *error)
 {
-    struct kend_transfer_settings *settings = &fetcher->settings;
+    struct kend_connection_settings *settings = &fetcher->settings.connection;
     struct ken_error reason;
     int code = check_schemes(options->allow_schemes, error);
     if (code) return code;
@@ -76,6 +76,7 @@ static int set_up(struct kend_fetcher *fetcher, const struct kend_fetch_options 
         return ken_fail(error, KEN_ENOMEM, "out of memory");
     settings->connect_seconds = (long)options->connect_timeout_seconds;
     settings->stall_seconds = (long)options->stall_timeout_seconds;
+    settings->least_rate = (long)options->least_rate;
     fetcher->max_bytes = options->max_bytes;
     fetcher->connections = options->connections < 1                  ? 1
                            : options->connections >= KEND_MAX_PIECES ? KEND_MAX_PIECES - 1
@@ -115,10 +116,11 @@ void kend_fetcher_destroy(struct kend_fetcher **own)
     kend_cache_destroy(&fetcher->cache);
     for (size_t i = 0; i < fetcher->root_count; i++) free(fetcher->roots[i]);
     free(fetcher->roots);
-    kend_networks_clear(&fetcher->settings.policy.networks);
-    free(fetcher->settings.policy.schemes);
-    free(fetcher->settings.ca_file);
-    free(fetcher->settings.proxy);
+    struct kend_connection_settings *settings = &fetcher->settings.connection;
+    kend_networks_clear(&settings->policy.networks);
+    free(settings->policy.schemes);
+    free(settings->ca_file);
+    free(settings->proxy);
     pthread_cond_destroy(&fetcher->changed);
     pthread_mutex_destroy(&fetcher->mutex);
     free(fetcher);

@@ -129,7 +129,6 @@ void kend_head_line(struct kend_head *head, const char *line, size_t length)
         {"Transfer-Encoding", read_encoding}, {"Retry-After", read_retry_after}, {"Date", read_date},
         {"Content-Type", read_type},
     };
-    head->bytes += length;
     const char *colon = memchr(line, ':', length);
     if (!colon) return;
     const char *value = colon + 1, *end = line + length;

@@ -18,7 +18,6 @@ struct kend_validators {
 
 struct kend_head {
     long status;
-    size_t bytes;    /* of all header fields */
     bool has_length; /* Content-Length */
     uint64_t length;
     bool has_range, has_total;  /* Content-Range */

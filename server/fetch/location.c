@@ -88,7 +88,7 @@ int kend_location_open(struct kend_location **result, struct kend_fetcher *fetch
     if (request->sha256) memcpy(location->sha256, request->sha256, sizeof location->sha256);
     pthread_mutex_init(&location->mutex, NULL);
     location->owner = strdup(request->owner);
-    int code = location->owner ? kend_url_parse(&location->url, request->url, NULL, &fetcher->settings.policy, error)
+    int code = location->owner ? kend_url_parse(&location->url, request->url, NULL, &fetcher->settings.connection.policy, error)
                                : ken_fail(error, KEN_ENOMEM, "out of memory");
     if (!code && kend_url_is_file(&location->url)) code = kend_file_scheme_mark_folder(fetcher, &location->url, error);
     if (!code) code = set_label(location, error);

@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch/transfer.h"
 
-#include "fetch/vet.h"
-
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum { MAX_HOPS = 10, MAX_HEAD_BYTES = 64 << 10, MAX_DISCARDED = 64 << 10, BUFFER_BYTES = 128 << 10 };
 
 #define COMPRESSED "the server sent it compressed, although that was not asked for"
+#define LARGE_HEADER "the response's header is larger than 65536 bytes"
 
 struct kend_transfer {
     struct kend_drive drive;
@@ -27,13 +23,13 @@ struct kend_transfer {
     struct kend_validators if_range, if_none; /* empty: not sent */
     struct curl_slist *fields;
     struct kend_head head;
-    bool wanted; /* the body goes to the caller, otherwise it is thrown away */
-    bool judged; /* the head is complete */
-    bool ended;  /* by a verdict, outcome tells; what libcurl says of it does not count */
+    size_t head_bytes; /* of this hop, in all */
+    bool wanted;       /* the body goes to the caller, otherwise it is thrown away */
+    bool judged;       /* the head is complete */
+    bool ended;        /* by a verdict, outcome tells; what libcurl says of it does not count */
     size_t discarded;
     struct kend_outcome outcome;
-    unsigned opened, vetoed; /* sockets of this hop */
-    struct ken_error veto;
+    struct kend_connection connection; /* of this hop */
     char reason[CURL_ERROR_SIZE];
 };
 
@@ -106,22 +102,23 @@ static size_t on_header(char *line, size_t size, size_t length, void *opaque)
 {
     struct kend_transfer *transfer = opaque;
     (void)size;
-    if (transfer->judged) return length; /* trailers */
+    transfer->head_bytes += length; /* interim responses and trailers, which are not looked at, do not come without end either */
+    if (transfer->head_bytes > MAX_HEAD_BYTES) {
+        fail(transfer, KEN_EFETCH, false, LARGE_HEADER);
+        return 0;
+    }
+    if (transfer->judged) return length;
     if (length >= 5 && memcmp(line, "HTTP/", 5) == 0) {
         long status = 0;
         curl_easy_getinfo(transfer->drive.easy, CURLINFO_RESPONSE_CODE, &status);
-        size_t before = transfer->head.bytes;
         kend_head_reset(&transfer->head, status);
-        transfer->head.bytes = before; /* interim responses count */
     } else if (length && line[0] != '\r' && line[0] != '\n') {
         kend_head_line(&transfer->head, line, length);
     } else if (transfer->head.status >= 200) {
         transfer->judged = true;
         judge(transfer);
     }
-    if (transfer->head.bytes > MAX_HEAD_BYTES)
-        fail(transfer, KEN_EFETCH, false, "the response's header is larger than %d bytes", MAX_HEAD_BYTES);
-    return transfer->head.bytes > MAX_HEAD_BYTES ? 0 : length;
+    return length;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t length, void *opaque)
@@ -143,20 +140,6 @@ static size_t on_body(char *bytes, size_t size, size_t length, void *opaque)
     }
     atomic_fetch_add(&transfer->settings->received, length);
     return transfer->ended ? 0 : length;
-}
-
-/* The one place where a connection is made. */
-static curl_socket_t open_socket(void *opaque, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    struct kend_transfer *transfer = opaque;
-    (void)purpose;
-    if (kend_vet_socket(&address->addr, address->addrlen, &transfer->settings->policy.networks, &transfer->veto)) {
-        transfer->vetoed++;
-        return CURL_SOCKET_BAD;
-    }
-    curl_socket_t fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd != CURL_SOCKET_BAD) transfer->opened++;
-    return fd;
 }
 
 /* ---- one hop */
@@ -188,35 +171,12 @@ static bool make_fields(struct kend_transfer *transfer)
     return good;
 }
 
-static void set_connection_options(CURL *easy, struct kend_transfer *transfer)
-{
-    const struct kend_transfer_settings *settings = transfer->settings;
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_PROXY, settings->proxy ? settings->proxy : ""); /* "": the environment's is not asked for either */
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, settings->connect_seconds);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, settings->stall_seconds);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* ending a transfer does not wait for its resolver, which may take a minute */
-    if (settings->ca_file) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, settings->ca_file);
-        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-    }
-}
-
 static bool set_options(struct kend_transfer *transfer)
 {
     CURL *easy = transfer->drive.easy;
     if (!make_fields(transfer)) return false;
     curl_easy_reset(easy);
-    set_connection_options(easy, transfer);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "kend");
+    kend_connection_prepare(&transfer->connection, &transfer->settings->connection, easy);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->reason);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -233,8 +193,7 @@ static int start_hop(struct kend_transfer *transfer)
 {
     kend_head_reset(&transfer->head, 0);
     transfer->wanted = transfer->judged = false;
-    transfer->discarded = 0;
-    transfer->opened = transfer->vetoed = 0;
+    transfer->head_bytes = transfer->discarded = 0;
     transfer->reason[0] = '\0';
     return set_options(transfer) ? kend_loop_start(transfer->loop, &transfer->drive) : KEN_ENOMEM;
 }
@@ -263,7 +222,8 @@ static bool follow(struct kend_transfer *transfer)
         fail(transfer, KEN_EFETCH, false, "the server answered %ld without one usable Location", transfer->head.status);
         return false;
     }
-    int code = kend_url_parse(&next, transfer->head.location, &transfer->hops[transfer->hop], &transfer->settings->policy, &error);
+    int code =
+        kend_url_parse(&next, transfer->head.location, &transfer->hops[transfer->hop], &transfer->settings->connection.policy, &error);
     if (code) {
         transfer->outcome.error = error;
         transfer->ended = true;
@@ -310,22 +270,31 @@ static bool is_permanent(CURLcode result)
     }
 }
 
+/* One line was more than libcurl takes. Until 8.6 it calls that a want of memory. */
+static bool is_long_line(const struct kend_transfer *transfer, CURLcode result)
+{
+    enum { TOO_LARGE = 100 }; /* CURLE_TOO_LARGE */
+    return (int)result == TOO_LARGE || (result == CURLE_OUT_OF_MEMORY && transfer->head_bytes && !transfer->judged);
+}
+
 static void explain(struct kend_transfer *transfer, CURLcode result)
 {
     const char *reason = transfer->reason[0] ? transfer->reason : curl_easy_strerror(result);
     char safe[200];
     ken_printable(safe, sizeof safe, reason, strlen(reason));
-    if (result == CURLE_OUT_OF_MEMORY)
+    if (is_long_line(transfer, result))
+        fail(transfer, KEN_EFETCH, false, LARGE_HEADER);
+    else if (result == CURLE_OUT_OF_MEMORY)
         fail(transfer, KEN_ENOMEM, false, "out of memory");
-    else if (transfer->vetoed && !transfer->opened)
-        fail(transfer, KEN_EADDRESS, false, "%s", transfer->veto.message);
+    else if (transfer->connection.vetoed && !transfer->connection.opened)
+        fail(transfer, KEN_EADDRESS, false, "%s", transfer->connection.veto.message);
     else if (result == CURLE_PEER_FAILED_VERIFICATION)
         fail(transfer, KEN_EFETCH, false, "the server's certificate is not trusted (fetch.ca_file names those that are): %s", safe);
     else if (result == CURLE_BAD_CONTENT_ENCODING) /* libcurl 8 looks at Transfer-Encoding itself */
         fail(transfer, KEN_EFETCH, false, COMPRESSED);
     else if (result == CURLE_UNSUPPORTED_PROTOCOL || result == CURLE_WEIRD_SERVER_REPLY)
         /* On a connection that was used before it may be the end of another response. */
-        fail(transfer, KEN_EFETCH, !transfer->opened, "what the server sends is not HTTP: %s", safe);
+        fail(transfer, KEN_EFETCH, !transfer->connection.opened, "what the server sends is not HTTP: %s", safe);
     else
         fail(transfer, KEN_EFETCH, !is_permanent(result), "%s", safe);
 }

@@ -3,17 +3,15 @@
 #ifndef KEND_TRANSFER_H
 #define KEND_TRANSFER_H
 
+#include "fetch/connection.h"
 #include "fetch/head.h"
 #include "fetch/loop.h"
-#include "fetch/fetch_url.h"
 
 #include <stdatomic.h>
 
 /* Settings of all transfers, borrowed. */
 struct kend_transfer_settings {
-    struct kend_policy policy;
-    char *ca_file, *proxy; /* NULL: none */
-    long connect_seconds, stall_seconds;
+    struct kend_connection_settings connection;
     _Atomic uint64_t received; /* bytes of bodies, in all */
 };
 

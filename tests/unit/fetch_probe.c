@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fetches URLs as a job would and prints what happened as JSON, one object per URL: for tests/e2e/test_fetching.py.
+ * Fetches URLs as a job would and prints what happened as JSON, one object per URL: for tests/e2e/fetching.py.
  * fetch_probe --cache DIR [--OPTION VALUE]... URL...   URLs are fetched at once, each by a thread of its own.
  */
 #include "clock.h"
@@ -36,6 +36,7 @@ static struct {
                        .proxy = "",
                        .connect_timeout_seconds = 5,
                        .stall_timeout_seconds = 5,
+                       .least_rate = 1,
                        .retries = 2},
              .owner = "probe"};
 
@@ -201,6 +202,8 @@ static bool set_number(const char *name, const char *value)
         options.fetch.connect_timeout_seconds = (unsigned)number;
     else if (strcmp(name, "--stall") == 0)
         options.fetch.stall_timeout_seconds = (unsigned)number;
+    else if (strcmp(name, "--least-rate") == 0)
+        options.fetch.least_rate = (unsigned)number;
     else if (strcmp(name, "--retries") == 0)
         options.fetch.retries = (unsigned)number;
     else if (strcmp(name, "--cancel-after") == 0)

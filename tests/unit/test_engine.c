@@ -117,7 +117,8 @@ static void open_parts(struct rig *rig)
                                                .ca_file = "",
                                                .proxy = "",
                                                .connect_timeout_seconds = 60,
-                                               .stall_timeout_seconds = 60};
+                                               .stall_timeout_seconds = 60,
+                                               .least_rate = 1};
     rig->parts = (struct kend_parts){.conf = conf, .holder = "here", .changed = changed, .opaque = rig};
     ck_assert_msg(kend_store_open(&rig->parts.store, conf->store_url, message) == KEND_STORE_OK, "%s", message);
     real = rig->parts.store->ops;
