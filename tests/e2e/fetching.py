@@ -15,7 +15,7 @@ from typing import Any, Iterator, Mapping, Optional
 import pytest
 
 from daemon import BUILD
-from origin import Origin
+from origin import Certificates, Origin, make_certificates
 
 PROBE = BUILD / "tests/unit/fetch_probe"
 
@@ -105,3 +105,8 @@ def origin() -> Iterator[Origin]:
 @pytest.fixture
 def fetch(tmp_path: Path) -> Prober:
     return Prober(tmp_path / "cache")
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("tls"))

@@ -52,7 +52,12 @@ class Behaviour:
     headers: dict[str, str] = dataclasses.field(default_factory=dict)  # added, or replacing those of the same name
     drop_headers: Sequence[str] = ()  # left out
     raw: bytes = b""  # these bytes instead of a response, then the connection is closed
-    redirect: str = ""  # Location
+    again: bytes = b""  # after `raw`, these over and over
+    hang_up: bool = False  # the connection is closed after an answer that did not say so
+    secret: str = ""  # requests without this in their query string are answered with 403
+    redirect: str = (
+        ""  # Location; %PATH: the path that was asked for, %NEXT: the same with another query string each time
+    )
     redirect_status: int = 302
     ranges: bool = True  # False: Range is ignored, the whole file with 200
     range_status: int = 0  # a status in place of 206
@@ -148,6 +153,7 @@ class Origin:
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
+            context.set_alpn_protocols(["h2", "http/1.1"])  # who asks for HTTP/2 gets what is none
             self._server.tls = context
         self.address = address
         self.port: int = self._server.server_address[1]
@@ -372,11 +378,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if behaviour.delay:
             origin.stopped.wait(behaviour.delay)
         if behaviour.raw:
-            self.wfile.write(behaviour.raw)
-            raise _Cut
+            self._send_raw(request, behaviour)
+        if behaviour.secret not in request.path.partition("?")[2]:
+            request.status = 403
+            self._send_page(403)
+            return
         if behaviour.redirect:
             request.status = behaviour.redirect_status
-            self._send_page(behaviour.redirect_status, {"Location": behaviour.redirect, **behaviour.headers})
+            where = behaviour.redirect.replace("%PATH", path).replace("%NEXT", f"{path}?{origin.next_change()}")
+            self._send_page(behaviour.redirect_status, {"Location": where, **behaviour.headers})
             return
         if behaviour.status:
             request.status = behaviour.status
@@ -392,6 +402,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         with content.stream:
             self._send_content(request, behaviour, content)
+        if behaviour.hang_up:
+            raise _Cut
+
+    def _send_raw(self, request: Request, behaviour: Behaviour) -> None:
+        """At the pace of `drip`; counted as sent."""
+        origin = self.server.origin
+        pace = Bucket(behaviour.drip)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
+        piece = behaviour.raw
+        while piece and not origin.stopped.is_set():
+            for at in range(0, len(piece), pace.piece()):
+                part = piece[at : at + pace.piece()]
+                pace.take(len(part), origin.stopped)
+                self.wfile.write(part)
+                request.sent += len(part)
+            piece = behaviour.again
+        raise _Cut
 
     def _send_stats(self) -> None:
         origin = self.server.origin

@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 from typing import Callable, Iterator
 
+import numpy as np
 import pytest
 
+from checkpoints import make_safetensors
+from daemon import LOCAL
 from fetching import (  # fetch and origin are fixtures
     BODY,
     PATH,
@@ -21,6 +24,7 @@ from fetching import (  # fetch and origin are fixtures
     origin,
 )
 from origin import Behaviour, Origin
+from tokens import House, Tokens
 
 
 def entries(fetch: Prober) -> list[Path]:
@@ -73,6 +77,43 @@ def test_no_hit_for_another_owner(origin: Origin, fetch: Prober) -> None:
     got = fetch(origin.url + PATH, owner="bob")
     assert (got.received, got.resumed) == (SIZE, 0)
     assert fetch(origin.url + PATH, owner="ann").received == 0
+
+
+@pytest.mark.smoke
+def test_nobody_reads_through_the_credentials_of_another(tmp_path: Path) -> None:
+    """A signed URL is a credential: who does not have it gets nothing, and who had it gets nothing once it has expired."""
+    weight = np.arange(70_000, dtype=np.float32).reshape(700, 100)
+    signed = Behaviour(secret="sig=SECRET")
+    with Origin() as serving, House(tmp_path, **LOCAL).kend as kend:
+        tokens = Tokens(tmp_path)
+        for name in ("ann", "bob"):
+            tokens.make(name, name, "submit")
+        kend.reload()
+        serving.put(PATH, make_safetensors({"weight": weight}))
+        serving.behave(PATH, signed)
+        document = {"base": serving.url + "/base", "keep": 0.5, "outputs": ["report"]}
+        serving.put("/base", make_safetensors({"weight": weight * 2}))
+
+        def run(who: str, query: str) -> str:
+            """How it ends: its error code, or what was fetched of the model."""
+            before = serving.stats(PATH).sent
+            kend.headers = tokens.bearer(who)
+            job = kend.wait(kend.submit({**document, "model": f"{serving.url}{PATH}{query}"}))
+            assert "SECRET" not in json.dumps([job, kend.events(job["id"])])
+            return job["error"]["message"] if job["error"] else f"{serving.stats(PATH).sent - before} bytes"
+
+        size = len(make_safetensors({"weight": weight}))
+        refused = "the server answered 403: it wants other credentials"
+        assert run("ann", "?sig=SECRET") == f"{size} bytes"
+        assert run("ann", "?sig=SECRET") == "0 bytes"
+        for query in ("", "?", "?sig=", "?sig=secret"):
+            assert refused in run("bob", query)
+        assert run("bob", "?sig=SECRET") == f"{size} bytes"
+        assert refused in run("ann", "")
+        serving.behave(PATH, Behaviour(secret="sig=NEWER"))
+        for who in ("ann", "bob"):
+            assert refused in run(who, "?sig=SECRET")
+        assert "SECRET" not in kend.log_text()
 
 
 def test_no_hit_for_another_query(origin: Origin, fetch: Prober) -> None:
