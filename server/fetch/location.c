@@ -81,6 +81,7 @@ int kend_location_open(struct kend_location **result, struct kend_fetcher *fetch
     if (!location) return ken_fail(error, KEN_ENOMEM, "out of memory");
     location->fetcher = fetcher;
     location->references = 1;
+    location->hasty = request->hasty;
     location->cancelled = request->cancelled;
     location->note = request->note;
     location->opaque = request->opaque;

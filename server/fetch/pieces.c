@@ -17,6 +17,7 @@ enum {
     PROGRESS_BYTES = 1 << 20, /* a piece that came so far starts the count of failures anew */
     FIRST_PAUSE_MS = 400,
     MAX_PAUSE_MS = 30000,
+    HASTY_PAUSE_MS = 3000,
     MAX_RETRY_AFTER_SECONDS = 120,
     COMPARE_BYTES = 16 << 10
 };
@@ -393,20 +394,34 @@ static int64_t pause_ms(unsigned failures, int64_t retry_after)
     return pause * 3 / 4 + (int64_t)(uv_hrtime() / 1000 % (uint64_t)(pause / 2 + 1));
 }
 
+static void give_up(struct kend_entry *entry, const struct kend_outcome *outcome)
+{
+    struct ken_error error = outcome->error;
+    if (entry->failures > 1) ken_fail(&error, outcome->error.code, "%.400s (tried %u times)", outcome->error.message, entry->failures);
+    kend_entry_fail(entry, &error);
+}
+
+/* Whether nobody has the patience for more than one short retry. */
+static bool is_hasty(struct kend_entry *entry)
+{
+    bool hasty = true;
+    pthread_mutex_lock(&entry->mutex);
+    for (const struct kend_entry_source *source = entry->sources; source && hasty; source = source->next)
+        hasty = source->source.location->hasty;
+    pthread_mutex_unlock(&entry->mutex);
+    return hasty;
+}
+
 static void retry(struct kend_entry *entry, const struct kend_outcome *outcome)
 {
-    unsigned most = entry->fetcher->retries;
     if (entry->retry_at > kend_monotonic_ms()) return; /* what broke together counts once */
-    if (++entry->failures > most) {
-        struct ken_error error;
-        if (most)
-            ken_fail(&error, outcome->error.code, "%.400s (tried %u times)", outcome->error.message, most + 1);
-        else
-            error = outcome->error;
-        kend_entry_fail(entry, &error);
+    const bool hasty = is_hasty(entry);
+    const unsigned most = hasty && entry->fetcher->retries > 1 ? 1 : entry->fetcher->retries;
+    const int64_t pause = pause_ms(++entry->failures, outcome->retry_after);
+    if (entry->failures > most || (hasty && pause > HASTY_PAUSE_MS)) {
+        give_up(entry, outcome);
         return;
     }
-    int64_t pause = pause_ms(entry->failures, outcome->retry_after);
     entry->retry_at = kend_monotonic_ms() + pause;
     kend_entry_note(entry, "retrying (%u of %u) in %.1f s: %.300s", entry->failures, most, (double)pause / 1000, outcome->error.message);
 }

@@ -30,6 +30,7 @@ static int open_side(struct kend_side *side, const struct kend_parts *parts, con
         .url = input->url,
         .sha256 = input->has_sha256 ? input->sha256 : NULL,
         .owner = request->owner,
+        .hasty = !request->turn, /* a dry run */
         .cancelled = request->cancelled,
         .note = request->note,
         .opaque = request->opaque,

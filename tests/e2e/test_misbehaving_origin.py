@@ -170,3 +170,26 @@ def test_a_huge_retry_after_is_cut_short_and_can_be_cancelled(house: House) -> N
 
 def test_there_are_more_behaviours_than_were_asked_for() -> None:
     assert len(CASES) > 100 and SIZE == len(MODEL)
+
+
+def test_a_dry_run_is_answered_soon(tmp_path: Path) -> None:
+    """Somebody waits for it: one short retry at most, where a job goes on for a while."""
+    (tmp_path / "base.safetensors").write_bytes(BASE)
+    with Kend(tmp_path, {"fetch.file_roots": tmp_path}) as kend, Origin() as origin:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            dead = f"http://127.0.0.1:{taken.getsockname()[1]}{PATH}"
+            origin.behave("/busy", Behaviour(status=503, retry_after="20"))
+            for url, told in ((dead, r"\(tried 2 times\)$"), (origin.url + "/busy", "the server answered 503$")):
+                document = {"model": url, "base": f"file://{tmp_path}/base.safetensors", "keep": 0.5}
+                begun = time.monotonic()
+                answer = kend.request("POST", "/v1/jobs?dry_run=true", document)
+                assert time.monotonic() - begun < 5
+                assert answer.status == 422 and re.search(told, answer.json["detail"]), answer.body
+                job = kend.submit(document)
+                end = time.monotonic() + 20
+                while not any("retrying (1 of 5)" in json.dumps(one) for one in kend.events(job)):
+                    assert time.monotonic() < end
+                    time.sleep(0.05)
+                kend.request("POST", f"/v1/jobs/{job}/cancel")
+                assert kend.wait(job)["status"] == "cancelled"
