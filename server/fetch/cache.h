@@ -6,11 +6,8 @@
 #ifndef KEND_CACHE_H
 #define KEND_CACHE_H
 
-#include "digest.h"
-#include "error.h"
 #include "fetch/fetch.h"
-#include "fetch/head.h"
-#include "fetch/ranges.h"
+#include "fetch/meta.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,16 +16,6 @@ enum { KEND_CACHE_KEY = KEN_SHA256_HEX_SIZE };
 
 struct kend_cache;
 struct kend_cached; /* an entry, pinned */
-
-/* What is known of the data; all zero: nothing. */
-struct kend_meta {
-    bool has_size, complete, has_sha256;
-    uint64_t size;
-    struct kend_validators validators;
-    unsigned char sha256[KEN_SHA256_SIZE];
-    struct kend_ranges ranges; /* owned: bytes of `data` that are durable */
-};
-void kend_meta_clear(struct kend_meta *meta);
 
 /* Makes the folder, takes its lock, removes what a crash left unfinished. KEN_EINVAL: it cannot be used, or another process does. */
 int kend_cache_create(struct kend_cache **cache, const char *dir, uint64_t max_bytes, uint64_t reserve_bytes, struct ken_error *error);

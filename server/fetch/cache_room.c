@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Room in the cache and on its disk: who may take how much, and what goes for it. */
+#include "fetch/cache_parts.h"
+
+#include "log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What the cache would hold if the claims were granted. */
+struct room {
+    uint64_t total;           /* there or reserved, by anyone */
+    uint64_t own;             /* of it what the claims take */
+    uint64_t coming;          /* of the total what is not yet there */
+    uint64_t own_coming;      /* of that what the claims take */
+    uint64_t evictable;       /* there for nobody */
+    uint64_t held;            /* there for others */
+    struct kend_item *oldest; /* of those that are there for nobody */
+};
+
+/* What is claimed of the item; false: nothing. */
+static bool is_claimed(const struct kend_item *item, const struct kend_claim *claims, size_t count, uint64_t *bytes)
+{
+    bool claimed = false;
+    *bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (claims[i].cached->item != item) continue;
+        claimed = true;
+        *bytes = larger(*bytes, claims[i].bytes);
+    }
+    return claimed;
+}
+
+static void add(uint64_t *sum, uint64_t bytes)
+{
+    if (__builtin_add_overflow(*sum, bytes, sum)) *sum = UINT64_MAX;
+}
+
+/* With the mutex held. */
+static struct room measure(const struct kend_cache *cache, const struct kend_claim *claims, size_t count)
+{
+    struct room room = {0};
+    for (struct kend_item *item = cache->items; item; item = item->next) {
+        uint64_t wanted;
+        const bool own = is_claimed(item, claims, count, &wanted);
+        const uint64_t charged = larger(larger(item->bytes, item->reserved), wanted);
+        add(&room.total, charged);
+        add(&room.coming, charged - item->bytes);
+        if (own) {
+            add(&room.own, charged);
+            add(&room.own_coming, charged - item->bytes);
+        } else if (item->pinned) {
+            add(&room.held, item->bytes);
+        } else {
+            add(&room.evictable, item->bytes);
+            if (!room.oldest || item->used < room.oldest->used) room.oldest = item;
+        }
+    }
+    return room;
+}
+
+static uint64_t free_bytes(const struct kend_cache *cache)
+{
+    struct statvfs status;
+    if (fstatvfs(cache->fd, &status)) return 0;
+    uint64_t bytes = 0;
+    return __builtin_mul_overflow((uint64_t)status.f_bavail, (uint64_t)status.f_frsize, &bytes) ? UINT64_MAX : bytes;
+}
+
+/* Whether `coming` bytes fit on the disk once `spare` were given up. */
+static bool disk_holds(const struct kend_cache *cache, uint64_t coming, uint64_t spare)
+{
+    uint64_t there = free_bytes(cache), wanted = cache->reserve_bytes;
+    add(&there, spare);
+    add(&wanted, coming);
+    return wanted <= there;
+}
+
+/* Whether the claims fit once `spare` bytes that nobody uses were given up. */
+static bool fits(const struct kend_cache *cache, const struct room *room, uint64_t spare)
+{
+    if (cache->max_bytes && room->total - spare > cache->max_bytes) return false;
+    return !room->own_coming || disk_holds(cache, room->coming, spare);
+}
+
+/* With the mutex held, which is let go while files are removed. */
+static void evict(struct kend_cache *cache, struct kend_item *item)
+{
+    char name[KEND_GONE_NAME];
+    kend_cache_gone_name(cache, name);
+    bool moved = renameat(cache->fd, item->key, cache->fd, name) == 0;
+    kend_log(KEND_LOG_INFO, "cache entry evicted", KEND_S("entry", item->key), KEND_I("bytes", item->bytes));
+    kend_cache_free_item(cache, item);
+    pthread_mutex_unlock(&cache->mutex);
+    if (moved) kend_cache_remove_folder(cache, name);
+    pthread_mutex_lock(&cache->mutex);
+}
+
+void kend_cache_room(struct kend_cache *cache, struct kend_cache_room *room)
+{
+    struct stat status;
+    *room = (struct kend_cache_room){.free = free_bytes(cache), .device = fstat(cache->fd, &status) ? 0 : status.st_dev};
+    pthread_mutex_lock(&cache->mutex);
+    for (const struct kend_item *item = cache->items; item; item = item->next)
+        if (!item->pinned) room->evictable += item->bytes;
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+void kend_cache_make_room(struct kend_cache *cache, uint64_t bytes)
+{
+    uint64_t wanted;
+    if (__builtin_add_overflow(bytes, cache->reserve_bytes, &wanted)) wanted = UINT64_MAX;
+    pthread_mutex_lock(&cache->mutex);
+    while (free_bytes(cache) < wanted) {
+        struct kend_item *oldest = measure(cache, NULL, 0).oldest;
+        if (!oldest) break;
+        evict(cache, oldest);
+    }
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+static int no_room(const struct kend_cache *cache, const struct room *room, struct ken_error *error)
+{
+    if (cache->max_bytes && room->total - room->evictable > cache->max_bytes)
+        return ken_fail(error, KEN_EBUSY,
+                        "%llu bytes do not fit into the cache beside what running jobs use of it (cache.max_bytes is %llu)",
+                        (unsigned long long)room->own, (unsigned long long)cache->max_bytes);
+    uint64_t others = room->evictable;
+    add(&others, room->held);
+    return ken_fail(error, disk_holds(cache, room->own_coming, others) ? KEN_EBUSY : KEN_ENO_SPACE,
+                    "%llu more bytes do not fit on the disk of %s (%llu are free, disk.reserve_bytes keeps %llu)",
+                    (unsigned long long)room->own_coming, cache->dir, (unsigned long long)free_bytes(cache),
+                    (unsigned long long)cache->reserve_bytes);
+}
+
+static int too_large(const struct kend_cache *cache, uint64_t bytes, struct ken_error *error)
+{
+    if (!cache->max_bytes || bytes <= cache->max_bytes) return 0;
+    return ken_fail(error, KEN_ETOO_LARGE, "%llu bytes are more than cache.max_bytes (%llu)", (unsigned long long)bytes,
+                    (unsigned long long)cache->max_bytes);
+}
+
+/* With the mutex held, which is let go while files are removed. Nothing is evicted where that would not do. */
+static int make_fit(struct kend_cache *cache, const struct kend_claim *claims, size_t count, struct ken_error *error)
+{
+    for (;;) {
+        const struct room room = measure(cache, claims, count);
+        int code = too_large(cache, room.own, error);
+        if (code || fits(cache, &room, 0)) return code;
+        if (!room.oldest || !fits(cache, &room, room.evictable)) return no_room(cache, &room, error);
+        evict(cache, room.oldest);
+    }
+}
+
+int kend_cache_reserve(struct kend_cache *cache, const struct kend_claim *claims, size_t count, struct ken_error *error)
+{
+    pthread_mutex_lock(&cache->mutex);
+    int code = make_fit(cache, claims, count, error);
+    for (size_t i = 0; i < count && !code; i++) {
+        struct kend_item *item = claims[i].cached->item;
+        item->reserved = larger(item->reserved, claims[i].bytes);
+    }
+    pthread_mutex_unlock(&cache->mutex);
+    return code;
+}
+
+int kend_cache_check(struct kend_cache *cache, const struct kend_claim *claims, size_t count, uint64_t *bytes, struct ken_error *error)
+{
+    pthread_mutex_lock(&cache->mutex);
+    *bytes = measure(cache, claims, count).own;
+    pthread_mutex_unlock(&cache->mutex);
+    return too_large(cache, *bytes, error);
+}
+
+bool kend_cache_has_room(struct kend_cache *cache, uint64_t bytes)
+{
+    pthread_mutex_lock(&cache->mutex);
+    struct room room = measure(cache, NULL, 0);
+    pthread_mutex_unlock(&cache->mutex);
+    add(&room.total, bytes);
+    add(&room.coming, bytes);
+    room.own_coming = bytes;
+    return fits(cache, &room, room.evictable);
+}
+
+int kend_cached_reserve(struct kend_cached *cached, uint64_t least, uint64_t most, uint64_t *granted, struct ken_error *error)
+{
+    struct kend_cache *cache = cached->cache;
+    if (cache->max_bytes && most > cache->max_bytes) most = cache->max_bytes;
+    *granted = larger(least, most);
+    int code = kend_cache_reserve(cache, &(struct kend_claim){cached, *granted}, 1, error);
+    if (!code || *granted == least) return code;
+    *granted = least;
+    return kend_cache_reserve(cache, &(struct kend_claim){cached, least}, 1, error);
+}
