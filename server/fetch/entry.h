@@ -15,7 +15,10 @@
 #include "fetch/fetcher.h"
 #include "fetch/fetch_source.h"
 
-enum { KEND_MAX_PIECES = 33 };
+enum {
+    KEND_MAX_PIECES = 33,
+    KEND_ENTRY_POLL_MS = 50 /* how often whoever waits asks whether it was cancelled */
+};
 
 enum kend_entry_state { KEND_ENTRY_PROBING, KEND_ENTRY_OPEN, KEND_ENTRY_FAILED };
 
@@ -90,6 +93,14 @@ void kend_entry_fail(struct kend_entry *entry, const struct ken_error *error);
 void kend_entry_drop(struct kend_entry *entry);
 /* A line for all locations that use it. Loop's thread, mutex not held. */
 void kend_entry_note(struct kend_entry *entry, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * Makes *source one of the entry of this owner and URL, a new one where there is none, or where the present one has failed or is of an
+ * older state of the file. Waits for an earlier one to end. KEN_ECANCELLED: the location is over.
+ */
+int kend_entry_acquire(struct kend_entry_source *source, struct kend_location *location, const struct kend_url *url,
+                       struct ken_error *error);
+/* The last one closes the entry. */
+void kend_entry_release(struct kend_entry_source *source);
 /* With the mutex held. */
 bool kend_entry_is_fetching(const struct kend_entry *entry);
 

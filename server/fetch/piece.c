@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bytes of a transfer, and how it ends. */
+#include "fetch/piece.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    STREAM_AHEAD = 4 << 20,   /* a stream that nobody waits for any more goes on so far: shorter than coming back */
+    PROGRESS_BYTES = 1 << 20, /* a piece that came so far starts the count of failures anew */
+    FIRST_PAUSE_MS = 400,
+    MAX_PAUSE_MS = 30000,
+    HASTY_PAUSE_MS = 3000,
+    MAX_RETRY_AFTER_SECONDS = 120,
+    COMPARE_BYTES = 16 << 10
+};
+
+/* Bytes that were there before must be the same. */
+static bool compare(const struct kend_entry *entry, uint64_t at, const char *bytes, size_t length, int *failed)
+{
+    char there[COMPARE_BYTES];
+    while (length) {
+        size_t want = length < sizeof there ? length : sizeof there;
+        ssize_t got = pread(kend_cached_fd(entry->cached), there, want, (off_t)at);
+        if (got <= 0) {
+            *failed = got < 0 ? errno : EIO;
+            return true;
+        }
+        if (memcmp(there, bytes, (size_t)got) != 0) return false;
+        at += (uint64_t)got;
+        bytes += got;
+        length -= (size_t)got;
+    }
+    return true;
+}
+
+static int write_all(const struct kend_entry *entry, uint64_t at, const char *bytes, size_t length)
+{
+    while (length) {
+        ssize_t put = pwrite(kend_cached_fd(entry->cached), bytes, length, (off_t)at);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return errno;
+        at += (uint64_t)put;
+        bytes += put;
+        length -= (size_t)put;
+    }
+    return 0;
+}
+
+/* Writes what is new and compares what is not. False: *outcome tells. */
+static bool put(struct kend_piece *piece, const char *bytes, size_t length, struct kend_outcome *outcome)
+{
+    struct kend_entry *entry = piece->entry;
+    uint64_t at = piece->at, end = piece->at + length;
+    int failed = 0;
+    while (at < end && !failed) {
+        uint64_t until = kend_ranges_reach(&entry->seen, at);
+        struct kend_range gap;
+        if (until > at) {
+            if (until > end) until = end;
+            if (!compare(entry, at, bytes, (size_t)(until - at), &failed)) {
+                kend_piece_refuse(piece, outcome, KEN_EFETCH, "the file changed on the server while it was being fetched");
+                return false;
+            }
+        } else {
+            until = kend_ranges_gap(&entry->seen, at, end, &gap) ? gap.end : end;
+            failed = write_all(entry, at, bytes, (size_t)(until - at));
+        }
+        bytes += until - at;
+        at = until;
+    }
+    outcome->may_pass = false;
+    if (failed) ken_fail_errno(&outcome->error, failed, "writing the cached copy of %.200s", entry->url.shown);
+    return !failed;
+}
+
+/* Tells readers what is there. False: out of memory. */
+static bool account(struct kend_piece *piece, size_t length)
+{
+    struct kend_entry *entry = piece->entry;
+    uint64_t end = piece->at + length;
+    pthread_mutex_lock(&entry->mutex);
+    bool good = !kend_ranges_add(&entry->seen, piece->at, end) && !kend_ranges_add(&entry->good, piece->at, end);
+    if (entry->has_size && entry->good.total == entry->size) entry->complete = true;
+    if (!entry->dirty) kend_entry_poke(entry); /* from now on there is something to save */
+    entry->dirty = true;
+    if (entry->waiters || entry->complete) pthread_cond_broadcast(&entry->changed);
+    pthread_mutex_unlock(&entry->mutex);
+    piece->at = end;
+    kend_cached_wrote(entry->cached, entry->seen.total);
+    return good;
+}
+
+/* Whether a stream is still of use. */
+static bool is_wanted(const struct kend_piece *piece)
+{
+    struct kend_entry *entry = piece->entry;
+    if (piece->kind != KEND_PIECE_STREAM || piece->endless) return true;
+    pthread_mutex_lock(&entry->mutex);
+    bool wanted = kend_entry_is_fetching(entry);
+    for (const struct kend_waiter *waiter = entry->waiters; waiter && !wanted; waiter = waiter->next) wanted = waiter->end > piece->at;
+    pthread_mutex_unlock(&entry->mutex);
+    return wanted || piece->at < STREAM_AHEAD;
+}
+
+/* How many of the bytes [first, end) are not there yet. */
+static uint64_t missing(const struct kend_entry *entry, uint64_t first, uint64_t end)
+{
+    uint64_t bytes = 0;
+    struct kend_range gap;
+    for (; kend_ranges_gap(&entry->seen, first, end, &gap); first = gap.end) bytes += gap.end - gap.first;
+    return bytes;
+}
+
+static enum kend_verdict on_body(void *opaque, const char *bytes, size_t length, struct kend_outcome *outcome)
+{
+    struct kend_piece *piece = opaque;
+    struct kend_entry *entry = piece->entry;
+    if (piece->doomed) return kend_piece_enough(piece);
+    if (length > piece->end - piece->at) return kend_piece_refuse(piece, outcome, KEN_EFETCH, "the server sends more bytes than it said");
+    if (piece->endless && kend_piece_is_too_large(piece, piece->at + length, outcome)) return KEND_REFUSE;
+    if (!kend_durable_has_room(entry, entry->seen.total + missing(entry, piece->at, piece->at + length))) {
+        piece->paused = true;
+        return KEND_PAUSE;
+    }
+    if (!put(piece, bytes, length, outcome)) return KEND_REFUSE;
+    if (!account(piece, length)) return kend_piece_refuse(piece, outcome, KEN_ENOMEM, "out of memory");
+    return is_wanted(piece) ? KEND_GO_ON : kend_piece_enough(piece);
+}
+
+/* ---- how a piece ends */
+
+void kend_piece_remove(struct kend_piece *piece)
+{
+    struct kend_entry *entry = piece->entry;
+    unsigned i = 0;
+    while (entry->pieces[i] != piece) i++;
+    entry->pieces[i] = entry->pieces[--entry->piece_count];
+    free(piece);
+}
+
+static int64_t pause_ms(unsigned failures, int64_t retry_after)
+{
+    if (retry_after >= 0) return 1000 * (retry_after < MAX_RETRY_AFTER_SECONDS ? retry_after : MAX_RETRY_AFTER_SECONDS);
+    int64_t pause = FIRST_PAUSE_MS;
+    for (unsigned i = 1; i < failures && pause < MAX_PAUSE_MS; i++) pause *= 2;
+    if (pause > MAX_PAUSE_MS) pause = MAX_PAUSE_MS;
+    /* Up to a quarter less or more, so that many who failed together do not come back together. */
+    return pause * 3 / 4 + (int64_t)(uv_hrtime() / 1000 % (uint64_t)(pause / 2 + 1));
+}
+
+static void give_up(struct kend_entry *entry, const struct kend_outcome *outcome)
+{
+    struct ken_error error = outcome->error;
+    if (entry->failures > 1) ken_fail(&error, outcome->error.code, "%.400s (tried %u times)", outcome->error.message, entry->failures);
+    kend_entry_fail(entry, &error);
+}
+
+/* Whether nobody has the patience for more than one short retry. */
+static bool is_hasty(struct kend_entry *entry)
+{
+    bool hasty = true;
+    pthread_mutex_lock(&entry->mutex);
+    for (const struct kend_entry_source *source = entry->sources; source && hasty; source = source->next)
+        hasty = source->source.location->hasty;
+    pthread_mutex_unlock(&entry->mutex);
+    return hasty;
+}
+
+static void retry(struct kend_entry *entry, const struct kend_outcome *outcome)
+{
+    if (entry->retry_at > kend_monotonic_ms()) return; /* what broke together counts once */
+    const bool hasty = is_hasty(entry);
+    const unsigned most = hasty && entry->fetcher->retries > 1 ? 1 : entry->fetcher->retries;
+    const int64_t pause = pause_ms(++entry->failures, outcome->retry_after);
+    if (entry->failures > most || (hasty && pause > HASTY_PAUSE_MS)) {
+        give_up(entry, outcome);
+        return;
+    }
+    entry->retry_at = kend_monotonic_ms() + pause;
+    kend_entry_note(entry, "retrying (%u of %u) in %.1f s: %.300s", entry->failures, most, (double)pause / 1000, outcome->error.message);
+}
+
+static void fail_piece(struct kend_piece *piece, const struct kend_outcome *outcome)
+{
+    struct kend_entry *entry = piece->entry;
+    struct ken_error error = outcome->error;
+    pthread_mutex_lock(&entry->mutex);
+    bool open = entry->state == KEND_ENTRY_OPEN;
+    pthread_mutex_unlock(&entry->mutex);
+    if (open && piece->kind == KEND_PIECE_PROBE && piece->conditional)
+        kend_entry_outdate(
+            entry); /* nothing is wrong with what others already have; who asked gets the answer through an entry of their own */
+    else if (outcome->may_pass)
+        retry(entry, outcome);
+    else {
+        if (open && error.code == KEN_ENOT_FOUND) error.code = KEN_EFETCH; /* it was there a moment ago */
+        kend_entry_fail(entry, &error);
+        if (entry->doubtful) kend_entry_drop(entry);
+    }
+}
+
+static void end_piece(struct kend_piece *piece, const struct kend_outcome *outcome)
+{
+    struct kend_entry *entry = piece->entry;
+    struct kend_outcome early = {.retry_after = -1, .may_pass = true};
+    if (piece->at - piece->first >= PROGRESS_BYTES) entry->failures = 0;
+    if (outcome->error.code) {
+        fail_piece(piece, outcome);
+    } else if (piece->endless) {
+        kend_entry_open(entry, piece->at);
+    } else if (!piece->enough && !piece->doomed && piece->at < piece->end) {
+        ken_fail(&early.error, KEN_EFETCH, "%.240s: the response ended %llu bytes early", entry->url.shown,
+                 (unsigned long long)(piece->end - piece->at));
+        fail_piece(piece, &early);
+    } else if (!piece->conditional) {
+        entry->failures = 0;
+    }
+}
+
+static void on_end(void *opaque, const struct kend_outcome *outcome)
+{
+    struct kend_piece *piece = opaque;
+    struct kend_entry *entry = piece->entry;
+    if (!piece->doomed) end_piece(piece, outcome);
+    kend_piece_remove(piece);
+    pthread_mutex_lock(&entry->mutex);
+    kend_entry_poke(entry);
+    pthread_mutex_unlock(&entry->mutex);
+}
+
+const struct kend_transfer_ops kend_piece_ops = {kend_piece_answer, on_body, on_end};

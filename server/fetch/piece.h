@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One transfer of an entry: what the answer means, the bytes that come, how it ends. The loop's thread. */
+#ifndef KEND_PIECE_H
+#define KEND_PIECE_H
+
+#include "fetch/entry.h"
+
+enum { KEND_FIRST_BYTES = 64 << 10 }; /* what a probe asks for, and the least of a range */
+
+enum kend_piece_kind {
+    KEND_PIECE_PROBE, /* what is it? The first bytes come along, unless the cache has it */
+    KEND_PIECE_RANGE, /* [first, end) */
+    KEND_PIECE_STREAM /* the whole, from its beginning */
+};
+
+/* One transfer of an entry. */
+struct kend_piece {
+    struct kend_entry *entry;
+    struct kend_transfer *transfer;
+    enum kend_piece_kind kind;
+    bool conditional; /* it asks whether what is known still holds */
+    bool endless;     /* the size is told by the end of the stream */
+    bool doomed;      /* to be cancelled: it is of a state of the file that is no more */
+    bool enough;      /* it was ended because nothing more is wanted of it */
+    bool paused;      /* until there is room */
+    uint64_t first, at, end;
+};
+
+extern const struct kend_transfer_ops kend_piece_ops;
+
+/* Frees it. It must be one of its entry's. */
+void kend_piece_remove(struct kend_piece *piece);
+
+/* ---- answer.c */
+
+/* The head of the response: kend_piece_ops.head. */
+enum kend_verdict kend_piece_answer(void *piece, const struct kend_head *head, struct kend_outcome *outcome);
+/* The server contradicts itself: what is cached of this file is not to be built on. */
+enum kend_verdict kend_piece_refuse(struct kend_piece *piece, struct kend_outcome *outcome, int code, const char *text);
+/* It ends, and that is no failure. */
+enum kend_verdict kend_piece_enough(struct kend_piece *piece);
+/* Whether a file of this size is more than may be fetched; *outcome then tells. */
+bool kend_piece_is_too_large(const struct kend_piece *piece, uint64_t size, struct kend_outcome *outcome);
+/* The origin has said what the file is: readers may go on. */
+void kend_entry_open(struct kend_entry *entry, uint64_t size);
+/* The origin has another file now: whoever asked starts with a new entry. */
+void kend_entry_outdate(struct kend_entry *entry);
+
+#endif
