@@ -90,6 +90,8 @@ class Prober:
 
 # ---- what the tests of fetching share: a good file, an origin that has it, a fetcher with a cache of its own
 
+#: All header fields that kend ever sends to an origin. None of them is a credential.
+FIELDS = {"host", "accept", "user-agent", "range", "if-range", "if-none-match", "if-modified-since"}
 SIZE = 300_000
 BODY = body(SIZE)
 PATH = "/model.safetensors"

@@ -15,6 +15,7 @@ from checkpoints import make_safetensors
 from daemon import Kend
 from fetching import (  # certificates, fetch and origin are fixtures
     BODY,
+    FIELDS,
     PATH,
     Prober,
     certificates,
@@ -37,10 +38,6 @@ def test_redirects_are_followed(status: int, origin: Origin, fetch: Prober) -> N
     assert (got.code, got.seen) == ("KEN_OK", sha256(BODY))
     assert [one for one in origin.seen() if "cookie" in one.headers] == []
     assert origin.seen(PATH)[0].path == PATH + "?x=1"
-
-
-#: All that kend ever sends. None of it is a credential.
-FIELDS = {"host", "accept", "user-agent", "range", "if-range", "if-none-match", "if-modified-since"}
 
 
 @pytest.mark.parametrize("where", ["another host", "another port", "another scheme"])

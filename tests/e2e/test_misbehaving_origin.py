@@ -17,13 +17,11 @@ import pytest
 from behaviours import BASE, CASES, MODEL, MOST, SIZE, Case
 from daemon import Kend
 from exposition import metrics
-from fetching import certificates, sha256  # certificates is a fixture
+from fetching import FIELDS, certificates, sha256  # certificates is a fixture
 from origin import Behaviour, Certificates, Origin
 from sanitizers import SANITIZED
 
 PATH = "/model.safetensors"
-#: All that kend ever sends.
-FIELDS = {"host", "accept", "user-agent", "range", "if-range", "if-none-match", "if-modified-since"}
 
 
 @contextlib.contextmanager
