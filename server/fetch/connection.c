@@ -19,27 +19,19 @@ static curl_socket_t open_socket(void *opaque, curlsocktype purpose, struct curl
     return fd;
 }
 
-void kend_connection_prepare(struct kend_connection *connection, const struct kend_connection_settings *settings, CURL *easy)
+bool kend_connection_prepare(struct kend_connection *connection, const struct kend_connection_settings *settings, CURL *easy)
 {
     *connection = (struct kend_connection){.settings = settings};
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); /* parallel ranges want connections of their own */
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    curl_easy_setopt(easy, CURLOPT_PROXY, settings->proxy ? settings->proxy : ""); /* "": the environment's is not asked for either */
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, connection);
-    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L); /* a retry must not go to an address that is no longer the name's */
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, settings->connect_seconds);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, settings->least_rate);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, settings->stall_seconds);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* ending a transfer does not wait for its resolver, which may take a minute */
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "kend");
-    if (settings->ca_file) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, settings->ca_file);
-        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-    }
+    return KEND_SET(easy, PROTOCOLS_STR, "http,https") &&
+           KEND_SET(easy, HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) && /* parallel ranges want connections of their own */
+           KEND_SET(easy, FOLLOWLOCATION, 0L) && KEND_SET(easy, NETRC, (long)CURL_NETRC_IGNORED) &&
+           KEND_SET(easy, PROXY, settings->proxy ? settings->proxy : "") && /* "": the environment's is not asked for either */
+           KEND_SET(easy, NOPROXY, "") && KEND_SET(easy, SUPPRESS_CONNECT_HEADERS, 1L) && KEND_SET(easy, OPENSOCKETFUNCTION, open_socket) &&
+           KEND_SET(easy, OPENSOCKETDATA, connection) &&
+           KEND_SET(easy, DNS_CACHE_TIMEOUT, 0L) && /* a retry must not go to an address that is no longer the name's */
+           KEND_SET(easy, CONNECTTIMEOUT, settings->connect_seconds) && KEND_SET(easy, LOW_SPEED_LIMIT, settings->least_rate) &&
+           KEND_SET(easy, LOW_SPEED_TIME, settings->stall_seconds) && KEND_SET(easy, NOSIGNAL, 1L) &&
+           KEND_SET(easy, QUICK_EXIT, 1L) && /* ending a transfer does not wait for its resolver, which may take a minute */
+           KEND_SET(easy, USERAGENT, "kend") &&
+           (!settings->ca_file || (KEND_SET(easy, CAINFO, settings->ca_file) && KEND_SET(easy, CAPATH, NULL)));
 }

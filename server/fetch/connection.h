@@ -18,6 +18,9 @@ struct kend_connection_settings {
     long stall_seconds, least_rate; /* slower than so many bytes a second for so long: it has stalled */
 };
 
+/* Sets an option of libcurl; false if out of memory. */
+#define KEND_SET(easy, option, value) (curl_easy_setopt(easy, CURLOPT_##option, value) == CURLE_OK)
+
 /* What became of the sockets of one request. */
 struct kend_connection {
     const struct kend_connection_settings *settings;
@@ -28,8 +31,9 @@ struct kend_connection {
 /*
  * Sets what all requests have in common on `easy`: http and https alone; no proxy, netrc, cookie or redirect that kend did not choose
  * itself; and every socket is vetted by kend_vet_socket on the address that it is about to connect to. *connection is made anew and must
- * live as long as the request. `settings` is borrowed.
+ * live as long as the request. `settings` is borrowed. False if out of memory: then what is left at a default may be the proxy of the
+ * environment.
  */
-void kend_connection_prepare(struct kend_connection *connection, const struct kend_connection_settings *settings, CURL *easy);
+bool kend_connection_prepare(struct kend_connection *connection, const struct kend_connection_settings *settings, CURL *easy);
 
 #endif

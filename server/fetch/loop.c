@@ -12,6 +12,7 @@ struct kend_loop {
     uv_async_t wake;
     uv_timer_t timer; /* libcurl's */
     CURLM *multi;
+    struct kend_drive *drives; /* those that are driven */
     uv_thread_t thread;
     pthread_mutex_t mutex; /* the two below */
     struct kend_tick *first, **last;
@@ -84,6 +85,26 @@ static struct kend_tick *take_tick(struct kend_loop *loop)
     return tick;
 }
 
+/* Takes it out of libcurl and off the list. */
+static void let_go(struct kend_loop *loop, struct kend_drive *drive)
+{
+    curl_multi_remove_handle(loop->multi, drive->easy);
+    *drive->self = drive->next;
+    if (drive->next) drive->next->self = drive->self;
+}
+
+/* Ends those that would not end by themselves. Whoever is told may start and stop others. */
+static void end_lost(struct kend_loop *loop)
+{
+    for (;;) {
+        struct kend_drive *drive = loop->drives;
+        while (drive && !drive->lost) drive = drive->next;
+        if (!drive) return;
+        let_go(loop, drive);
+        drive->done(drive, CURLE_OUT_OF_MEMORY);
+    }
+}
+
 static void close_own(struct kend_loop *loop)
 {
     uv_close((uv_handle_t *)&loop->wake, NULL);
@@ -96,6 +117,7 @@ static void on_wake(uv_async_t *wake)
     /* One that pokes itself comes in the next turn, after the sockets. */
     size_t count = count_ticks(loop);
     for (struct kend_tick *tick; count-- && (tick = take_tick(loop));) tick->run(tick);
+    end_lost(loop);
     pthread_mutex_lock(&loop->mutex);
     bool stopping = loop->stopping;
     pthread_mutex_unlock(&loop->mutex);
@@ -117,7 +139,7 @@ static void report_ended(struct kend_loop *loop)
         struct kend_drive *drive = NULL;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&drive);
         KEN_ASSERT(drive);
-        curl_multi_remove_handle(loop->multi, drive->easy);
+        let_go(loop, drive);
         drive->done(drive, result);
     }
 }
@@ -125,13 +147,25 @@ static void report_ended(struct kend_loop *loop)
 static void act(struct kend_loop *loop, curl_socket_t socket, int events)
 {
     int running;
-    curl_multi_socket_action(loop->multi, socket, events, &running);
+    const CURLMcode result = curl_multi_socket_action(loop->multi, socket, events, &running);
     report_ended(loop);
+    /* libcurl had no memory, and does not say for which of them. */
+    for (struct kend_drive *drive = loop->drives; result != CURLM_OK && drive; drive = drive->next) drive->lost = true;
+    end_lost(loop);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
     act(timer->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* A transfer that cannot go on ends in the next turn: here, libcurl may be in the midst of it. */
+static void lose(struct kend_loop *loop, CURL *easy)
+{
+    struct kend_drive *drive = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&drive);
+    if (drive) drive->lost = true;
+    uv_async_send(&loop->wake);
 }
 
 static int set_timer(CURLM *multi, long milliseconds, void *opaque)
@@ -159,6 +193,12 @@ static void free_watch(uv_handle_t *handle)
     free(handle->data);
 }
 
+static void close_watch(struct watch *watch)
+{
+    uv_poll_stop(&watch->poll);
+    uv_close((uv_handle_t *)&watch->poll, free_watch);
+}
+
 static struct watch *make_watch(struct kend_loop *loop, curl_socket_t socket)
 {
     struct watch *watch = calloc(1, sizeof *watch);
@@ -170,41 +210,52 @@ static struct watch *make_watch(struct kend_loop *loop, curl_socket_t socket)
         return NULL;
     }
     watch->poll.data = watch;
-    curl_multi_assign(loop->multi, socket, watch);
-    return watch;
+    if (curl_multi_assign(loop->multi, socket, watch) == CURLM_OK) return watch;
+    close_watch(watch);
+    return NULL;
 }
 
+/* An error that is answered here would end the multi handle for good: it is the transfer alone that cannot go on. */
 static int set_socket(CURL *easy, curl_socket_t socket, int what, void *opaque, void *assigned)
 {
     struct kend_loop *loop = opaque;
     struct watch *watch = assigned;
-    (void)easy;
     if (what == CURL_POLL_REMOVE) {
         if (watch) {
             curl_multi_assign(loop->multi, socket, NULL);
-            uv_poll_stop(&watch->poll);
-            uv_close((uv_handle_t *)&watch->poll, free_watch);
+            close_watch(watch);
         }
         return 0;
     }
     if (!watch) watch = make_watch(loop, socket);
-    if (!watch) return -1;
     int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    uv_poll_start(&watch->poll, events, on_socket);
+    if (!watch || uv_poll_start(&watch->poll, events, on_socket)) lose(loop, easy);
     return 0;
 }
 
 int kend_loop_start(struct kend_loop *loop, struct kend_drive *drive)
 {
     kend_loop_assert(loop);
-    curl_easy_setopt(drive->easy, CURLOPT_PRIVATE, drive);
-    return curl_multi_add_handle(loop->multi, drive->easy) == CURLM_OK ? 0 : KEN_ENOMEM;
+    drive->lost = false;
+    if (curl_easy_setopt(drive->easy, CURLOPT_PRIVATE, drive) != CURLE_OK) return KEN_ENOMEM;
+    if (curl_multi_add_handle(loop->multi, drive->easy) != CURLM_OK) return KEN_ENOMEM;
+    drive->next = loop->drives;
+    drive->self = &loop->drives;
+    if (drive->next) drive->next->self = &drive->next;
+    loop->drives = drive;
+    return 0;
+}
+
+void kend_loop_resume(struct kend_loop *loop, struct kend_drive *drive)
+{
+    kend_loop_assert(loop);
+    if (curl_easy_pause(drive->easy, CURLPAUSE_CONT) != CURLE_OK) lose(loop, drive->easy);
 }
 
 void kend_loop_stop(struct kend_loop *loop, struct kend_drive *drive)
 {
     kend_loop_assert(loop);
-    curl_multi_remove_handle(loop->multi, drive->easy);
+    let_go(loop, drive);
 }
 
 /* ---- start and end */
@@ -218,13 +269,14 @@ static void run(void *opaque)
 static CURLM *make_multi(struct kend_loop *loop)
 {
     CURLM *multi = curl_multi_init();
-    if (!multi) return NULL;
-    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, set_socket);
-    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, loop);
-    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer);
-    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, loop);
-    curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)MAX_CONNECTIONS);
-    return multi;
+    if (multi && curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, set_socket) == CURLM_OK &&
+        curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, loop) == CURLM_OK &&
+        curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
+        curl_multi_setopt(multi, CURLMOPT_TIMERDATA, loop) == CURLM_OK &&
+        curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)MAX_CONNECTIONS) == CURLM_OK)
+        return multi;
+    curl_multi_cleanup(multi);
+    return NULL;
 }
 
 int kend_loop_create(struct kend_loop **result, struct ken_error *error)

@@ -34,8 +34,12 @@ uv_loop_t *kend_loop_uv(struct kend_loop *loop);
 struct kend_drive {
     CURL *easy;
     void (*done)(struct kend_drive *drive, CURLcode result);
+    struct kend_drive *next, **self; /* the loop's */
+    bool lost;                       /* the loop's */
 };
 int kend_loop_start(struct kend_loop *loop, struct kend_drive *drive);
+/* Goes on with one that is paused. */
+void kend_loop_resume(struct kend_loop *loop, struct kend_drive *drive);
 /* Ends driving it without calling done. Never from within a callback of libcurl. */
 void kend_loop_stop(struct kend_loop *loop, struct kend_drive *drive);
 

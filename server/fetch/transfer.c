@@ -176,16 +176,11 @@ static bool set_options(struct kend_transfer *transfer)
     CURL *easy = transfer->drive.easy;
     if (!make_fields(transfer)) return false;
     curl_easy_reset(easy);
-    kend_connection_prepare(&transfer->connection, &transfer->settings->connection, easy);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->reason);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
-    return curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->fields) == CURLE_OK &&
-           (!transfer->range[0] || curl_easy_setopt(easy, CURLOPT_RANGE, transfer->range) == CURLE_OK) &&
-           curl_easy_setopt(easy, CURLOPT_URL, transfer->hops[transfer->hop].text) == CURLE_OK;
+    return kend_connection_prepare(&transfer->connection, &transfer->settings->connection, easy) &&
+           KEND_SET(easy, BUFFERSIZE, (long)BUFFER_BYTES) && KEND_SET(easy, ERRORBUFFER, transfer->reason) &&
+           KEND_SET(easy, HEADERFUNCTION, on_header) && KEND_SET(easy, HEADERDATA, transfer) && KEND_SET(easy, WRITEFUNCTION, on_body) &&
+           KEND_SET(easy, WRITEDATA, transfer) && KEND_SET(easy, HTTPHEADER, transfer->fields) &&
+           (!transfer->range[0] || KEND_SET(easy, RANGE, transfer->range)) && KEND_SET(easy, URL, transfer->hops[transfer->hop].text);
 }
 
 /* Starts the present hop. */
@@ -343,7 +338,7 @@ int kend_transfer_start(struct kend_transfer **result, struct kend_loop *loop, s
 
 void kend_transfer_resume(struct kend_transfer *transfer)
 {
-    curl_easy_pause(transfer->drive.easy, CURLPAUSE_CONT);
+    kend_loop_resume(transfer->loop, &transfer->drive);
 }
 
 void kend_transfer_cancel(struct kend_transfer **own)
