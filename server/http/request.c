@@ -325,8 +325,12 @@ json_t *kend_request_json(struct kend_request *request, enum MHD_Result *result)
     request->document = most;
     json_t *document = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     body_free(request);
-    if (!document) *result = kend_answer_problem(request, PROTO_BAD_JSON, "line %d, column %d: %s", error.line, error.column, error.text);
-    return document;
+    if (document) return document;
+    if (!*error.text || json_error_code(&error) == json_error_out_of_memory)
+        *result = kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
+    else
+        *result = kend_answer_problem(request, PROTO_BAD_JSON, "line %d, column %d: %s", error.line, error.column, error.text);
+    return NULL;
 }
 
 void kend_request_json_free(struct kend_request *request, json_t *document)
