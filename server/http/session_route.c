@@ -15,7 +15,7 @@ static struct MHD_Response *response_session(struct kend_request *request)
     char names[PROTO_SCOPES_SIZE], *rest = names, *name, expiry[PROTO_TIME_SIZE];
     json_t *scopes = json_array();
     proto_scopes_format(names, identity->scopes);
-    while (scopes && (name = strsep(&rest, ","))) json_array_append_new(scopes, json_string(name));
+    while (scopes && (name = strsep(&rest, ","))) scopes = proto_json_append(scopes, json_string(name));
     proto_time_format(expiry, identity->expires_at);
     return kend_response_json(request,
                               json_pack("{s:s, s:s?, s:o, s:s?}", "object", "session", "owner", *identity->owner ? identity->owner : NULL,

@@ -70,9 +70,9 @@ static enum MHD_Result answer_page(struct kend_request *request, struct tensors_
 }
 
 /* The file with the rows of the variant that the query names, below the job's artifacts. False with a reason in detail. */
-static bool find_file(char file[FILE_NAME_SIZE], const struct kend_job *job, const char *variant, char *detail, size_t size)
+static bool find_file(char file[FILE_NAME_SIZE], const json_t *spec, const char *variant, char *detail, size_t size)
 {
-    json_t *spec = json_loads(job->spec, 0, NULL), *item;
+    json_t *item;
     const json_t *variants = json_object_get(spec, "variants");
     const char *known = json_array_size(variants) ? NULL : "tensors";
     size_t i;
@@ -88,28 +88,25 @@ static bool find_file(char file[FILE_NAME_SIZE], const struct kend_job *job, con
         snprintf(detail, size, "query parameter \"variant\" is not a variant of this job");
     else
         snprintf(detail, size, "query parameter \"variant\" is needed: this job has variants");
-    json_decref(spec);
     return known != NULL;
 }
 
 /* Whether there are rows at all: only pruning makes a report. */
-static bool has_rows(const struct kend_job *job)
+static bool has_rows(const struct kend_job *job, const json_t *spec)
 {
-    json_t *spec = json_loads(job->spec, 0, NULL);
     const char *kind = json_string_value(json_object_get(spec, "kind"));
     const bool prunes = !kind || strcmp(kind, proto_kind_name(PROTO_KIND_PRUNE)) == 0;
-    json_decref(spec);
     return job->status == PROTO_SUCCEEDED && prunes;
 }
 
-static enum MHD_Result answer_rows(struct kend_request *request, const struct kend_job *job, uint64_t limit)
+static enum MHD_Result answer_rows(struct kend_request *request, const json_t *spec, uint64_t limit)
 {
     const char *glob = kend_query_get(&request->query, "name"), *cursor = kend_query_get(&request->query, "after");
     char detail[256], file[FILE_NAME_SIZE];
     uint64_t offset = 0;
     if (glob && strlen(glob) > KEN_MAX_GLOB)
         return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"name\" is longer than %d bytes", KEN_MAX_GLOB);
-    if (!find_file(file, job, kend_query_get(&request->query, "variant"), detail, sizeof detail))
+    if (!find_file(file, spec, kend_query_get(&request->query, "variant"), detail, sizeof detail))
         return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
     if (cursor && !kend_cursor_parse(cursor, &offset))
         return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
@@ -127,12 +124,16 @@ enum MHD_Result kend_route_tensors(struct kend_request *request)
     uint64_t limit;
     if (!kend_list_limit(request, &limit, &result)) return result;
     if (!kend_find_job(request, &job, &result)) return result;
-    if (has_rows(job))
-        result = answer_rows(request, job, limit);
+    json_t *spec = json_loads(job->spec, 0, NULL);
+    if (!spec)
+        result = kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
+    else if (has_rows(job, spec))
+        result = answer_rows(request, spec, limit);
     else if (proto_status_is_terminal(job->status))
         result = kend_answer_json(request, 200, proto_list_to_json(json_array(), NULL));
     else
         result = kend_answer_problem(request, PROTO_JOB_ACTIVE, "the rows are there when the job has succeeded");
+    json_decref(spec);
     kend_job_free(&job);
     return result;
 }

@@ -10,6 +10,7 @@
 #include "jobs/engine.h"
 #include "jobs/room.h"
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -26,6 +27,7 @@ enum kend_stop { KEND_STOP_NOT, KEND_STOP_CANCEL, KEND_STOP_HAND_BACK, KEND_STOP
 struct kend_run {
     struct kend_engine *engine;
     struct kend_job *job; /* as claimed */
+    json_t *document;     /* the job's; NULL: it could not be read */
     char token[KEND_TOKEN_SIZE];
     atomic_int stop;         /* enum kend_stop */
     int64_t deadline;        /* monotonic ms; 0: none */

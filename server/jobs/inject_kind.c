@@ -4,6 +4,7 @@
 
 #include "conf.h"
 #include "folder.h"
+#include "json.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ static json_t *plan_to_json(const struct kend_check *check, const struct proto_j
     const size_t tensors = ken_delta_tensor_count(check->delta);
     json_t *listed = json_array();
     for (size_t i = 0; i < tensors && i < KEND_PLAN_TENSORS; i++)
-        json_array_append_new(listed, tensor_to_json(ken_delta_tensor(check->delta, i)));
+        listed = proto_json_append(listed, tensor_to_json(ken_delta_tensor(check->delta, i)));
     return json_pack("{s:o, s:n, s:[], s:o, s:b}", "totals", totals_to_json(check), "variants", "warnings", "tensors", listed,
                      "tensors_cut", tensors > KEND_PLAN_TENSORS);
 }

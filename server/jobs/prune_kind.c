@@ -3,6 +3,7 @@
 #include "jobs/kind.h"
 
 #include "conf.h"
+#include "json.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -41,7 +42,7 @@ static json_t *tensor_to_json(const struct kend_check *check, const struct ken_o
     const struct ken_plan_tensor tensor = ken_plan_tensor(check->plan, index);
     json_t *k = json_array();
     for (size_t variant = 0; variant < options->variant_count; variant++)
-        json_array_append_new(k, json_integer((json_int_t)ken_plan_k(check->plan, index, variant)));
+        k = proto_json_append(k, json_integer((json_int_t)ken_plan_k(check->plan, index, variant)));
     return json_pack("{s:s, s:s?, s:s, s:o, s:s, s:b, s:o}", "name", tensor.model->name, "base_name",
                      tensor.base ? tensor.base->name : NULL, "dtype", ken_dtype_name(tensor.model->dtype), "shape",
                      kend_shape_to_json(tensor.model->shape, tensor.model->rank), "action", ken_action_name(tensor.action), "pruned",
@@ -63,7 +64,7 @@ static json_t *names_to_json(const struct ken_options *options)
 {
     if (options->variant_count == 1 && !*options->variants[0].name) return json_null();
     json_t *names = json_array();
-    for (size_t i = 0; i < options->variant_count; i++) json_array_append_new(names, json_string(options->variants[i].name));
+    for (size_t i = 0; i < options->variant_count; i++) names = proto_json_append(names, json_string(options->variants[i].name));
     return names;
 }
 
@@ -71,9 +72,10 @@ static json_t *plan_to_json(const struct kend_check *check, const struct proto_j
 {
     const size_t tensors = ken_plan_tensor_count(check->plan);
     json_t *listed = json_array(), *warnings = json_array();
-    for (size_t i = 0; i < tensors && i < KEND_PLAN_TENSORS; i++) json_array_append_new(listed, tensor_to_json(check, &job->options, i));
+    for (size_t i = 0; i < tensors && i < KEND_PLAN_TENSORS; i++)
+        listed = proto_json_append(listed, tensor_to_json(check, &job->options, i));
     for (size_t i = 0; i < ken_plan_warning_count(check->plan) && i < KEND_PLAN_TENSORS; i++)
-        json_array_append_new(warnings, json_string(ken_plan_warning(check->plan, i)));
+        warnings = proto_json_append(warnings, json_string(ken_plan_warning(check->plan, i)));
     return json_pack("{s:o, s:o, s:o, s:o, s:b}", "totals", totals_to_json(ken_plan_totals(check->plan)), "variants",
                      names_to_json(&job->options), "warnings", warnings, "tensors", listed, "tensors_cut", tensors > KEND_PLAN_TENSORS);
 }
@@ -106,8 +108,8 @@ static char *make_summary(const struct ken_prune *prune, const struct ken_option
     if (options->variant_count == 1 && !*options->variants[0].name) return strdup(ken_prune_totals_json(prune, 0));
     json_t *variants = json_object();
     for (size_t i = 0; i < options->variant_count; i++)
-        json_object_set_new(variants, options->variants[i].name, json_loads(ken_prune_totals_json(prune, i), 0, NULL));
-    json_t *summary = json_pack("{s:o}", "variants", variants);
+        variants = proto_json_set(variants, options->variants[i].name, json_loads(ken_prune_totals_json(prune, i), 0, NULL));
+    json_t *summary = proto_json_set(json_object(), "variants", variants);
     char *text = summary ? json_dumps(summary, JSON_COMPACT) : NULL;
     json_decref(summary);
     return text;

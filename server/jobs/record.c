@@ -168,7 +168,7 @@ char *kend_record_status_event(const struct kend_record *record)
     char *text = NULL;
     if (set_stage(event, job->stage)) goto out;
     if (job->has_error) {
-        json_t *error = json_pack("{s:s, s:o*}", "code", proto_job_error_code(job->error), "message", proto_json_text(job->error_message));
+        json_t *error = json_pack("{s:s, s:o}", "code", proto_job_error_code(job->error), "message", proto_json_text(job->error_message));
         if (json_object_set_new(event, "error", error) || set_stage(error, job->error_stage)) goto out;
     }
     text = json_dumps(event, JSON_COMPACT);

@@ -2,6 +2,7 @@
 #include "jobs/result.h"
 
 #include "folder.h"
+#include "json.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -49,10 +50,11 @@ static json_t *result_to_json(const struct kend_result *result)
         const struct kend_job_artifact *item = &result->artifacts.item[i];
         char hex[KEN_SHA256_HEX_SIZE];
         ken_hex_encode(hex, item->sha256, sizeof item->sha256);
-        json_array_append_new(artifacts, json_pack("{s:s, s:s, s:I, s:s}", "name", item->name, "variant", item->variant, "size",
-                                                   (json_int_t)item->size, "sha256", hex));
+        artifacts = proto_json_append(artifacts, json_pack("{s:s, s:s, s:I, s:s}", "name", item->name, "variant", item->variant, "size",
+                                                           (json_int_t)item->size, "sha256", hex));
     }
-    return json_pack("{s:o, s:o}", "artifacts", artifacts, "summary", json_loads(result->summary, 0, NULL));
+    json_t *document = proto_json_set(json_object(), "artifacts", artifacts);
+    return proto_json_set(document, "summary", json_loads(result->summary, 0, NULL));
 }
 
 static int write_text(int directory, const char *path, const char *text, struct ken_error *error)

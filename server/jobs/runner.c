@@ -65,13 +65,12 @@ static int parse_job(const struct kend_run *run, struct proto_job **job, struct 
     static const struct proto_policy any = {.schemes =
                                                 "http,https,file"}; /* what is allowed was asked on submission, and is by the fetcher */
     struct proto_faults faults = {0};
-    json_t *document = json_loads(run->job->spec, 0, NULL);
-    int failed = document ? proto_job_parse(job, document, &any, &faults) : -1;
+    if (!run->document) return ken_fail(error, KEN_EINTERNAL, "the stored document cannot be read: out of memory, or no JSON");
+    const int failed = proto_job_parse(job, run->document, &any, &faults);
     if (failed)
         ken_fail(error, KEN_EINTERNAL, "the stored document cannot be read: %s %s", faults.count ? faults.fault[0].pointer : "",
-                 faults.count ? faults.fault[0].detail : "not JSON");
+                 faults.count ? faults.fault[0].detail : "out of memory");
     proto_faults_clear(&faults);
-    json_decref(document);
     return failed ? KEN_EINTERNAL : 0;
 }
 
@@ -294,15 +293,15 @@ static void run_end(struct kend_runner *runner, struct kend_run *run)
     pthread_mutex_unlock(&engine->mutex);
     kend_room_leave(&engine->parts, run->job->id);
     pthread_mutex_destroy(&run->mutex);
+    json_decref(run->document);
     kend_job_free(&run->job);
 }
 
 static void run_setup(struct kend_run *run, int64_t claimed_at)
 {
     const int64_t lease = (int64_t)run->engine->parts.conf->jobs_lease_seconds * 1000;
-    json_t *document = json_loads(run->job->spec, 0, NULL);
-    const int64_t timeout = json_integer_value(json_object_get(document, "timeout_seconds"));
-    json_decref(document);
+    run->document = json_loads(run->job->spec, 0, NULL);
+    const int64_t timeout = json_integer_value(json_object_get(run->document, "timeout_seconds"));
     atomic_store(&run->lease_ends, claimed_at + lease);
     run->stage_since = claimed_at;
     /* Counted from the first start, over all attempts. */
