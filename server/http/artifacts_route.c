@@ -36,7 +36,7 @@ enum MHD_Result kend_route_artifacts(struct kend_request *request)
 }
 
 /* Headers that the whole, a part and "not modified" share. */
-static void add_headers(struct MHD_Response *response, const struct kend_job_artifact *artifact, const char *etag)
+static void add_headers(struct MHD_Response **response, const struct kend_job_artifact *artifact, const char *etag)
 {
     char base64[REPR_DIGEST_SIZE], digest[REPR_DIGEST_SIZE + 16], disposition[DISPOSITION_SIZE];
     EVP_EncodeBlock((unsigned char *)base64, artifact->sha256, sizeof artifact->sha256);
@@ -75,13 +75,13 @@ static enum MHD_Result answer_file(struct kend_request *request, const struct ke
     struct MHD_Response *response = MHD_create_response_from_fd_at_offset64(length, file, first);
     if (!response) {
         close(file);
-        return MHD_NO;
+        return kend_send(request, 200, NULL);
     }
     request->bytes = length;
-    add_headers(response, artifact, etag);
+    add_headers(&response, artifact, etag);
     if (kind == KEND_RANGE_WHOLE) return kend_send_cacheable(request, 200, response);
     snprintf(content_range, sizeof content_range, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, first + length - 1, artifact->size);
-    kend_response_header(response, MHD_HTTP_HEADER_CONTENT_RANGE, content_range);
+    kend_response_header(&response, MHD_HTTP_HEADER_CONTENT_RANGE, content_range);
     return kend_send_cacheable(request, 206, response);
 }
 

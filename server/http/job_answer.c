@@ -122,7 +122,7 @@ enum MHD_Result kend_answer_job(struct kend_request *request, int status, const 
     if (result != KEND_STORE_OK) return kend_answer_store(request, result);
     struct MHD_Response *response = kend_response_json(request, document);
     if (location && asprintf(&url, "%s/v1/jobs/%s", request->http->base_url, job->id) < 0) url = NULL;
-    if (url) kend_response_header(response, MHD_HTTP_HEADER_LOCATION, url);
+    if (location) kend_response_header(&response, MHD_HTTP_HEADER_LOCATION, url);
     free(url);
     return kend_send(request, status, response);
 }

@@ -26,7 +26,7 @@ static struct MHD_Response *response_take(struct kend_request *request, char *te
         free(text);
         return NULL;
     }
-    kend_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    kend_response_header(&response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     request->bytes = length;
     return response;
 }
@@ -61,19 +61,21 @@ struct MHD_Response *kend_response_text(struct kend_request *request, const char
     return response_take(request, copy, length, type);
 }
 
-void kend_response_header(struct MHD_Response *response, const char *name, const char *value)
+void kend_response_header(struct MHD_Response **response, const char *name, const char *value)
 {
-    if (response) MHD_add_response_header(response, name, value);
+    if (!*response || (value && MHD_add_response_header(*response, name, value) == MHD_YES)) return;
+    MHD_destroy_response(*response);
+    *response = NULL;
 }
 
 static enum MHD_Result response_queue(struct kend_request *request, int status, struct MHD_Response *response)
 {
-    if (!response) return MHD_NO;
-    kend_response_header(response, "X-Request-Id", request->id);
-    kend_response_header(response, "X-Content-Type-Options", "nosniff");
-    if (request->http->hsts) kend_response_header(response, "Strict-Transport-Security", "max-age=31536000");
+    kend_response_header(&response, "X-Request-Id", request->id);
+    kend_response_header(&response, "X-Content-Type-Options", "nosniff");
+    if (request->http->hsts) kend_response_header(&response, "Strict-Transport-Security", "max-age=31536000");
     if (request->last || atomic_load(&request->http->ending) || kend_connections_are_scarce(request->http->connections))
-        kend_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+        kend_response_header(&response, MHD_HTTP_HEADER_CONNECTION, "close");
+    if (!response) return MHD_NO;
     enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)status, response);
     MHD_destroy_response(response);
     if (result == MHD_YES) request->status = status;
@@ -90,14 +92,14 @@ static enum MHD_Result send_no_memory(struct kend_request *request)
 enum MHD_Result kend_send(struct kend_request *request, int status, struct MHD_Response *response)
 {
     if (!response) return send_no_memory(request);
-    kend_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    kend_response_header(&response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     return response_queue(request, status, response);
 }
 
 enum MHD_Result kend_send_cacheable(struct kend_request *request, int status, struct MHD_Response *response)
 {
     if (!response) return send_no_memory(request);
-    kend_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
+    kend_response_header(&response, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
     return response_queue(request, status, response);
 }
 
@@ -109,7 +111,7 @@ enum MHD_Result kend_answer_json(struct kend_request *request, int status, json_
 enum MHD_Result kend_answer_empty(struct kend_request *request, int status, const char *etag)
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    if (etag) kend_response_header(response, MHD_HTTP_HEADER_ETAG, etag);
+    if (etag) kend_response_header(&response, MHD_HTTP_HEADER_ETAG, etag);
     request->bytes = 0;
     return etag ? kend_send_cacheable(request, status, response) : kend_send(request, status, response);
 }
@@ -137,11 +139,11 @@ static enum MHD_Result answer_problem(struct kend_request *request, enum proto_p
         snprintf(own, sizeof own, "%lld", (long long)request->retry_after);
         seconds = own;
     }
+    if (seconds) kend_response_header(&response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    if (*request->challenge) kend_response_header(&response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, request->challenge);
+    if (problem == PROTO_METHOD_NOT_ALLOWED) kend_response_header(&response, MHD_HTTP_HEADER_ALLOW, request->match.allow);
+    if (problem == PROTO_RANGE_NOT_SATISFIABLE) kend_response_header(&response, MHD_HTTP_HEADER_CONTENT_RANGE, request->content_range);
     if (!response) return MHD_NO;
-    if (seconds) kend_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
-    if (*request->challenge) kend_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, request->challenge);
-    if (problem == PROTO_METHOD_NOT_ALLOWED) kend_response_header(response, MHD_HTTP_HEADER_ALLOW, request->match.allow);
-    if (problem == PROTO_RANGE_NOT_SATISFIABLE) kend_response_header(response, MHD_HTTP_HEADER_CONTENT_RANGE, request->content_range);
     return kend_send(request, proto_problem_status(problem), response);
 }
 

@@ -12,8 +12,9 @@ char *kend_json_text(const json_t *document);
 struct MHD_Response *kend_response_json(struct kend_request *request, json_t *document);
 /* Text as a response; copied. */
 struct MHD_Response *kend_response_text(struct kend_request *request, const char *text, size_t length, const char *type);
-/* Adds a header; does nothing for NULL. */
-void kend_response_header(struct MHD_Response *response, const char *name, const char *value);
+/* Adds a header; does nothing for NULL. An answer that lacks one would be another: without memory for it (or its value) *response becomes
+ * NULL. */
+void kend_response_header(struct MHD_Response **response, const char *name, const char *value);
 /* Queues the response (taken over) with what every answer has: X-Request-Id, nosniff, no-store. NULL, for want of
  * memory, becomes 429 where http.max_memory was reached, else 500, or closes the connection. */
 enum MHD_Result kend_send(struct kend_request *request, int status, struct MHD_Response *response);

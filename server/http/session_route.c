@@ -23,7 +23,7 @@ static struct MHD_Response *response_session(struct kend_request *request)
 }
 
 /* Set-Cookie: no script reads it, no other site's page has it sent. */
-static void set_cookie(const struct kend_request *request, struct MHD_Response *response, const char *secret, uint64_t seconds)
+static void set_cookie(const struct kend_request *request, struct MHD_Response **response, const char *secret, uint64_t seconds)
 {
     char cookie[256];
     snprintf(cookie, sizeof cookie, "%s=%s; Path=/; Max-Age=%llu; HttpOnly; SameSite=Strict%s", kend_access_cookie_name(request), secret,
@@ -43,7 +43,7 @@ enum MHD_Result kend_route_session_begin(struct kend_request *request)
     if (kend_sessions_add(parts->sessions, &request->identity, kend_monotonic_ms(), secret, &error))
         return kend_answer_problem(request, PROTO_INTERNAL, "%s", error.message);
     struct MHD_Response *response = response_session(request);
-    set_cookie(request, response, secret, parts->conf->auth_session_seconds);
+    set_cookie(request, &response, secret, parts->conf->auth_session_seconds);
     OPENSSL_cleanse(secret, sizeof secret);
     return kend_send(request, 200, response);
 }
@@ -58,6 +58,6 @@ enum MHD_Result kend_route_session_end(struct kend_request *request)
     char secret[KEND_SESSION_SECRET + 1];
     if (kend_access_cookie(request, secret)) kend_sessions_remove(request->http->parts.sessions, secret);
     struct MHD_Response *response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    set_cookie(request, response, "", 0);
+    set_cookie(request, &response, "", 0);
     return kend_send(request, 204, response);
 }

@@ -34,7 +34,7 @@ static bool make_etag(char etag[ETAG_SIZE], const char *text)
 static enum MHD_Result answer_text(struct kend_request *request, const char *text, const char *etag)
 {
     struct MHD_Response *response = kend_response_text(request, text, strlen(text), "application/json");
-    kend_response_header(response, MHD_HTTP_HEADER_ETAG, etag);
+    kend_response_header(&response, MHD_HTTP_HEADER_ETAG, etag);
     return kend_send_cacheable(request, 200, response);
 }
 
