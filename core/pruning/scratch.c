@@ -31,8 +31,8 @@ static int open_one(int *file, const char *kind, size_t variant, int directory, 
     snprintf(path, sizeof path, "%s.%zu", kind, variant);
     int code = ken_file_open(file, directory, path, fresh, error);
     if (code) return code;
-    if (fstat(*file, &status) || (uint64_t)status.st_size < length)
-        return ken_fail(error, KEN_ENOT_FOUND, "%s of an earlier run is not there", path);
+    if (fstat(*file, &status)) return ken_fail_errno(error, errno, "%s", path);
+    if ((uint64_t)status.st_size < length) return ken_fail(error, KEN_ENOT_FOUND, "%s of an earlier run is not there", path);
     return KEN_OK;
 }
 

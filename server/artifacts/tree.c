@@ -55,7 +55,9 @@ static int sync_entry(int parent, const char *name, int depth, void *opaque, str
     if (file < 0 && errno != ELOOP) return ken_fail_errno(error, errno, "opening %s", name);
     int code = 0;
     struct stat status;
-    if (file < 0 || fstat(file, &status) || !(S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)))
+    if (file >= 0 && fstat(file, &status))
+        code = ken_fail_errno(error, errno, "%s", name);
+    else if (file < 0 || !(S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)))
         code = ken_fail(error, KEN_EINTERNAL, "%s is neither a file nor a folder", name);
     else if (S_ISDIR(status.st_mode))
         code = walk(file, name, depth + 1, sync_entry, NULL, error);
