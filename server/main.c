@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { EXIT_USAGE = 2, MAX_SET = 256 };
 
@@ -75,7 +76,11 @@ int main(int argc, char **argv)
     struct kend_conf_flags flags = {.set = set};
     bool check = false;
     ken_allocator_keep_freed();
-    if (ken_standard_files() != 0) return EXIT_FAILURE;
+    const int failure = ken_standard_files();
+    if (failure) {
+        fprintf(stderr, "kend: opening /dev/null: %s\n", strerrordesc_np(failure));
+        return EXIT_FAILURE;
+    }
     static char name[] = "kend";
     argv[0] = name; /* what getopt_long calls it in its messages */
     for (int flag; (flag = getopt_long(argc, argv, "", options, NULL)) != -1;) {
