@@ -47,6 +47,8 @@ response_hooks: list[Callable[[str, str, Response], None]] = []
 class Kend:
     """One kend. `with Kend(folder) as kend:` starts it and stops it by SIGTERM, which must end it with status 0."""
 
+    program = "kend"
+
     def __init__(
         self,
         folder: Path,
@@ -73,7 +75,7 @@ class Kend:
     def start(self) -> None:
         """Starts it and waits for the line that says it is ready."""
         settings: dict[str, object] = {"http.listen": "127.0.0.1:0", **self.settings}
-        command = [str(BUILD / "kend"), "--data", str(self.data), "--listen", str(settings.pop("http.listen"))]
+        command = [str(BUILD / self.program), "--data", str(self.data), "--listen", str(settings.pop("http.listen"))]
         for key, value in settings.items():
             command += ["--set", f"{key}={value}"]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("KEND_", "KENCTL_"))} | dict(self.env)
