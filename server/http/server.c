@@ -146,7 +146,7 @@ int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts,
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     unsigned threads = (unsigned)conf->http_threads;
     if (http->tls) flags |= MHD_USE_TLS;
-    char text[KEND_ADDRESS_TEXT];
+    char text[KEND_ADDRESS_TEXT], line[KEND_ADDRESS_TEXT + 32];
     const unsigned least = (unsigned)((conf->http_max_connections + SERVER_THREAD_CONNECTIONS - 1) / SERVER_THREAD_CONNECTIONS);
     if (threads < least) threads = least;
     if (threads > conf->http_max_connections) threads = (unsigned)conf->http_max_connections;
@@ -170,10 +170,8 @@ int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts,
     http->socket = -1; /* the daemon's now */
     if (http->tls) kend_tls_log(http->tls);
     kend_address_text(&http->hosts.listening, text);
-    char *line = NULL;
-    if (asprintf(&line, "listening on %s://%s", server_scheme(http), text) < 0) line = NULL;
-    kend_log(KEND_LOG_ALWAYS, line ? line : "listening");
-    free(line);
+    snprintf(line, sizeof line, "listening on %s://%s", server_scheme(http), text);
+    kend_log(KEND_LOG_ALWAYS, line);
     if (parts->tokens && !http->secure && !kend_address_is_loopback(&http->hosts.listening))
         kend_log(KEND_LOG_WARN, "tokens come unencrypted: set http.tls_cert, or http.public_url to the https URL of the proxy in front");
     if (kend_address_is_any(&http->hosts.listening) && !*conf->http_public_url)
