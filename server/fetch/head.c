@@ -83,7 +83,9 @@ static void read_etag(struct kend_head *head, const char *value)
 static void read_location(struct kend_head *head, const char *value)
 {
     if (head->location && strcmp(head->location, value) != 0) head->malformed = true;
-    if (!head->location && strlen(value) <= LOCATION_MAX) head->location = strdup(value);
+    if (head->location || strlen(value) > LOCATION_MAX) return;
+    head->location = strdup(value);
+    head->no_memory |= !head->location;
 }
 
 static void read_encoding(struct kend_head *head, const char *value)
@@ -138,7 +140,10 @@ void kend_head_line(struct kend_head *head, const char *line, size_t length)
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if (strlen(fields[i].name) != (size_t)(colon - line) || strncasecmp(fields[i].name, line, (size_t)(colon - line)) != 0) continue;
         char *copy = strndup(value, (size_t)(end - value));
-        if (copy) fields[i].read(head, copy);
+        if (copy)
+            fields[i].read(head, copy);
+        else
+            head->no_memory = true;
         free(copy);
     }
 }

@@ -25,6 +25,7 @@ struct kend_head {
     bool encoded;               /* Content-Encoding or Transfer-Encoding beyond identity and chunked */
     bool multipart;             /* Content-Type: multipart/byteranges */
     bool malformed;             /* a field above that could not be read, or came twice with different values */
+    bool no_memory;             /* a field is missing here for want of memory */
     int64_t retry_after;        /* seconds; -1: none */
     int64_t date;               /* seconds since 1970; -1: none */
     struct kend_validators validators;

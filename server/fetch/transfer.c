@@ -80,7 +80,8 @@ static void judge(struct kend_transfer *transfer)
 {
     struct kend_head *head = &transfer->head;
     kend_head_end(head);
-    if (is_redirect(head->status)) return; /* followed when this hop has ended */
+    if (head->no_memory) fail(transfer, KEN_ENOMEM, false, "out of memory");
+    if (transfer->ended || is_redirect(head->status)) return; /* followed when this hop has ended */
     bool content = head->status == 200 || head->status == 206;
     if (!content && head->status != 304 && head->status != 416)
         fail_status(transfer);
