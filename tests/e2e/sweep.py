@@ -63,7 +63,7 @@ FAULTS = (
     Fault("sql", BUSY, codes=()),
     Fault("fetch", codes=("internal", "fetch_failed"), text="[Oo]ut of memory"),
     Fault("answer", codes=()),
-    Fault("thread", errno.EMFILE, codes=()),
+    Fault("thread", errno.EMFILE, text="out of memory|starting a thread: "),
 )
 
 
