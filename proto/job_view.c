@@ -3,6 +3,7 @@
 
 #include "job.h"
 #include "json.h"
+#include "json_load.h"
 
 #include <math.h>
 
@@ -73,7 +74,7 @@ static json_t *artifacts_to_json(const struct proto_job_view *view)
 
 static json_t *document_to_json(const char *spec)
 {
-    json_t *document = json_loads(spec, 0, NULL);
+    json_t *document = proto_json_load_text(spec);
     if (!document || !json_is_object(document) || proto_job_redact(document)) {
         json_decref(document);
         return NULL;
@@ -105,7 +106,7 @@ json_t *proto_job_view_to_json(const struct proto_job_view *view)
     object = proto_json_set(object, "timings", timings_to_json(view));
     object = proto_json_set(object, "error", error_to_json(view));
     if (!view->listed) object = proto_json_set(object, "artifacts", artifacts_to_json(view));
-    return proto_json_set(object, "summary", view->summary ? json_loads(view->summary, 0, NULL) : json_null());
+    return proto_json_set(object, "summary", view->summary ? proto_json_load_text(view->summary) : json_null());
 }
 
 json_t *proto_event_view_to_json(const struct proto_event_view *event)
@@ -113,7 +114,7 @@ json_t *proto_event_view_to_json(const struct proto_event_view *event)
     json_t *object = proto_json_set(json_object(), "id", json_integer(event->sequence));
     object = proto_json_set_text(object, "type", event->type);
     object = proto_json_set(object, "time", proto_json_time(event->time));
-    return proto_json_set(object, "data", json_loads(event->data, 0, NULL));
+    return proto_json_set(object, "data", proto_json_load_text(event->data));
 }
 
 json_t *proto_list_to_json(json_t *data, const char *next)

@@ -3,6 +3,7 @@
 #include "conf.h"
 #include "daemon.h"
 #include "folder.h"
+#include "json_load.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -76,6 +77,7 @@ int main(int argc, char **argv)
     struct kend_conf_flags flags = {.set = set};
     bool check = false;
     ken_allocator_keep_freed();
+    proto_json_watch_memory();
     const int failure = ken_standard_files();
     if (failure) {
         fprintf(stderr, "kend: opening /dev/null: %s\n", strerrordesc_np(failure));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch/meta.h"
 
+#include "json_load.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -65,7 +67,7 @@ bool kend_meta_read(int folder, struct kend_meta *meta)
     if (fd < 0) return false;
     if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= META_MAX &&
         fstatat(folder, "data", &data, AT_SYMLINK_NOFOLLOW) == 0) {
-        json_t *json = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
+        json_t *json = proto_json_load_file(fd, JSON_REJECT_DUPLICATES);
         good = json && parse(meta, json, &data);
         json_decref(json);
     }

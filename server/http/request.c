@@ -5,6 +5,7 @@
 #include "http/access.h"
 #include "http/framing.h"
 #include "http/respond.h"
+#include "json_load.h"
 #include "log.h"
 
 #include <stdarg.h>
@@ -323,10 +324,10 @@ json_t *kend_request_json(struct kend_request *request, enum MHD_Result *result)
         return NULL;
     }
     request->document = most;
-    json_t *document = json_loadb(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json_t *document = proto_json_load(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     body_free(request);
     if (document) return document;
-    if (!*error.text || json_error_code(&error) == json_error_out_of_memory)
+    if (!*error.text)
         *result = kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     else
         *result = kend_answer_problem(request, PROTO_BAD_JSON, "line %d, column %d: %s", error.line, error.column, error.text);

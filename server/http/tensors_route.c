@@ -3,6 +3,7 @@
 #include "http/job_answer.h"
 #include "http/rows.h"
 #include "job.h"
+#include "json_load.h"
 #include "log.h"
 #include "options.h"
 
@@ -24,7 +25,7 @@ struct tensors_page {
 /* Adds a row if it is wanted. False: out of memory, or the row is no JSON object with a name. */
 static bool page_add(struct tensors_page *page, const char *line, size_t length)
 {
-    json_t *row = json_loadb(line, length, 0, NULL);
+    json_t *row = proto_json_load(line, length, 0, NULL);
     const char *name = json_string_value(json_object_get(row, "name"));
     bool good = name != NULL;
     page->looked_at++;
@@ -124,7 +125,7 @@ enum MHD_Result kend_route_tensors(struct kend_request *request)
     uint64_t limit;
     if (!kend_list_limit(request, &limit, &result)) return result;
     if (!kend_find_job(request, &job, &result)) return result;
-    json_t *spec = json_loads(job->spec, 0, NULL);
+    json_t *spec = proto_json_load_text(job->spec);
     if (!spec)
         result = kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     else if (has_rows(job, spec))

@@ -4,6 +4,7 @@
 
 #include "conf.h"
 #include "json.h"
+#include "json_load.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -108,7 +109,7 @@ static char *make_summary(const struct ken_prune *prune, const struct ken_option
     if (options->variant_count == 1 && !*options->variants[0].name) return strdup(ken_prune_totals_json(prune, 0));
     json_t *variants = json_object();
     for (size_t i = 0; i < options->variant_count; i++)
-        variants = proto_json_set(variants, options->variants[i].name, json_loads(ken_prune_totals_json(prune, i), 0, NULL));
+        variants = proto_json_set(variants, options->variants[i].name, proto_json_load_text(ken_prune_totals_json(prune, i)));
     json_t *summary = proto_json_set(json_object(), "variants", variants);
     char *text = summary ? json_dumps(summary, JSON_COMPACT) : NULL;
     json_decref(summary);

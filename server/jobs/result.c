@@ -3,6 +3,7 @@
 
 #include "folder.h"
 #include "json.h"
+#include "json_load.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -54,7 +55,7 @@ static json_t *result_to_json(const struct kend_result *result)
                                                            (json_int_t)item->size, "sha256", hex));
     }
     json_t *document = proto_json_set(json_object(), "artifacts", artifacts);
-    return proto_json_set(document, "summary", json_loads(result->summary, 0, NULL));
+    return proto_json_set(document, "summary", proto_json_load_text(result->summary));
 }
 
 static int write_text(int directory, const char *path, const char *text, struct ken_error *error)
@@ -112,7 +113,7 @@ int kend_result_read(struct kend_result *result, int file, uint64_t size, struct
     char *text = malloc(size + 1);
     if (!text) return ken_fail(error, KEN_ENOMEM, "out of memory for the list of artifacts");
     ssize_t count = ken_pread(file, text, size, 0);
-    json_t *document = count == (ssize_t)size ? json_loadb(text, size, 0, NULL) : NULL;
+    json_t *document = count == (ssize_t)size ? proto_json_load(text, size, 0, NULL) : NULL;
     int code = document ? read_document(result, document) : KEN_EINTERNAL;
     if (code) kend_result_clear(result);
     json_decref(document);

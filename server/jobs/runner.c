@@ -3,6 +3,7 @@
 #include "jobs/engine_parts.h"
 #include "jobs/kind.h"
 
+#include "json_load.h"
 #include "log.h"
 
 #include <inttypes.h>
@@ -300,7 +301,7 @@ static void run_end(struct kend_runner *runner, struct kend_run *run)
 static void run_setup(struct kend_run *run, int64_t claimed_at)
 {
     const int64_t lease = (int64_t)run->engine->parts.conf->jobs_lease_seconds * 1000;
-    run->document = json_loads(run->job->spec, 0, NULL);
+    run->document = proto_json_load_text(run->job->spec);
     const int64_t timeout = json_integer_value(json_object_get(run->document, "timeout_seconds"));
     atomic_store(&run->lease_ends, claimed_at + lease);
     run->stage_since = claimed_at;

@@ -207,7 +207,7 @@ int kend_pool_join(struct kend_pool *pool, struct ken_executor **out, struct ken
 {
     struct executor *executor = calloc(1, sizeof *executor);
     *out = executor ? &executor->base : NULL;
-    if (!executor) return ken_fail(error, KEN_ENOMEM, "joining the pool");
+    if (!executor) return ken_fail(error, KEN_ENOMEM, "out of memory for joining the pool");
     executor->base.ops = &operations;
     executor->base.threads = pool->threads;
     executor->pool = pool;

@@ -83,7 +83,7 @@ class JobSweep:
 
     def undisturbed(self, number: str) -> None:
         """A job without a fault gives what it gave before."""
-        found = outcome(self.kend.wait(self.kend.submit(document(self.origin, self.kind, number)), 60))
+        found = outcome(self.kend.wait(self.kend.submit(document(self.origin, self.kind, number))))
         assert found == (self.wanted or found)
         self.wanted = found
 
@@ -118,7 +118,7 @@ class JobSweep:
         again = self.kend.request("POST", "/v1/jobs", wanted, headers=key)
         assert again.status in (200, 202), again.body
         assert promised in ("", again.json["id"]), "another job for the same key: the first was lost"
-        self.check_end(self.kend.wait(again.json["id"], 20), failed)
+        self.check_end(self.kend.wait(again.json["id"]), failed)
         self.kend.check_open_files()
         return failed
 

@@ -71,7 +71,6 @@ static int sql_failure(void *handle)
 /* clang-format off */
 /* kind, result, name, parameters, arguments, what a failure gives; errno is set */
 #define SWEPT_CALLS(X) \
-    X(SWEEP_MEMORY, void *, malloc, (size_t size), (size), NULL) \
     X(SWEEP_MEMORY, void *, calloc, (size_t count, size_t size), (count, size), NULL) \
     X(SWEEP_MEMORY, void *, realloc, (void *memory, size_t size), (memory, size), NULL) \
     X(SWEEP_MEMORY, void *, reallocarray, (void *memory, size_t count, size_t size), (memory, count, size), NULL) \
@@ -148,6 +147,15 @@ SWEPT_CALLS(X)
 #undef X
 
 /* ---- those that need more than a line */
+
+static _Thread_local bool for_jansson;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+    return hit(for_jansson ? SWEEP_JANSSON : SWEEP_MEMORY) ? NULL : __real_malloc(size);
+}
 
 /* Sockets, pipes and bells do not fail as disks do. */
 static bool is_regular(int file)
@@ -255,9 +263,22 @@ int __wrap_sqlite3_extended_errcode(sqlite3 *db)
 
 /* ---- allocations within libraries */
 
+static json_malloc_t kend_malloc;
+
 static void *jansson_malloc(size_t size)
 {
-    return hit(SWEEP_JANSSON) ? NULL : __real_malloc(size);
+    for_jansson = true;
+    void *memory = kend_malloc(size);
+    for_jansson = false;
+    return memory;
+}
+
+void __real_json_set_alloc_funcs(json_malloc_t allocate, json_free_t give_back);
+void __wrap_json_set_alloc_funcs(json_malloc_t allocate, json_free_t give_back);
+void __wrap_json_set_alloc_funcs(json_malloc_t allocate, json_free_t give_back)
+{
+    kend_malloc = allocate;
+    __real_json_set_alloc_funcs(jansson_malloc, give_back);
 }
 
 static void *curl_malloc(size_t size)
@@ -307,7 +328,6 @@ static void hook_libraries(void)
     memory.xMalloc = sqlite_malloc;
     memory.xRealloc = sqlite_realloc;
     sqlite3_config(SQLITE_CONFIG_MALLOC, &memory);
-    json_set_alloc_funcs(jansson_malloc, free);
 }
 
 /* Before main; without the variable, or where the file is of no use, all is as in kend. */
