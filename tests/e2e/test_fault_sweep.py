@@ -27,7 +27,8 @@ LASTING_SECONDS = 2  # for so long all calls of a kind fail
 NEVER = 2**32 - 1
 ASKED = ("memory", "jansson", "sqlite", "open", "read", "sql", "answer")  # kinds that a request for reading meets
 AS_JSON = {"Accept": "application/json"}
-SOME = 8  # numbers of each kind in the short version
+SOME = 6  # numbers of each kind in the short version
+LIVES = 2  # of starts, which take longer
 
 
 @pytest.fixture(scope="module")
@@ -241,9 +242,9 @@ def sweep(swept: "JobSweep | AnswerSweep | LifeSweep", numbers: "Iterable[int]")
     return reached
 
 
-def some(count: int) -> "list[int]":
+def some(count: int, most: int) -> "list[int]":
     """Numbers up to about that, spread evenly."""
-    return sorted({1 + count * i // SOME for i in range(SOME)})
+    return sorted({1 + count * (2 * i + 1) // (2 * most) for i in range(most)})
 
 
 @pytest.fixture
@@ -280,7 +281,7 @@ def run_lives(folder: Path, fault: Fault, fresh: bool, numbers: "Callable[[LifeS
 
 @every_fault
 def test_some_in_jobs(folder: Path, origin: Origin, fault: Fault) -> None:
-    run_jobs(folder, origin, "prune", fault, lambda swept: some(swept.count()))
+    run_jobs(folder, origin, "prune", fault, lambda swept: some(swept.count(), SOME))
 
 
 @pytest.mark.slow
@@ -310,7 +311,7 @@ def test_all_in_answers(folder: Path, origin: Origin, fault: Fault) -> None:
 
 @every_fault
 def test_some_in_lives(folder: Path, fault: Fault) -> None:
-    run_lives(folder, fault, True, lambda swept: some(swept.count()))
+    run_lives(folder, fault, True, lambda swept: some(swept.count(), LIVES))
 
 
 @pytest.mark.slow
