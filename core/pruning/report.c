@@ -284,7 +284,8 @@ static int write_report(struct report *report, struct ken_error *error)
     ken_json_writer_init_sink(&report->json, to_file, report);
     if (report->file.buffer) tell_head(report);
     int code = each_record(report, write_tensor, NULL, error);
-    if (!code && report->file.buffer && (code = tell_end(report)) && (!error || !error->code)) ken_fail(error, code, "writing the report");
+    if (!code && report->file.buffer && (code = tell_end(report)) && (!error || !error->code))
+        ken_fail(error, code, "writing the report: %s", ken_error_text(code));
     ken_json_writer_free(&report->json);
     return code;
 }
