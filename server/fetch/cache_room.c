@@ -66,12 +66,14 @@ static struct room measure(const struct kend_cache *cache, const struct kend_cla
     return room;
 }
 
+/* A file system that does not tell is no reason to evict or to refuse: writing says what it lacks. The most leaves room for a sum. */
 static uint64_t free_bytes(const struct kend_cache *cache)
 {
+    const uint64_t most = UINT64_MAX / 2;
     struct statvfs status;
-    if (fstatvfs(cache->fd, &status)) return 0;
-    uint64_t bytes = 0;
-    return __builtin_mul_overflow((uint64_t)status.f_bavail, (uint64_t)status.f_frsize, &bytes) ? UINT64_MAX : bytes;
+    uint64_t bytes;
+    if (fstatvfs(cache->fd, &status)) return most;
+    return __builtin_mul_overflow((uint64_t)status.f_bavail, (uint64_t)status.f_frsize, &bytes) || bytes > most ? most : bytes;
 }
 
 /* Whether `coming` bytes fit on the disk once `spare` were given up. */
