@@ -61,6 +61,8 @@ def crowd(tmp_path: Path, **settings: object) -> Iterator[Crowd]:
 def test_all_but_a_few_wait_or_rest(tmp_path: Path) -> None:
     """Three quarters of the default limit wait, most of the rest is kept alive without a request: whoever comes is served at once."""
     with crowd(tmp_path, max_connections_per_address=0) as here:
+        threads = [path.read_text() for path in Path(f"/proc/{here.kend.pid}/task").glob("*/comm")]
+        assert threads.count("MHD-worker\n") >= 5  # with 4, one of 128 connections now and then answers none of them
         waiting = here.open(384)
         here.wait(waiting)
         poll(lambda: metrics(here.kend)["kend_http_waiting"] == 384, 30)
