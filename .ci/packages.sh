@@ -11,6 +11,7 @@ case $(uname -m) in x86_64) packages_test="$packages_test gcc-aarch64-linux-gnu 
 packages_lint="clang-format shellcheck black mypy"
 packages_slow="valgrind clang-tidy"
 packages_fuzz="clang libclang-rt-dev" # for tests/fuzz/run
+packages_contract="$packages_numpy python3-venv" # for tests/contract
 packages_peers="python3-torch $packages_numpy python3-zstandard python3-pytest python3-venv" # for tests/peers
 
 # as_root COMMAND...: with sudo where that is needed

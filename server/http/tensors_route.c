@@ -16,7 +16,7 @@ enum { ROWS_LOOKED_AT = 5000, FILE_NAME_SIZE = KEN_MAX_VARIANT_NAME + 32 };
 
 struct tensors_page {
     const char *glob; /* or NULL */
-    uint64_t limit;
+    uint64_t offset, limit;
     uint64_t next; /* where the next page begins; 0: there is none */
     unsigned looked_at;
     json_t *data;
@@ -47,13 +47,13 @@ static int page_read(struct tensors_page *page, struct kend_rows *rows, struct k
     return KEN_OK;
 }
 
-static enum MHD_Result answer_page(struct kend_request *request, struct tensors_page *page, const char *file, uint64_t offset)
+static enum MHD_Result answer_page(struct kend_request *request, struct tensors_page *page, const char *file)
 {
     struct ken_error error = {0};
     struct kend_rows *rows;
     enum MHD_Result result;
     char next[KEND_CURSOR_SIZE];
-    int rc = kend_rows_open(&rows, request->http->parts.artifacts, request->match.id, file, offset, &error);
+    int rc = kend_rows_open(&rows, request->http->parts.artifacts, request->match.id, file, page->offset, &error);
     if (rc == KEN_OK) {
         rc = page_read(page, rows, &error);
         kend_rows_close(&rows);
@@ -100,40 +100,40 @@ static bool has_rows(const struct kend_job *job, const json_t *spec)
     return job->status == PROTO_SUCCEEDED && prunes;
 }
 
-static enum MHD_Result answer_rows(struct kend_request *request, const json_t *spec, uint64_t limit)
+static enum MHD_Result answer_rows(struct kend_request *request, struct tensors_page *page, const char *file)
 {
-    const char *glob = kend_query_get(&request->query, "name"), *cursor = kend_query_get(&request->query, "after");
-    char detail[256], file[FILE_NAME_SIZE];
-    uint64_t offset = 0;
-    if (glob && strlen(glob) > KEN_MAX_GLOB)
-        return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"name\" is longer than %d bytes", KEN_MAX_GLOB);
-    if (!find_file(file, spec, kend_query_get(&request->query, "variant"), detail, sizeof detail))
-        return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
-    if (cursor && !kend_cursor_parse(cursor, &offset))
-        return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
-    struct tensors_page page = {.glob = glob, .limit = limit, .data = json_array()};
-    if (!page.data) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
-    enum MHD_Result result = answer_page(request, &page, file, offset);
-    json_decref(page.data);
+    page->data = json_array();
+    if (!page->data) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
+    enum MHD_Result result = answer_page(request, page, file);
+    json_decref(page->data);
     return result;
 }
 
+static enum MHD_Result answer_job(struct kend_request *request, struct tensors_page *page, const struct kend_job *job, const json_t *spec)
+{
+    char detail[256], file[FILE_NAME_SIZE];
+    if (!find_file(file, spec, kend_query_get(&request->query, "variant"), detail, sizeof detail))
+        return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
+    if (has_rows(job, spec)) return answer_rows(request, page, file);
+    if (proto_status_is_terminal(job->status)) return kend_answer_json(request, 200, proto_list_to_json(json_array(), NULL));
+    return kend_answer_problem(request, PROTO_JOB_ACTIVE, "the rows are there when the job has succeeded");
+}
+
+/* Parameters are looked at whether or not the job has rows: what is wrong for one job is wrong for all. */
 enum MHD_Result kend_route_tensors(struct kend_request *request)
 {
+    struct tensors_page page = {.glob = kend_query_get(&request->query, "name")};
+    const char *cursor = kend_query_get(&request->query, "after");
     struct kend_job *job;
     enum MHD_Result result;
-    uint64_t limit;
-    if (!kend_list_limit(request, &limit, &result)) return result;
+    if (!kend_list_limit(request, &page.limit, &result)) return result;
+    if (page.glob && (!*page.glob || strlen(page.glob) > KEN_MAX_GLOB))
+        return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"name\" must have 1 to %d bytes", KEN_MAX_GLOB);
+    if (cursor && !kend_cursor_parse(cursor, &page.offset))
+        return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
     if (!kend_find_job(request, &job, &result)) return result;
     json_t *spec = proto_json_load_text(job->spec);
-    if (!spec)
-        result = kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
-    else if (has_rows(job, spec))
-        result = answer_rows(request, spec, limit);
-    else if (proto_status_is_terminal(job->status))
-        result = kend_answer_json(request, 200, proto_list_to_json(json_array(), NULL));
-    else
-        result = kend_answer_problem(request, PROTO_JOB_ACTIVE, "the rows are there when the job has succeeded");
+    result = spec ? answer_job(request, &page, job, spec) : kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     json_decref(spec);
     kend_job_free(&job);
     return result;

@@ -31,7 +31,9 @@ class Kind:
     """A kind of job. What comes of it is learnt from a kend that is left alone."""
 
     name: str
-    document: Callable[[int], dict]  # of the job with this number: some are told apart by their URL, so that nothing is cached for them
+    document: Callable[
+        [int], dict
+    ]  # of the job with this number: some are told apart by their URL, so that nothing is cached for them
     weight: int = 1  # how often it is submitted
     error: str = ""  # the code that it fails with
     digests: dict[str, str] = dataclasses.field(default_factory=dict)  # of its artifacts
@@ -65,7 +67,9 @@ def make_pairs(files: Path, served: Path) -> None:
     pair(files / "small", tensors=2, rows=64)
     pair(files / "large", tensors=4, rows=256)
     model = pair(served, tensors=2, rows=128)
-    (served / "pytorch_model.bin").write_bytes(make_torch({name: to_bf16(value) for name, value in model.items()}, dict.fromkeys(model, "BF16")))
+    (served / "pytorch_model.bin").write_bytes(
+        make_torch({name: to_bf16(value) for name, value in model.items()}, dict.fromkeys(model, "BF16"))
+    )
     write_safetensors(served / "other.safetensors", {"layer.0.weight": np.ones((3, 5), np.float32)})
 
 
@@ -146,7 +150,8 @@ class Client(threading.Thread):
         self.failure: Optional[BaseException] = None
 
     def run(self) -> None:
-        acts = (self.submit,) * 4 + (self.look,) * 3 + (self.download, self.cancel, self.delete, self.list, self.events)
+        acts: list[Callable[[], None]] = [self.submit] * 4 + [self.look] * 3
+        acts += [self.download, self.cancel, self.delete, self.list, self.events]
         try:
             while not self.stopping.is_set():
                 self.random.choice(acts)()
@@ -215,10 +220,10 @@ class Client(threading.Thread):
         assert not sent.cancelled or job["cancel_requested_at"], job
         assert job["metadata"]["key"] == sent.key
 
-    def look(self, seconds: float = 0.3) -> None:
+    def look(self) -> None:
         sent = self.some(ended=False) or self.some()
         if sent:
-            query = "?wait=1" if self.random.random() < seconds else ""
+            query = "?wait=1" if self.random.random() < 0.3 else ""
             response, _ = self.ask("GET", f"/v1/jobs/{sent.id}{query}")
             assert response.status == 200, response.body
             self.note(sent, response.json)

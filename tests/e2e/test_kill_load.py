@@ -96,7 +96,9 @@ def check_disk(kend: Kend, jobs: "dict[str, dict]") -> None:
     assert {path.name for path in artifacts.iterdir()} == {".work", ".trash", *whole}
     assert list((artifacts / ".work").iterdir()) == list((artifacts / ".trash").iterdir()) == []
     for job, listed in whole.items():
-        files = {str(path.relative_to(artifacts / job)): path for path in (artifacts / job).rglob("*") if path.is_file()}
+        files = {
+            str(path.relative_to(artifacts / job)): path for path in (artifacts / job).rglob("*") if path.is_file()
+        }
         assert {name for name in files if not name.startswith(".kend/")} == {one["name"] for one in listed}
         for one in listed:
             assert hashlib.sha256(files[one["name"]].read_bytes()).hexdigest() == one["sha256"]

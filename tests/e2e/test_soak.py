@@ -31,7 +31,11 @@ CACHE = 8 * MIB
 OWNERS = 3
 AGED = "aged"  # the owner whose jobs grow old
 KEPT_CONNECTIONS = 8  # that the fetcher may keep open to origins
-LEAKED = {"private": MIB, "resident": MIB, "files": 2}  # by so much nothing may grow in a thousand jobs, by the line that fits best
+LEAKED = {
+    "private": MIB,
+    "resident": MIB,
+    "files": 2,
+}  # by so much nothing may grow in a thousand jobs, by the line that fits best
 
 
 @dataclasses.dataclass
@@ -118,7 +122,9 @@ class Soak:
         cache, artifacts = blocks(self.kend.data / "cache"), blocks(self.kend.data / "artifacts")
         return Sample(
             seconds=time.monotonic() - self.begin,
-            jobs=sum(self.metric(f'kend_jobs_total{{status="{ended}"}}') for ended in ("succeeded", "failed", "cancelled")),
+            jobs=sum(
+                self.metric(f'kend_jobs_total{{status="{ended}"}}') for ended in ("succeeded", "failed", "cancelled")
+            ),
             requests=sum(owner.requests for owner in self.owners) + self.visitor.visits,
             resident=int(memory["Rss"]) * 1024,
             private=(int(memory["Private_Clean"]) + int(memory["Private_Dirty"])) * 1024,
@@ -140,7 +146,9 @@ def check(samples: "list[Sample]", long: bool) -> None:
     """Whether what was measured after the warm-up is flat."""
     warm = samples[int(len(samples) * WARM_UP) :]
     first, last = warm[0], warm[-1]
-    grown = {field: 1000 * growth(warm, field) for field in ("resident", "private", "files", "threads", "store", "disk")}
+    grown = {
+        field: 1000 * growth(warm, field) for field in ("resident", "private", "files", "threads", "store", "disk")
+    }
     print(f"grown by, for a thousand jobs: {({name: round(value, 2) for name, value in grown.items()})}")
     assert max(one.files for one in warm) <= first.files + KEPT_CONNECTIONS and last.threads <= first.threads
     assert max(one.cache for one in warm) <= CACHE + MIB

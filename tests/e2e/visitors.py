@@ -66,7 +66,12 @@ class Visitor(threading.Thread):
         return connection
 
     def get(self, path: str, *lines: str) -> bytes:
-        head = [f"GET {path} HTTP/1.1", "Host: localhost", f"Authorization: {self.host.headers['Authorization']}", *lines]
+        head = [
+            f"GET {path} HTTP/1.1",
+            "Host: localhost",
+            f"Authorization: {self.host.headers['Authorization']}",
+            *lines,
+        ]
         return "\r\n".join(head).encode() + b"\r\n\r\n"
 
     # each of these is one thing that a visitor does
@@ -119,7 +124,13 @@ class Visitor(threading.Thread):
         assert response.status == (422 if kind.error else 200), response.body
 
     def look_around(self) -> None:
-        for path, status in (("/metrics", 200), ("/readyz", 200), ("/openapi.json", 200), ("/v1/jobs/none", 404), ("/none", 404)):
+        for path, status in (
+            ("/metrics", 200),
+            ("/readyz", 200),
+            ("/openapi.json", 200),
+            ("/v1/jobs/none", 404),
+            ("/none", 404),
+        ):
             assert self.kend.get(path, headers=self.host.headers).status == status
 
     def token(self) -> None:
