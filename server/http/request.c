@@ -432,6 +432,7 @@ void kend_request_closed(void *cls, struct MHD_Connection *connection, void **co
     if (kend_connection_rests(request->http->connections, request->peer)) request->status = proto_problem_status(PROTO_REQUEST_TIMEOUT);
     if (request->begun) {
         int64_t busy = kend_monotonic_us() - request->started - request->wait.suspended_ms * 1000;
+        if (busy < 0) busy = 0; /* suspensions are counted in whole milliseconds */
         if (request->status)
             kend_http_metrics_count(&request->http->metrics, request->match.route, request->method, request->status,
                                     busy > 0 ? (uint64_t)busy : 0);

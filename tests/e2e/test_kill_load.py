@@ -24,20 +24,23 @@ CLIENTS = 4
 SEED = int(os.environ.get("KEND_KILL_SEED", "1"))
 CACHE = 24 << 20
 BLOCK = 4096  # of the disk: the last one of a file is not full
+LEARNT = 3  # seconds within which an idle machine does a job of each kind
 STAGES = ("checking", "fetching", "pruning", "publishing")
 
 
 def pause(random_: random.Random) -> float:
-    """Until the next kill: mostly too short for progress to become durable, sometimes long enough."""
+    """Until the next kill, on an idle machine: mostly too short for progress to become durable, sometimes long enough."""
     return random_.uniform(0.9, 1.5) if random_.random() < 0.2 else random_.uniform(0.02, 0.5)
 
 
-def kill_often(kend: Kend, up: threading.Event, clients: "list[Client]", kills: int) -> "collections.Counter[str]":
+def kill_often(
+    kend: Kend, up: threading.Event, clients: "list[Client]", kills: int, slowness: float
+) -> "collections.Counter[str]":
     """How many jobs were in which stage when kend was killed."""
     random_ = random.Random(SEED)
     met: "collections.Counter[str]" = collections.Counter()
     for _ in range(kills):
-        time.sleep(pause(random_))
+        time.sleep(slowness * pause(random_))
         met.update(job.get("stage") for job in kend.get("/v1/jobs?status=running&limit=5").json["data"])
         kend.kill()
         up.clear()
@@ -107,14 +110,16 @@ def check_disk(kend: Kend, jobs: "dict[str, dict]") -> None:
     assert sum((entry / "data").stat().st_blocks * 512 - BLOCK for entry in cached) <= CACHE
 
 
-def churn(kend: Kend, kinds: "list[Kind]", kills: int) -> "tuple[list[Client], collections.Counter[str]]":
+def churn(
+    kend: Kend, kinds: "list[Kind]", kills: int, slowness: float
+) -> "tuple[list[Client], collections.Counter[str]]":
     """Clients at work while kend is killed; they have stopped, and every job has ended."""
     up = threading.Event()
     up.set()
     clients = [Client(f"client{i}", kend, up, kinds, SEED + i) for i in range(CLIENTS)]
     for client in clients:
         client.start()
-    met = kill_often(kend, up, clients, kills)
+    met = kill_often(kend, up, clients, kills, slowness)
     for client in clients:
         client.finish()
     wait_for_all(clients, kend, 120)
@@ -127,10 +132,12 @@ def test_kills_under_load(tmp_path: Path, origin: Origin, kills: int) -> None:
     settings = {"fetch.file_roots": tmp_path / "files", "cache.max_bytes": CACHE, "disk.reserve_bytes": 0}
     (tmp_path / "alone").mkdir()
     with Kend(tmp_path / "alone", settings) as kend:
+        begin = time.monotonic()
         learn(kinds, kend, tmp_path / "files")
+        slowness = max(1, (time.monotonic() - begin) / LEARNT)
     origin.rate = 4e6
     with Kend(tmp_path, settings) as kend:
-        clients, met = churn(kend, kinds, kills)
+        clients, met = churn(kend, kinds, kills, slowness)
         jobs = all_jobs(kend)
         check_jobs(jobs, clients)
         kend.stop()
