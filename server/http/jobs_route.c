@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/job_answer.h"
+#include "job.h"
+#include "reader.h"
 
 #include <string.h>
 
@@ -50,7 +52,13 @@ static bool read_filter(const struct kend_request *request, struct kend_job_filt
             snprintf(detail, size, "more than %d metadata filters", METADATA_FILTERS);
             return false;
         }
-        pairs[filter->metadata_count++] = (struct kend_pair){parameter->name + sizeof family - 1, parameter->value};
+        const struct kend_pair pair = {parameter->name + sizeof family - 1, parameter->value};
+        if (proto_count_characters(pair.key) > PROTO_MAX_METADATA_KEY || proto_count_characters(pair.value) > PROTO_MAX_METADATA_VALUE) {
+            snprintf(detail, size, "metadata has no key of more than %d characters, and no value of more than %d", PROTO_MAX_METADATA_KEY,
+                     PROTO_MAX_METADATA_VALUE);
+            return false;
+        }
+        pairs[filter->metadata_count++] = pair;
     }
     return true;
 }

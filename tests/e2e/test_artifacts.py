@@ -183,6 +183,8 @@ def test_rows_of_variants(done: Finished) -> None:
     for variant in ("half", "tenth"):
         report = json.loads(done.kend.get(done.path(f"{variant}/report.json", done.variants)).body)["tensors"]
         assert rows(done, done.variants, f"variant={variant}&limit=200") == report
+    failed = done.kend.wait(done.kend.submit({"model": "https://192.0.2.1/a", "base": "https://192.0.2.1/b", "k": 1}))
+    assert rows(done, failed, "limit=1") == []
     for job, query, detail in (
         (done.variants, "", "is needed"),
         (done.variants, "variant=third", "not a variant"),
@@ -192,7 +194,11 @@ def test_rows_of_variants(done: Finished) -> None:
         (done.plain, "after=1", "not a cursor"),
         (done.plain, "after=999999999", "not a cursor"),
         (done.plain, "after=x", "not a cursor"),
-        (done.plain, "name=" + "a" * 257, "longer than 256"),
+        (done.plain, "name=" + "a" * 257, "1 to 256 bytes"),
+        (done.plain, "name=", "1 to 256 bytes"),
+        (failed, "name=", "1 to 256 bytes"),
+        (failed, "variant=half", "not a variant"),
+        (failed, "after=x", "not a cursor"),
     ):
         response = done.kend.get(f"/v1/jobs/{job['id']}/tensors?{query}")
         assert (response.status, response.json["code"]) == (400, "bad_request"), query
