@@ -276,6 +276,8 @@ QUERIES = [
     ("/v1/jobs?limit=1&limit=1", '"limit" is given twice'),
     ("/v1/jobs?status=done", "queued, running, succeeded, failed or cancelled"),
     ("/v1/jobs?status=", "status"),
+    ("/v1/jobs?metadata." + "k" * 65 + "=v", "no key of more than 64 characters"),
+    ("/v1/jobs?metadata.k=" + "v" * 513, "no value of more than 512"),
     ("/v1/jobs?after=x", '"after" is not a cursor'),
     ("/v1/jobs?after=", '"after" is not a cursor'),
     ("/v1/jobs?colour=red", 'unknown query parameter "colour"'),
