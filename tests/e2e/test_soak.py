@@ -180,7 +180,7 @@ def soak(tmp_path: Path, origin: Origin) -> Iterator[Soak]:
 
 @pytest.mark.parametrize("seconds", [20, pytest.param(LONG, marks=pytest.mark.slow)])
 def test_soak(soak: Soak, seconds: int) -> None:
-    rounds = ROUNDS if seconds >= 60 else 8
+    rounds = ROUNDS if seconds >= 60 else 5
     for thread in soak.threads():
         thread.start()
     samples = []
