@@ -58,7 +58,7 @@ def all_jobs(kend: Kend) -> "dict[str, dict]":
         page = kend.get(f"/v1/jobs?limit=200{after}").json
         for job in page["data"]:
             assert job["id"] not in jobs
-            jobs[job["id"]] = job
+            jobs[job["id"]] = kend.job(job["id"])  # with its artifacts
         if not page["has_more"]:
             return jobs
         after = f"&after={page['next']}"
