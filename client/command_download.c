@@ -155,7 +155,10 @@ static int look(const struct download *download, bool *there)
         *there = memcmp(sha256, download->sha256, sizeof sha256) == 0;
     }
     if (*there || (S_ISREG(state.st_mode) && kenctl_option(download->kenctl, KENCTL_OPT_FORCE))) return KENCTL_SUCCESS;
-    return kenctl_fail(KENCTL_FAILURE, "%s is there already and is another file; --force replaces it", download->path);
+    return kenctl_fail(KENCTL_FAILURE,
+                       S_ISREG(state.st_mode) ? "%s is there already and is another file; --force replaces it"
+                                              : "%s is there and no regular file: nothing replaces it",
+                       download->path);
 }
 
 static int download_to(struct download *download, struct kenctl_http *http, const char *id)

@@ -57,8 +57,9 @@ static int check_inputs(const struct ken_delta *delta, const struct kenctl_input
 {
     size_t files = ken_delta_file_count(delta);
     char name[KEN_MODEL_NAME_SIZE];
-    if (!ken_delta_has_index(delta)) return kenctl_check_inputs(output, inputs, count);
-    int status = kenctl_check_inputs_in(output, KEN_MODEL_INDEX_NAME, inputs, count);
+    int status = kenctl_check_inputs(output, inputs, count);
+    if (!ken_delta_has_index(delta)) return status;
+    if (status == KENCTL_SUCCESS) status = kenctl_check_inputs_in(output, KEN_MODEL_INDEX_NAME, inputs, count);
     for (size_t i = 0; i < files && status == KENCTL_SUCCESS; i++) {
         ken_model_file_name(name, i, files, true);
         status = kenctl_check_inputs_in(output, name, inputs, count);

@@ -38,7 +38,9 @@ static bool has_file(const struct kenctl_input *input, const struct stat *file)
 int kenctl_check_inputs(const char *output, const struct kenctl_input *inputs, size_t count)
 {
     struct stat file;
-    if (stat(output, &file) != 0 || !S_ISREG(file.st_mode)) return KENCTL_SUCCESS;
+    if (stat(output, &file) != 0 || S_ISDIR(file.st_mode)) return KENCTL_SUCCESS;
+    if (!S_ISREG(file.st_mode))
+        return kenctl_fail(KENCTL_FAILURE, "%s is there and no regular file: nothing replaces it; -o must be another place", output);
     for (size_t i = 0; i < count; i++)
         if (has_file(&inputs[i], &file))
             return kenctl_fail(KENCTL_FAILURE, "%s is the %s itself, which would be replaced; -o must be another place", output,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -99,6 +100,31 @@ def test_no_output_replaces_its_input(tmp_path: Path, kenctl: Run, sharded: bool
         assert re.search(r" is the (base|delta) itself, which would be replaced", result.stderr), result.stderr
         assert tree(tmp_path) == before
     ok(kenctl("prune", "-qf", "--model", model, "--base", base, "--k", 9, "-o", base, "--outputs", "delta,report"))
+
+
+def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path, kenctl: Run, pruned: "tuple[Path, Path]") -> None:
+    base, _out = pruned
+    sharded, sharded_base = make_pair(tmp_path / "sharded", True)
+    prune = ("prune", "-q", "--model", sharded, "--base", sharded_base, "--k", 9)
+    ok(kenctl(*prune, "-o", "shards"))
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "new").mkdir()
+    os.mkfifo(tmp_path / "new" / "model.safetensors.index.json")
+    for output in ("pipe", "link", "new"):
+        calls: "list[tuple[object, ...]]" = [
+            ("inject", "--base", sharded_base, "--delta", "shards", "-o", output),
+            (*prune, "-o", output),
+        ]
+        if output != "new":
+            calls.append(("inject", "--base", base, "--delta", "out", "-o", output))
+            calls.append(("export", "--delta", "out", "--format", "trl", "-o", output))
+        for call in calls:
+            result = kenctl(*call, "-f")
+            assert (result.returncode, result.stdout) == (1, ""), call
+            assert "is there and no regular file: nothing replaces it" in result.stderr, result.stderr
+            assert "--force" not in kenctl(*call).stderr or output == "new"
+    assert all(p.is_fifo() for p in (tmp_path / "pipe", tmp_path / "link", *(tmp_path / "new").iterdir()))
 
 
 def test_another_base_is_refused_by_the_tensors_name(tmp_path: Path, kenctl: Run, pruned: "tuple[Path, Path]") -> None:

@@ -528,6 +528,14 @@ def test_wrong_bytes_are_thrown_away_and_nothing_else(kenctl: Run, fake: Fake, t
     ) == (1, True)
     assert kenctl("--server", fake.url, "download", ID, "--force").returncode == 1
     assert (tmp_path / "a.bin").read_text() == "old", "a failed download replaces nothing"
+    (tmp_path / "a.bin").rename(tmp_path / "old")
+    os.mkfifo(tmp_path / "a.bin")
+    result = kenctl("--server", fake.url, "download", ID, "--force")
+    assert (result.returncode, "./a.bin is there and no regular file: nothing replaces it" in result.stderr) == (
+        1,
+        True,
+    )
+    (tmp_path / "old").rename(tmp_path / "a.bin")
     store.script = [send_rest]
     assert kenctl("--server", fake.url, "download", ID, "-f").returncode == 0
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
