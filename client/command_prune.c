@@ -277,7 +277,7 @@ static int check_files(const struct pruning *pruning, const char *folder, const 
     unsigned outputs = pruning->job->options.outputs;
     char name[KEN_MODEL_NAME_SIZE];
     int status = KENCTL_SUCCESS;
-    if (outputs & KEN_OUTPUT_DELTA) status = kenctl_check_inputs_in(folder, KENCTL_DELTA_NAME, inputs, count);
+    if (outputs & KEN_OUTPUT_DELTA) status = kenctl_check_inputs_in(folder, KEN_DELTA_FILE_NAME, inputs, count);
     if (status == KENCTL_SUCCESS && outputs & KEN_OUTPUT_REPORT) status = kenctl_check_inputs_in(folder, "report.json", inputs, count);
     if (!(outputs & KEN_OUTPUT_MODEL)) return status;
     if (status == KENCTL_SUCCESS && model->has_index) status = kenctl_check_inputs_in(folder, KEN_MODEL_INDEX_NAME, inputs, count);

@@ -31,7 +31,7 @@ static int find_subject(const struct kenctl *kenctl, const char *folder, struct 
     const char *delta = kenctl_option(kenctl, KENCTL_OPT_DELTA), *model = kenctl_option(kenctl, KENCTL_OPT_PRUNED);
     struct ken_error error = {0};
     if (delta && kenctl_delta_path(&subject->delta, delta, &error)) return kenctl_fail_error(&error);
-    if (!delta) subject->delta = kenctl_join(folder, KENCTL_DELTA_NAME);
+    if (!delta) subject->delta = kenctl_join(folder, KEN_DELTA_FILE_NAME);
     if (model)
         subject->model = strdup(model);
     else if (folder && (kenctl_folder_has(folder, KEN_MODEL_FILE_NAME) || kenctl_folder_has(folder, KEN_MODEL_INDEX_NAME)))
@@ -161,10 +161,10 @@ static int verify_folder(const struct kenctl *kenctl, const char *folder, json_t
     char *names[KEN_MAX_VARIANTS];
     int count = kenctl_find_variants(folder, names), status;
     if (count < 0) return kenctl_fail(KENCTL_FAILURE, "%s: %s", folder, errno == ENOTDIR ? "this is no folder" : strerror(errno));
-    if (kenctl_option(kenctl, KENCTL_OPT_DELTA) || kenctl_folder_has(folder, KENCTL_DELTA_NAME))
+    if (kenctl_option(kenctl, KENCTL_OPT_DELTA) || kenctl_folder_has(folder, KEN_DELTA_FILE_NAME))
         status = verify_one(kenctl, folder, NULL, answer);
     else if (!count)
-        status = kenctl_fail(KENCTL_FAILURE, "%s: neither a " KENCTL_DELTA_NAME " nor folders of variants with one are in it", folder);
+        status = kenctl_fail(KENCTL_FAILURE, "%s: neither a " KEN_DELTA_FILE_NAME " nor folders of variants with one are in it", folder);
     else if (kenctl_option(kenctl, KENCTL_OPT_PRUNED))
         status = kenctl_usage(kenctl, "%s has several variants: --model needs the folder of one", folder);
     else

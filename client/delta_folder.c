@@ -30,7 +30,7 @@ bool kenctl_folder_has(const char *folder, const char *name)
 static bool has_delta(const char *folder, const char *name)
 {
     char *path = kenctl_join(folder, name);
-    bool there = path && kenctl_folder_has(path, KENCTL_DELTA_NAME);
+    bool there = path && kenctl_folder_has(path, KEN_DELTA_FILE_NAME);
     free(path);
     return there;
 }
@@ -63,7 +63,7 @@ static int no_delta(const char *folder, struct ken_error *error)
         free(names[i]);
     }
     if (count > 0) return ken_fail(error, KEN_EINVALID, "%s has several variants, of which one must be named: %s", folder, list);
-    return ken_fail(error, KEN_ENOT_FOUND, "%s: no " KENCTL_DELTA_NAME " is in this folder", folder);
+    return ken_fail(error, KEN_ENOT_FOUND, "%s: no " KEN_DELTA_FILE_NAME " is in this folder", folder);
 }
 
 /* ---- deltas */
@@ -72,8 +72,8 @@ int kenctl_delta_path(char **path, const char *given, struct ken_error *error)
 {
     bool folder = is_folder(given);
     *path = NULL;
-    if (folder && !kenctl_folder_has(given, KENCTL_DELTA_NAME)) return no_delta(given, error);
-    *path = folder ? kenctl_join(given, KENCTL_DELTA_NAME) : strdup(given);
+    if (folder && !kenctl_folder_has(given, KEN_DELTA_FILE_NAME)) return no_delta(given, error);
+    *path = folder ? kenctl_join(given, KEN_DELTA_FILE_NAME) : strdup(given);
     return *path ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory");
 }
 
@@ -102,11 +102,11 @@ static int open_checkpoint(struct ken_checkpoint **checkpoint, const char *path,
 
 static void tell_of_delta(const char *path)
 {
-    char *delta = kenctl_join(path, KENCTL_DELTA_NAME);
+    char *delta = kenctl_join(path, KEN_DELTA_FILE_NAME);
     fputs("note: ", stderr);
     kenctl_print_text(stderr, path);
     fputs(" is taken for the model in it; its delta is ", stderr);
-    kenctl_print_text(stderr, delta ? delta : KENCTL_DELTA_NAME);
+    kenctl_print_text(stderr, delta ? delta : KEN_DELTA_FILE_NAME);
     fputc('\n', stderr);
     free(delta);
 }
@@ -117,7 +117,7 @@ int kenctl_thing_open(struct kenctl_thing *thing, const char *path, bool quiet, 
     int code = open_checkpoint(&thing->checkpoint, path, error);
     if (code) return code;
     if (!ken_delta_is(thing->checkpoint)) {
-        if (!quiet && is_folder(path) && kenctl_folder_has(path, KENCTL_DELTA_NAME)) tell_of_delta(path);
+        if (!quiet && is_folder(path) && kenctl_folder_has(path, KEN_DELTA_FILE_NAME)) tell_of_delta(path);
         return KEN_OK;
     }
     struct ken_checkpoint *checkpoint = thing->checkpoint;

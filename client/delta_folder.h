@@ -8,8 +8,6 @@
 
 #include <stdbool.h>
 
-#define KENCTL_DELTA_NAME "delta.safetensors"
-
 /* Whether something of that name is in the folder; false if there is no such folder. */
 bool kenctl_folder_has(const char *folder, const char *name);
 /* Names of the folders in folder that hold a delta, sorted, to be freed. -1 and errno if it cannot be read. */

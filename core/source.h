@@ -66,6 +66,7 @@ struct ken_opener {
      */
     int (*open)(struct ken_opener *opener, const char *name, struct ken_source **source, struct ken_error *error);
     bool is_folder;    /* probe for the usual names instead of opening the location itself */
+    const char *only;  /* the one name to probe for in place of them; NULL: the usual ones */
     const char *label; /* what messages call the location, a file or a folder; NULL: model.safetensors or its index, "here" */
 };
 

@@ -83,6 +83,7 @@ static int no_checkpoint(const struct ken_opener *opener, struct ken_error *erro
 {
     char shown[KEN_LABEL_SIZE] = "here";
     if (opener->label) ken_printable(shown, sizeof shown, opener->label, strlen(opener->label));
+    if (opener->only) return ken_fail(error, KEN_ENOT_FOUND, "no %s %s%s", opener->only, opener->label ? "in " : "", shown);
     return ken_fail(error, KEN_ENOT_FOUND, "no checkpoint %s%s: neither %s nor %s, %s or %s", opener->label ? "in " : "", shown, probes[0],
                     probes[1], probes[2], probes[3]);
 }
@@ -90,11 +91,13 @@ static int no_checkpoint(const struct ken_opener *opener, struct ken_error *erro
 static int locate_in_folder(struct ken_opener *opener, struct ken_source **source, enum ken_content *content, char label[KEN_LABEL_SIZE],
                             struct ken_error *error)
 {
-    for (size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
-        int code = opener->open(opener, probes[i], source, error);
+    const char *const *names = opener->only ? &opener->only : probes;
+    const size_t count = opener->only ? 1 : sizeof probes / sizeof *probes;
+    for (size_t i = 0; i < count; i++) {
+        int code = opener->open(opener, names[i], source, error);
         if (code == KEN_ENOT_FOUND) continue;
         if (code) return code;
-        label_in_folder(label, opener, probes[i]);
+        label_in_folder(label, opener, names[i]);
         code = ken_content_detect(*source, label, content, error);
         if (code) ken_source_close(source);
         return code;

@@ -28,8 +28,8 @@ enum ken_content ken_content_of(const unsigned char *head, size_t length);
 int ken_content_detect(struct ken_source *source, const char *label, enum ken_content *content, struct ken_error *error);
 
 /*
- * Opens the file that a checkpoint begins with: the location itself, or in a folder the first of the usual names that is there. *source is
- * the caller's. label receives its name for messages. KEN_ENOT_FOUND where there is none.
+ * Opens the file that a checkpoint begins with: the location itself, or in a folder the first of the usual names that is there (or the
+ * opener's only one). *source is the caller's. label receives its name for messages. KEN_ENOT_FOUND where there is none.
  */
 int ken_locate(struct ken_opener *opener, struct ken_source **source, enum ken_content *content, char label[KEN_LABEL_SIZE],
                struct ken_error *error);

@@ -16,6 +16,8 @@ struct ken_delta;
 
 #define KEN_DELTA_FORMAT "ken-delta"
 #define KEN_DELTA_VERSION "1"
+/* What a delta is called in a folder of artifacts. */
+#define KEN_DELTA_FILE_NAME "delta.safetensors"
 /* Forms of a tensor in encoding plain, in the order in which ties are broken. */
 #define KEN_FORM_MAP(X) X(KEN_FORM_SAME, "same") X(KEN_FORM_WHOLE, "whole") X(KEN_FORM_MASK, "mask") X(KEN_FORM_GAPS, "gaps")
 #define X(symbol, name) symbol,

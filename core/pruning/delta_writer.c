@@ -414,7 +414,7 @@ int ken_delta_write(struct ken_prune *prune, size_t variant, struct ken_follow *
     writer->headers = calloc(2 * tensors + 1, sizeof *writer->headers);
     bool there = writer->records && writer->forms && writer->items && writer->headers;
     int code = there ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for a delta of %zu tensors", tensors);
-    ken_run_path(path, prune->plan, variant, "delta.safetensors");
+    ken_run_path(path, prune->plan, variant, KEN_DELTA_FILE_NAME);
     if (!code) code = ken_output_create(&writer->output, prune->env.directory, path, follow, error);
     if (!code) code = write_all(writer, error);
     *size = writer->output.size;

@@ -3,6 +3,7 @@
 #include "pruning/run.h"
 
 #include "checkpoint/model_header.h"
+#include "delta/delta.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -197,7 +198,7 @@ static int name_variant_files(struct ken_prune *prune, size_t variant)
 {
     const struct ken_plan *plan = prune->plan;
     char path[KEN_PATH_SIZE];
-    int code = delta_file(prune, variant) ? name_own_file(prune, delta_file(prune, variant), variant, "delta.safetensors") : KEN_OK;
+    int code = delta_file(prune, variant) ? name_own_file(prune, delta_file(prune, variant), variant, KEN_DELTA_FILE_NAME) : KEN_OK;
     for (size_t f = 0; !code && prune->models && f < plan->model->file_count; f++) {
         ken_model_path(path, plan, variant, f);
         code = name_file(prune, model_file(prune, variant, f), variant, path);
@@ -269,7 +270,7 @@ static int digest_delta_on_worker(struct ken_prune *prune, size_t variant, struc
 {
     struct ken_prune_file *delta = delta_file(prune, variant);
     char path[KEN_PATH_SIZE];
-    ken_run_path(path, prune->plan, variant, "delta.safetensors");
+    ken_run_path(path, prune->plan, variant, KEN_DELTA_FILE_NAME);
     return ken_follow_digest(&prune->follow[variant], prune->env.directory, path, ken_run_cancelled, prune, delta->sha256, error);
 }
 

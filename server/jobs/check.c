@@ -38,7 +38,11 @@ static int open_side(struct kend_side *side, const struct kend_parts *parts, con
     const struct ken_checkpoint_limits limits = limits_of(parts->conf, kind);
     struct ken_error reason = {0};
     int code = kend_location_open(&side->location, parts->fetcher, &where, &reason);
-    if (!code) code = ken_checkpoint_open(&side->checkpoint, kend_location_opener(side->location), &limits, &reason);
+    if (!code) {
+        struct ken_opener *opener = kend_location_opener(side->location);
+        if (kind->is_delta) opener->only = KEN_DELTA_FILE_NAME;
+        code = ken_checkpoint_open(&side->checkpoint, opener, &limits, &reason);
+    }
     /* Nothing at the URL is no longer a matter of probing here. */
     if (code) return ken_fail(error, code == KEN_ENOT_FOUND ? KEN_EFETCH : code, "%s: %.480s", kind->name, reason.message);
     measure_side(side);

@@ -31,6 +31,7 @@ static int make_plan(struct kend_check *check, const struct kend_parts *parts, c
     check->need.rows = ken_delta_rows(check->delta);
     check->need.memory_bytes = blocks * KEN_INJECT_BYTES < memory ? blocks * KEN_INJECT_BYTES : memory;
     code = ken_delta_check_base(check->delta, check->sides[BASE].checkpoint, error);
+    if (code) check->pointer = kend_kind_inject.sides[BASE].pointer;
     uint64_t index = 0;
     if (!code) code = ken_inject_bytes(check->delta, &check->need.model_bytes, &index, error);
     check->need.disk_bytes = check->need.model_bytes + index;

@@ -95,6 +95,15 @@ def test_the_model_is_the_pruned_one(tmp_path: Path, files: Path, kenctl: Run, s
         assert listed[0]["kind"] == "inject" and listed[0]["outputs"] == ["model"] and "k" not in listed[0]
 
 
+def test_a_folder_stands_for_the_delta_in_it(tmp_path: Path, pair: Path) -> None:
+    """Though the model lies there, too."""
+    assert (pair / "out" / "model.safetensors").exists()
+    with kend_of(tmp_path) as kend, Origin(pair) as origin:
+        for folder in (f"file://{pair}/out/", f"{origin.url}/out/"):
+            job = run(kend, inject(f"file://{pair}/base.safetensors", folder))
+            assert published(kend, job) == model_files(pair / "out")
+
+
 def test_over_http_and_again_from_the_cache(tmp_path: Path, pair: Path) -> None:
     with Origin(pair) as origin, kend_of(tmp_path) as kend:
         document = inject(f"{origin.url}/base.safetensors", f"{origin.url}/delta.safetensors")
@@ -157,6 +166,8 @@ def test_hopeless_jobs_fail_in_the_check(tmp_path: Path, pair: Path) -> None:
     forge(pair / "delta.safetensors", pair / "encoding.safetensors", encoding="brotli")
     forge(pair / "delta.safetensors", pair / "torn.safetensors", model="{}")
     (pair / "text.safetensors").write_text("this is no checkpoint")
+    (pair / "empty").mkdir()
+    shutil.copy(pair / "base.safetensors", pair / "empty" / "model.safetensors")
     cases = (
         (inject(base, base), "bad_checkpoint", "/delta", "delta: base.safetensors: this is no delta"),
         (inject(base, f"file://{pair}/version.safetensors"), "unsupported_checkpoint", "/delta", 'version "9"'),
@@ -165,7 +176,8 @@ def test_hopeless_jobs_fail_in_the_check(tmp_path: Path, pair: Path) -> None:
         (inject(base, f"file://{pair}/text.safetensors"), "bad_checkpoint", "/delta", "delta: text.safetensors"),
         (inject(base, f"file://{pair}/none.safetensors"), "fetch_failed", "/delta", "delta: "),
         (inject(f"file://{pair}/none.safetensors", delta), "fetch_failed", "/base", "base: "),
-        (inject(f"file://{pair}/few.safetensors", delta), "tensor_mismatch", "", "the base has no tensor"),
+        (inject(f"file://{pair}/few.safetensors", delta), "tensor_mismatch", "/base", "the base has no tensor"),
+        (inject(base, f"file://{pair}/empty/"), "fetch_failed", "/delta", "delta: no delta.safetensors in file://"),
         ({"model": delta, "base": base, "k": 3}, "unsupported_checkpoint", "/model", 'kind "inject"'),
     )
     with kend_of(tmp_path) as kend:
