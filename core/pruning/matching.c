@@ -3,10 +3,16 @@
 #include "pruning/names.h"
 #include "pruning/plan.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_OF_A_CLASS = 16 }; /* tied matrices in a base: a model has a few */
+enum {
+    MOST_OF_A_CLASS = 16, /* tied matrices in a base: a model has a few */
+    SHAPE_TEXT = 64,
+    REASONS = 300, /* bytes of them in an error */
+};
 
 /* What was found out about one tensor of the model. */
 struct state {
@@ -25,11 +31,19 @@ struct class
     size_t count; /* there may be more of them */
 };
 
+/* What a rule sends to names that the base does not have. */
+struct lost {
+    size_t count;
+    const char *name; /* the first, as the model calls it */
+    char *wanted;     /* where to */
+};
+
 struct matching {
     struct ken_plan *plan;
     struct ken_names model, base;
     struct state *states; /* [model tensors] */
     bool *taken;          /* [base tensors] */
+    struct lost *lost;    /* [names rules of the job] */
     struct class classes[KEN_TIED_CLASSES];
 };
 
@@ -71,7 +85,6 @@ static int match_by_rule(struct matching *matching, size_t tensor, struct ken_er
 {
     const struct ken_options *options = matching->plan->options;
     const char *name = matching->plan->model->tensors[tensor].name;
-    char shown[KEN_PLAN_NAME], missing[KEN_PLAN_NAME];
     const struct ken_renaming *rule = NULL;
     bool *used = &matching->plan->used[options->rule_count];
     for (size_t r = 0; r < options->name_count; r++)
@@ -82,11 +95,14 @@ static int match_by_rule(struct matching *matching, size_t tensor, struct ken_er
     const struct ken_tensor *base = ken_names_find(&matching->base, wanted);
     matching->states[tensor].settled = true;
     offer(matching, tensor, base);
-    int code = base ? KEN_OK
-                    : ken_plan_warn(matching->plan, error, "names rule %zu sends \"%s\" to \"%s\", which the base does not have",
-                                    (size_t)(rule - options->names) + 1, ken_plan_show(shown, name), ken_plan_show(missing, wanted));
+    struct lost *lost = &matching->lost[rule - options->names];
+    if (!base && !lost->count++) {
+        lost->name = name;
+        lost->wanted = wanted;
+        return KEN_OK;
+    }
     free(wanted);
-    return code;
+    return KEN_OK;
 }
 
 /* Rules first, then the tensors' own names, then other names of theirs. */
@@ -242,16 +258,58 @@ static void match_by_class(struct matching *matching)
 
 /* ---- what came of it */
 
-static int warn_of_misfit(struct ken_plan *plan, const struct ken_tensor *model, const struct ken_tensor *base, struct ken_error *error)
+/* "[2,3]", cut where it is long. */
+static const char *show_shape(char text[SHAPE_TEXT], const struct ken_tensor *tensor)
 {
+    enum { ROOM = SHAPE_TEXT - 24 /* for one more number and the end */ };
+    size_t used = (size_t)snprintf(text, SHAPE_TEXT, "[");
+    for (uint32_t i = 0; i < tensor->rank; i++) {
+        used += (size_t)snprintf(text + used, SHAPE_TEXT - used, used > ROOM ? ",..." : i ? ",%" PRIu64 : "%" PRIu64, tensor->shape[i]);
+        if (used > ROOM) break;
+    }
+    snprintf(text + used, SHAPE_TEXT - used, "]");
+    return text;
+}
+
+static void tell_misfit(char text[KEN_MESSAGE_MAX], const struct ken_tensor *model, const struct ken_tensor *base)
+{
+    char name[KEN_PLAN_NAME], other[KEN_PLAN_NAME], shape[SHAPE_TEXT], other_shape[SHAPE_TEXT];
+    bool renamed = strcmp(model->name, base->name) != 0, shapes = !ken_tensor_same_shape(model, base);
+    snprintf(text, KEN_MESSAGE_MAX, "tensor \"%s\" is %s, but %s in the base%s%s%s", ken_plan_show(name, model->name),
+             shapes ? show_shape(shape, model) : ken_dtype_name(model->dtype),
+             shapes ? show_shape(other_shape, base) : ken_dtype_name(base->dtype), renamed ? ", as \"" : "",
+             renamed ? ken_plan_show(other, base->name) : "", renamed ? "\"" : "");
+}
+
+/* Why a tensor has no base, where more is to be said than that there is none of its name. */
+static bool tell_reason(char text[KEN_MESSAGE_MAX], const struct matching *matching, size_t tensor)
+{
+    const struct ken_entry *entry = &matching->plan->entries[tensor];
+    const struct state *state = &matching->states[tensor];
     char name[KEN_PLAN_NAME], other[KEN_PLAN_NAME];
-    bool renamed = strcmp(model->name, base->name) != 0;
-    const char *as = renamed ? ", as \"" : "", *shown = renamed ? ken_plan_show(other, base->name) : "", *end = renamed ? "\"" : "";
-    ken_plan_show(name, model->name);
-    if (!ken_tensor_same_shape(model, base))
-        return ken_plan_warn(plan, error, "tensor \"%s\" has another shape in the base%s%s%s; it is stored whole", name, as, shown, end);
-    return ken_plan_warn(plan, error, "tensor \"%s\" is %s, but %s in the base%s%s%s; it is stored whole", name,
-                         ken_dtype_name(model->dtype), ken_dtype_name(base->dtype), as, shown, end);
+    if (entry->base || (!state->misfit && !state->like)) return false;
+    if (state->misfit)
+        tell_misfit(text, entry->model, state->misfit);
+    else
+        snprintf(text, KEN_MESSAGE_MAX, "tensor \"%s\" is like \"%s\" of the base, but there are others like them",
+                 ken_plan_show(name, entry->model->name), ken_plan_show(other, state->like->name));
+    return true;
+}
+
+static bool tell_lost(char text[KEN_MESSAGE_MAX], const struct matching *matching, size_t rule)
+{
+    const struct lost *lost = &matching->lost[rule];
+    char name[KEN_PLAN_NAME], wanted[KEN_PLAN_NAME];
+    if (!lost->count) return false;
+    ken_plan_show(name, lost->name);
+    ken_plan_show(wanted, lost->wanted);
+    if (lost->count == 1)
+        snprintf(text, KEN_MESSAGE_MAX, "names rule %zu sends \"%s\" to \"%s\", which the base does not have", rule + 1, name, wanted);
+    else
+        snprintf(text, KEN_MESSAGE_MAX,
+                 "names rule %zu sends %zu tensors to names that the base does not have: \"%s\" to \"%s\", for example", rule + 1,
+                 lost->count, name, wanted);
+    return true;
 }
 
 static int warn_of_tensor(const struct matching *matching, size_t tensor, struct ken_error *error)
@@ -259,19 +317,50 @@ static int warn_of_tensor(const struct matching *matching, size_t tensor, struct
     struct ken_plan *plan = matching->plan;
     const struct ken_entry *entry = &plan->entries[tensor];
     const struct state *state = &matching->states[tensor];
-    char name[KEN_PLAN_NAME], other[KEN_PLAN_NAME];
-    ken_plan_show(name, entry->model->name);
+    char name[KEN_PLAN_NAME], other[KEN_PLAN_NAME], reason[KEN_MESSAGE_MAX];
     if (entry->base && state->assumed)
-        return ken_plan_warn(plan, error, "tensor \"%s\" is not in the base, and compared with \"%s\", which models tie it to", name,
-                             ken_plan_show(other, entry->base->name));
-    if (entry->base) return KEN_OK;
-    if (state->misfit) return warn_of_misfit(plan, entry->model, state->misfit, error);
-    if (state->like)
-        return ken_plan_warn(plan, error,
-                             "tensor \"%s\" is like \"%s\" of the base, but there are others like them; it is stored whole (\"names\" "
-                             "can pair them)",
-                             name, ken_plan_show(other, state->like->name));
-    return KEN_OK;
+        return ken_plan_warn(plan, error, "tensor \"%s\" is not in the base, and compared with \"%s\", which models tie it to",
+                             ken_plan_show(name, entry->model->name), ken_plan_show(other, entry->base->name));
+    if (!tell_reason(reason, matching, tensor)) return KEN_OK;
+    return ken_plan_warn(plan, error, "%s; it is stored whole%s", reason, state->misfit ? "" : " (\"names\" can pair them)");
+}
+
+static int warn(const struct matching *matching, struct ken_error *error)
+{
+    const struct ken_plan *plan = matching->plan;
+    char text[KEN_MESSAGE_MAX];
+    int code = KEN_OK;
+    for (size_t r = 0; !code && r < plan->options->name_count; r++)
+        if (tell_lost(text, matching, r)) code = ken_plan_warn(matching->plan, error, "%s", text);
+    for (size_t t = 0; !code && t < plan->model->tensor_count; t++) code = warn_of_tensor(matching, t, error);
+    return code;
+}
+
+/* Adds a reason as long as there is room for it. */
+static void add_reason(char reasons[REASONS], const char *reason)
+{
+    size_t used = strlen(reasons), length = strlen(reason);
+    if (!used || used + length + sizeof "; " <= REASONS) snprintf(reasons + used, REASONS - used, "%s%s", used ? "; " : "", reason);
+}
+
+static int check_matching(const struct matching *matching, struct ken_error *error)
+{
+    const struct ken_plan *plan = matching->plan;
+    char text[KEN_MESSAGE_MAX], reasons[REASONS] = "";
+    for (size_t t = 0; t < plan->model->tensor_count; t++)
+        if (plan->entries[t].base && ken_dtype_is_prunable(plan->entries[t].model->dtype)) return KEN_OK;
+    for (size_t r = 0; r < plan->options->name_count; r++)
+        if (tell_lost(text, matching, r)) add_reason(reasons, text);
+    for (size_t t = 0; t < plan->model->tensor_count; t++)
+        if (ken_dtype_is_prunable(plan->entries[t].model->dtype) && tell_reason(text, matching, t)) add_reason(reasons, text);
+    return ken_plan_mismatch(plan, &matching->base, reasons, error);
+}
+
+/* Whether the model has the name for a tensor that has another of its own. */
+static bool is_tied(const struct matching *matching, const char *name)
+{
+    const struct ken_tensor *tensor = ken_names_find(&matching->model, name);
+    return tensor && strcmp(tensor->name, name) != 0;
 }
 
 static int list_dropped(struct matching *matching, struct ken_error *error)
@@ -284,7 +373,7 @@ static int list_dropped(struct matching *matching, struct ken_error *error)
     plan->dropped = calloc(plan->base->tensor_count + 1, sizeof *plan->dropped);
     if (!plan->dropped) return ken_fail_no_memory(error, "a list of tensors");
     for (size_t i = 0; i < plan->base->tensor_count; i++)
-        if (!matching->taken[i]) plan->dropped[plan->dropped_count++] = i;
+        if (!matching->taken[i] && !is_tied(matching, plan->base->tensors[i].name)) plan->dropped[plan->dropped_count++] = i;
     return KEN_OK;
 }
 
@@ -293,7 +382,8 @@ int ken_plan_match(struct ken_plan *plan, const struct ken_plan_limits *limits, 
     struct matching matching = {.plan = plan};
     matching.states = calloc(plan->model->tensor_count + 1, sizeof *matching.states);
     matching.taken = calloc(plan->base->tensor_count + 1, sizeof *matching.taken);
-    int code = matching.states && matching.taken ? KEN_OK : ken_fail_no_memory(error, "matching tensors");
+    matching.lost = calloc(plan->options->name_count + 1, sizeof *matching.lost);
+    int code = matching.states && matching.taken && matching.lost ? KEN_OK : ken_fail_no_memory(error, "matching tensors");
     if (!code) code = ken_names_read(&matching.model, &matching.base, plan->model, plan->base, error);
     if (!code) code = match_by_text(&matching, limits, error);
     if (!code) {
@@ -301,10 +391,13 @@ int ken_plan_match(struct ken_plan *plan, const struct ken_plan_limits *limits, 
         match_by_bare_name(&matching);
         match_by_class(&matching);
     }
-    for (size_t t = 0; !code && t < plan->model->tensor_count; t++) code = warn_of_tensor(&matching, t, error);
+    if (!code) code = check_matching(&matching, error);
+    if (!code) code = warn(&matching, error);
     if (!code) code = list_dropped(&matching, error);
     ken_names_free(&matching.base);
     ken_names_free(&matching.model);
+    for (size_t r = 0; matching.lost && r < plan->options->name_count; r++) free(matching.lost[r].wanted);
+    free(matching.lost);
     free(matching.taken);
     free(matching.states);
     return code;

@@ -14,7 +14,7 @@
 
 /* Values whose selection takes a few milliseconds, and whose bytes stay in a cache until they are written. */
 #define BLOCK_VALUES (UINT64_C(1) << 18)
-enum { MAX_WARNINGS = 1000, FIRST_NAMES = 180 };
+enum { MAX_WARNINGS = 1000 };
 
 const char *ken_plan_show(char buffer[KEN_PLAN_NAME], const char *name)
 {
@@ -45,33 +45,6 @@ int ken_plan_go_on(const struct ken_plan_limits *limits, struct ken_error *error
 }
 
 /* ---- what is done */
-
-/* The first names of a checkpoint's tensors, quoted. */
-static const char *first_names(const struct ken_checkpoint *checkpoint, char text[FIRST_NAMES])
-{
-    size_t used = 0;
-    char name[FIRST_NAMES / 4];
-    for (size_t t = 0; t < checkpoint->tensor_count && t < 3; t++) {
-        const char *full = checkpoint->tensors[t].name;
-        used += (size_t)snprintf(text + used, FIRST_NAMES - used, "%s\"%s\"", t ? ", " : "",
-                                 ken_printable(name, sizeof name, full, strlen(full)));
-    }
-    snprintf(text + used, FIRST_NAMES - used, "%s", checkpoint->tensor_count > 3 ? ", ..." : "");
-    return text;
-}
-
-static int check_matching(const struct ken_plan *plan, struct ken_error *error)
-{
-    char model[FIRST_NAMES] = "none", base[FIRST_NAMES] = "none";
-    size_t t = 0;
-    while (t < plan->model->tensor_count && !(plan->entries[t].base && ken_dtype_is_prunable(plan->entries[t].model->dtype))) t++;
-    if (t < plan->model->tensor_count) return KEN_OK;
-    return ken_fail(
-        error, KEN_EMISMATCH,
-        "no floating-point tensor of the model has a counterpart of its name and shape in the base; tensors of the model: %s; of "
-        "the base: %s; \"names\" can pair them",
-        first_names(plan->model, model), first_names(plan->base, base));
-}
 
 static int decide(struct ken_plan *plan, struct ken_entry *entry, struct ken_error *error)
 {
@@ -365,7 +338,6 @@ static int plan_tensors(struct ken_plan *plan, const struct ken_plan_limits *lim
 {
     for (size_t t = 0; t < plan->model->tensor_count; t++) plan->entries[t].model = &plan->model->tensors[t];
     int code = ken_plan_match(plan, limits, error);
-    if (!code) code = check_matching(plan, error);
     for (size_t t = 0; !code && t < plan->model->tensor_count; t++) {
         struct ken_entry *entry = &plan->entries[t];
         code = ken_plan_go_on(limits, error);

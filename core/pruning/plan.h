@@ -5,6 +5,8 @@
 
 #include "pruning/prune.h"
 
+struct ken_names;
+
 /*
  * Every tensor is worked on in units: the rows of a pruned one, spans of KEN_SPAN elements of any other (of bytes where an element has not
  * whole bytes). Sums of floating-point numbers are kept per unit, so units must not depend on memory or threads; blocks of units may.
@@ -52,8 +54,11 @@ int ken_plan_go_on(const struct ken_plan_limits *limits, struct ken_error *error
 /* A tensor's name as messages show it; returns the buffer. */
 enum { KEN_PLAN_NAME = 160 };
 const char *ken_plan_show(char buffer[KEN_PLAN_NAME], const char *name);
-/* Finds the base of every entry, and what is dropped, with warnings where there is none or no sure one. */
+/* Finds the base of every entry, and what is dropped, with warnings where there is none or no sure one. KEN_EMISMATCH if nothing that could
+ * be pruned has one. */
 int ken_plan_match(struct ken_plan *plan, const struct ken_plan_limits *limits, struct ken_error *error);
+/* Fails with that, and tells the reasons ("" if there are none), names of both sides, and a rule that would help where it is seen. */
+int ken_plan_mismatch(const struct ken_plan *plan, const struct ken_names *base, const char *reasons, struct ken_error *error);
 /* The next block at or behind (*tensor, *unit), which is moved behind it; false at the end. */
 bool ken_plan_next(const struct ken_plan *plan, size_t *tensor, uint64_t *unit, struct ken_range *range);
 /* First element of a unit, and elements in a range of units. */

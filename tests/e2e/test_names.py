@@ -253,17 +253,44 @@ def test_a_mismatch_tells_both_sides_and_the_way_out(tmp_path: Path, kenctl: Run
     result = kenctl(*common, "-o", "out")
     assert result.returncode == 1
     assert 'tensors of the model: "layer.0", "layer.1", "layer.2", ...; of the base: "h.0", "h.1"' in result.stderr
-    assert '"names" can pair them' in result.stderr
+    assert '"names" can pair them; tensors' in result.stderr
     result = kenctl(*common, "--names", "layer.*=h.*", "--unmatched", "fail", "-o", "out")
-    warning = 'names rule 1 sends "layer.2" to "h.2", which the base does not have'
     assert (result.returncode, 'tensor "layer.2" has no counterpart' in result.stderr) == (1, True)
+    warning = 'names rule 1 sends 3 tensors to names that the base does not have: "layer.2" to "h.2", for example'
     result = kenctl(*common, "--names", "layer.*=h.*", "--names", "none=h.0", "-o", "out")
     assert (result.returncode, f"warning: {warning}\n" in result.stderr) == (0, True), result.stderr
     report = report_of(tmp_path / "out")
-    assert report["warnings"][0] == warning
-    assert report["warnings"][-1] == 'names rule 2, "none", matches no tensor of the model'
+    assert report["warnings"] == [warning, 'names rule 2, "none", matches no tensor of the model']
     assert base_names(report)["layer.1"] == "h.1"
     assert base_names(report)["layer.2"] is None
+
+
+def test_a_mismatch_tells_why(tmp_path: Path, kenctl: Run) -> None:
+    ones = np.ones((4, 4), np.float32)
+    for model, base, names, told in (
+        ({"a": ones[0:1], "b": ones}, {"a": ones[0]}, (), 'tensor "a" is [1,4], but [4] in the base'),
+        (
+            {"bert.a": ones, "roberta.a": ones},
+            {"a": ones},
+            (),
+            'tensor "bert.a" is like "a" of the base, but there are others',
+        ),
+        (
+            {"a": ones, "b": ones},
+            {"a": ones},
+            ("--names", "*=x.*"),
+            'sends 2 tensors to names that the base does not have: "a" to "x.a"',
+        ),
+        ({"head": ones, "my_own.a": ones}, {"a": ones}, (), '"names" can pair them, as my_own.*=* does'),
+        ({"a": ones}, {"b": ones, "my.own.a": ones}, (), '"names" can pair them, as *=my.own.* does'),
+    ):
+        write_safetensors(tmp_path / "model", model)
+        write_safetensors(tmp_path / "base", base)
+        prune_it = ("prune", "-n", "--model", "model", "--base", "base", "--k", 2)
+        result = kenctl(*prune_it, *names)
+        assert (result.returncode, told in result.stderr) == (1, True), result.stderr
+        if " as " in told:
+            ok(kenctl(*prune_it, "--names", told.split()[-2]))
 
 
 # ---- jobs

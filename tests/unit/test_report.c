@@ -82,7 +82,7 @@ START_TEST(every_word)
              "{\"inputs\":{\"model\":{\"files\":[{\"name\":\"model.safetensors\",\"size\":%s}]},"
              "\"base\":{\"files\":[{\"name\":\"model.safetensors\",\"size\":%s}]}},"
              "\"variant\":null,\"method\":\"magnitude\",\"k\":1,\"rescale\":\"none\",\"duplicates\":\"exact\",\"seed\":0,"
-             "\"warnings\":[\"tensor \\\"head\\\" has another shape in the base; it is stored whole\"],\"dropped\":[\"gone\"],"
+             "\"warnings\":[\"tensor \\\"head\\\" is [3], but [1,3] in the base; it is stored whole\"],\"dropped\":[\"gone\"],"
              "\"totals\":{\"parameters\":13,\"rows\":2,\"selected\":1,\"unchanged\":6,\"kept\":1,\"reset\":1,\"whole\":2,\"added\":3,"
              "\"non_finite_rows\":0,\"kept_percent\":7.6923076923076925,\"reset_percent\":7.6923076923076925,\"delta_bytes\":%llu,"
              "\"model_bytes\":%llu,\"relative_l2\":0.4472135954999579},\"tensors\":[%s]}\n",
