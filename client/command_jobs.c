@@ -87,7 +87,7 @@ static void add_job(struct kenctl_table *table, const json_t *job)
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) kenctl_table_add(table, json_string_value(json_object_get(job, keys[i])));
     const json_t *percent = json_object_get(json_object_get(job, "progress"), "percent");
     if (json_is_number(percent))
-        kenctl_table_add_format(table, "%.0f%%", json_number_value(percent));
+        kenctl_table_add_format(table, "%u%%", kenctl_percent(percent));
     else
         kenctl_table_add(table, NULL);
     kenctl_table_add(table, json_string_value(json_object_get(job, "created_at")));
@@ -156,7 +156,9 @@ static int run_show(struct kenctl *kenctl)
     int status;
     struct kenctl_http *http = kenctl_http_open(kenctl);
     if (!http) return KENCTL_USAGE;
+    json_int_t last_event = 0;
     json_t *job = kenctl_job_get(kenctl, http, kenctl->arguments.operands[0], "", &status);
+    if (job) kenctl_job_warn(http, kenctl->arguments.operands[0], &last_event);
     if (job) status = kenctl->json ? kenctl_print_json(job) : kenctl_job_show(job);
     json_decref(job);
     kenctl_http_close(&http);
@@ -167,7 +169,7 @@ const struct kenctl_command kenctl_command_show = {
     .name = "show",
     .summary = "Tell all about one job",
     .operands = "ID",
-    .text = "Its status, document, times, artifacts with their digests, and the summary of its report.\n"
+    .text = "Its status, document, times, artifacts with their digests, and the summary of its report. Warnings go to standard error.\n"
             "\nExamples:\n"
             "  kenctl show job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n"
             "  kenctl show -o json job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C | jq .summary\n",

@@ -116,8 +116,7 @@ static int make_plan(struct pruning *pruning)
     if (!code)
         code = ken_plan_make(&pruning->plan, pruning->model, pruning->base, &pruning->job->options, &pruning->limits, &pruning->error);
     if (code) return kenctl_fail_error(&pruning->error);
-    for (size_t i = 0; i < ken_plan_warning_count(pruning->plan) && !pruning->kenctl->quiet; i++)
-        kenctl_print_warning(ken_plan_warning(pruning->plan, i));
+    for (size_t i = 0; i < ken_plan_warning_count(pruning->plan); i++) kenctl_print_warning(ken_plan_warning(pruning->plan, i));
     return KENCTL_SUCCESS;
 }
 

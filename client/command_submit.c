@@ -49,7 +49,7 @@ static int settle(const struct kenctl *kenctl, struct kenctl_http *http, const j
         if (kenctl->json) return kenctl_print_json(answer);
         size_t i;
         json_t *warning;
-        json_array_foreach(json_object_get(answer, "warnings"), i, warning) if (!kenctl->quiet && json_is_string(warning))
+        json_array_foreach(json_object_get(answer, "warnings"), i, warning) if (json_is_string(warning))
             kenctl_print_warning(json_string_value(warning));
         return kenctl_print_plan(answer);
     }

@@ -192,6 +192,12 @@ int kenctl_print_artifacts(const json_t *artifacts)
     return kenctl_table_finish(&table);
 }
 
+unsigned kenctl_percent(const json_t *number)
+{
+    double value = json_number_value(number);
+    return value > 0 && value <= 100 ? (unsigned)value : value > 100 ? 100 : 0;
+}
+
 static void show_status(const json_t *job)
 {
     const char *status = text_of(job, "status"), *stage = text_of(job, "stage"), *colour = "";
@@ -203,7 +209,7 @@ static void show_status(const json_t *job)
     fputs(*colour ? "\033[0m" : "", stdout);
     if (stage && *stage) printf(", ");
     kenctl_print_text(stdout, stage ? stage : "");
-    if (stage && *stage && json_is_number(percent)) printf(", %.0f %%", json_number_value(percent));
+    if (stage && *stage && json_is_number(percent)) printf(", %u %%", kenctl_percent(percent));
     fputc('\n', stdout);
     if (!json_is_object(error)) return;
     printf("%-14s ", "error");

@@ -15,7 +15,7 @@
     X(CERT, "cert", 0, "FILE", "a client certificate, where the server wants one")                                                   \
     X(KEY, "key", 0, "FILE", "its private key")                                                                                      \
     X(JSON, "json", 0, NULL, "print JSON")                                                                                           \
-    X(QUIET, "quiet", 'q', NULL, "no progress, no notes")                                                                            \
+    X(QUIET, "quiet", 'q', NULL, "no progress, no notes; warnings stay")                                                             \
     X(HELP, "help", 'h', NULL, "print this help")                                                                                    \
     X(VERSION, "version", 'V', NULL, "print the version")                                                                            \
     X(FORMAT, "output", 'o', "FORMAT", "text or json")                                                                               \

@@ -115,7 +115,8 @@ void kenctl_progress_show(struct kenctl_progress *progress, const struct kenctl_
 
 void kenctl_progress_clear(struct kenctl_progress *progress)
 {
-    if (progress->drawn && progress->terminal) fputs("\r\033[K", stderr);
+    if (!progress->drawn || !progress->terminal) return; /* lines stay, and are followed by the one of the end */
+    fputs("\r\033[K", stderr);
     progress->drawn = false;
 }
 

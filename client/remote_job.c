@@ -75,6 +75,58 @@ static void show_progress(struct kenctl_progress *progress, const json_t *job)
     kenctl_progress_show(progress, &state);
 }
 
+/* ---- warnings */
+
+/* Prints a page's warnings with ids above *last, which follows. */
+static void print_warnings(const json_t *page, json_int_t *last)
+{
+    size_t i;
+    json_t *event;
+    json_array_foreach(json_object_get(page, "data"), i, event)
+    {
+        const json_t *data = json_object_get(event, "data");
+        const char *level = json_string_value(json_object_get(data, "level")),
+                   *message = json_string_value(json_object_get(data, "message"));
+        json_int_t id = json_integer_value(json_object_get(event, "id"));
+        if (id <= *last) continue;
+        *last = id;
+        if (level && message && strcmp(level, "warn") == 0) kenctl_print_warning(message);
+    }
+}
+
+void kenctl_job_warn(struct kenctl_http *http, const char *id, json_int_t *last)
+{
+    enum { MOST_PAGES = 50 };
+    char *path = kenctl_job_path(id, "/events?limit=200");
+    for (unsigned page = 0; path && page < MOST_PAGES; page++) {
+        struct kenctl_response response = {0};
+        struct kenctl_request request = {.method = "GET", .path = path, .once = true};
+        struct ken_error error = {0};
+        int code = kenctl_http_call(http, &request, &response, &error);
+        free(path);
+        path = NULL;
+        if (!code && response.status == 200) {
+            const char *next = json_string_value(json_object_get(response.json, "next"));
+            char *encoded = next ? proto_percent_encode(next, "") : NULL, *rest = NULL;
+            print_warnings(response.json, last);
+            if (encoded && asprintf(&rest, "/events?limit=200&after=%s", encoded) >= 0) path = kenctl_job_path(id, rest);
+            free(rest);
+            free(encoded);
+        }
+        kenctl_response_clear(&response);
+    }
+    free(path);
+}
+
+/* ---- waiting */
+
+/* Whether all that a job's check warns of has been told. */
+static bool is_checked(const json_t *job)
+{
+    const char *stage = json_string_value(json_object_get(job, "stage"));
+    return stage && *stage && strcmp(stage, proto_stage_name(PROTO_CHECKING)) != 0;
+}
+
 static int exit_of(enum proto_status status)
 {
     return status == PROTO_SUCCEEDED ? KENCTL_SUCCESS : status == PROTO_CANCELLED ? KENCTL_CANCELLED : KENCTL_FAILURE;
@@ -87,6 +139,8 @@ int kenctl_job_follow(const struct kenctl *kenctl, struct kenctl_http *http, con
     struct timespec pause = {.tv_nsec = LEAST_PAUSE_MS * 1000000L};
     char etag[sizeof response.etag] = "", rest[32];
     enum proto_status status = PROTO_QUEUED;
+    json_int_t last_event = 0;
+    bool checked = false;
     int result;
     *job = NULL;
     snprintf(rest, sizeof rest, "?wait=%d", WAIT_SECONDS);
@@ -106,7 +160,13 @@ int kenctl_job_follow(const struct kenctl *kenctl, struct kenctl_http *http, con
                 break;
             }
             result = exit_of(status);
-            if (proto_status_is_terminal(status)) {
+            bool ended = proto_status_is_terminal(status);
+            if (ended || (!checked && is_checked(*job))) {
+                kenctl_progress_clear(&progress);
+                kenctl_job_warn(http, id, &last_event);
+                checked = true;
+            }
+            if (ended) {
                 kenctl_progress_end(&progress, proto_status_name(status));
                 break;
             }

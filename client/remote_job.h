@@ -17,8 +17,13 @@ json_t *kenctl_job_get(const struct kenctl *kenctl, struct kenctl_http *http, co
  * that tells the result.
  */
 int kenctl_job_follow(const struct kenctl *kenctl, struct kenctl_http *http, const char *id, json_t **job);
+/* Prints the job's warnings with event ids above *last to standard error; *last becomes the last id. What cannot be asked for is left out:
+ * they come beside an answer. */
+void kenctl_job_warn(struct kenctl_http *http, const char *id, json_int_t *last);
 /* Prints a job for people. */
 int kenctl_job_show(const json_t *job);
+/* A share of work in whole percent for people: 100 only where all is done. */
+unsigned kenctl_percent(const json_t *number);
 /* Prints an object for people: one line for each plain value, nested ones as "a.b". */
 int kenctl_print_fields(const json_t *object);
 /* Prints what a plan says in numbers, which are its own or its totals'. */

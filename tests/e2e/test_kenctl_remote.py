@@ -98,6 +98,15 @@ def job(status: str = "queued", **more: Any) -> "dict[str, Any]":
     return {"id": ID, "object": "job", "status": status, "name": "n", "created_at": "2026-01-02T03:04:05.678Z", **more}
 
 
+def log(number: int, level: str, message: str) -> "dict[str, Any]":
+    return {
+        "id": number,
+        "type": "log",
+        "time": "2026-01-02T03:04:05.678Z",
+        "data": {"level": level, "message": message},
+    }
+
+
 # ---- against the real kend
 
 
@@ -154,6 +163,29 @@ def test_the_whole_way(kend: Kend, kenctl: Run, tmp_path: Path) -> None:
         "kept_percent",
     ):
         assert text in done.stdout
+
+    warned = kenctl(
+        *options,
+        "submit",
+        "-q",
+        "--model",
+        model,
+        "--base",
+        base,
+        "--k",
+        7,
+        "--rule",
+        "none=keep",
+        "--wait",
+        "-o",
+        "json",
+    )
+    warning = 'warning: rule 1, "none", matches no tensor of the model\n'
+    assert (warned.returncode, warned.stderr) == (0, warning)
+    third = json.loads(warned.stdout)["id"]
+    for command in ("show", "watch"):
+        assert warning in kenctl(*options, command, third).stderr
+    assert kenctl(*options, "delete", third).returncode == 0
 
     other = kenctl(*options, "submit", "-", input=json.dumps({"model": model, "base": base + "x", "k": 3}))
     assert other.returncode == 0, other.stderr
@@ -261,13 +293,14 @@ def test_server_and_token_from_everywhere(kenctl: Run, fake: Fake, tmp_path: Pat
     assert kenctl("--token-file", "token", "show", ID, env=environment).returncode == 0
     assert kenctl("show", ID, "--token-file", "token", "--server", fake.url).returncode == 0
     assert kenctl("show", ID, "--server", fake.url).returncode == 0
-    assert [asked[2].get("authorization") for asked in fake.asked] == [
+    asked_for_job = [asked for asked in fake.asked if "/events" not in asked[1]]
+    assert [asked[2].get("authorization") for asked in asked_for_job] == [
         "Bearer from-environment",
         "Bearer from-file",
         "Bearer from-file",
         None,
     ]
-    assert {asked[1] for asked in fake.asked} == {f"/v1/jobs/{ID}"}
+    assert {asked[1] for asked in asked_for_job} == {f"/v1/jobs/{ID}"}
     for content, message in (
         ("", "the token file token is empty"),
         ("a b\n", "the token has characters that a token cannot have"),
@@ -315,7 +348,15 @@ def test_reading_is_tried_again(kenctl: Run, fake: Fake) -> None:
     fake.answer = answer
     result = kenctl("--server", fake.url, "show", ID)
     assert result.returncode == 0, result.stderr
-    assert len(fake.asked) == 3
+    assert [asked[1] for asked in fake.asked] == [f"/v1/jobs/{ID}"] * 3 + [f"/v1/jobs/{ID}/events?limit=200"]
+
+
+def test_a_percent_is_not_rounded_up(kenctl: Run, fake: Fake) -> None:
+    failed = job("failed", stage="pruning", progress={"percent": 99.97})
+    fake.answer = lambda handler, count: handler.json(200, failed)
+    assert "status         failed, pruning, 99 %\n" in kenctl("--server", fake.url, "show", ID).stdout
+    fake.answer = lambda handler, count: handler.json(200, {"data": [failed], "has_more": False})
+    assert " 99%  " in kenctl("--server", fake.url, "list").stdout
 
 
 def test_submitting_is_safe_to_try_again(kenctl: Run, fake: Fake) -> None:
@@ -373,7 +414,18 @@ def test_waiting_is_by_long_polls(kenctl: Run, fake: Fake, status: str, exit_sta
         ),
     ]
 
-    def answer(handler: Handler, count: int) -> None:
+    pages = {
+        "limit=200": {"data": [log(3, "warn", "one"), log(4, "info", "no")], "has_more": True, "next": "a+b"},
+        "limit=200&after=a%2Bb": {"data": [log(5, "warn", "two\x1b")], "has_more": False, "next": None},
+    }
+
+    def jobs_asked() -> "list[tuple[str, str, dict[str, str], bytes]]":
+        return [asked for asked in fake.asked if "/events" not in asked[1]]
+
+    def answer(handler: Handler, _count: int) -> None:
+        if "/events" in handler.path:
+            return handler.json(200, pages[handler.path.partition("?")[2]])
+        count = len(jobs_asked())
         state = states[count - 1]
         if state is None:
             handler.reply(304, ETag=f'"{count - 1}"')
@@ -385,10 +437,11 @@ def test_waiting_is_by_long_polls(kenctl: Run, fake: Fake, status: str, exit_sta
     assert result.returncode == exit_status, result.stderr
     assert f"status         {status}" in result.stdout
     assert ("error          fetch_failed: gone (while fetching)" in result.stdout) == (status == "failed")
-    assert [asked[1].partition("?")[2] for asked in fake.asked] == ["", "wait=20", "wait=20", "wait=20", "wait=20"]
-    assert [asked[2].get("if-none-match") for asked in fake.asked] == [None, '"1"', '"2"', '"2"', '"4"']
+    assert [asked[1].partition("?")[2] for asked in jobs_asked()] == ["", "wait=20", "wait=20", "wait=20", "wait=20"]
+    assert [asked[2].get("if-none-match") for asked in jobs_asked()] == [None, '"1"', '"2"', '"2"', '"4"']
     lines = result.stderr.splitlines()
-    assert lines[:-1] == ["queued", "fetching, 100 B", "pruning, 5 rows"]
+    warnings = ["warning: one", "warning: two\\x1b"]
+    assert lines[:-1] == ["queued", *warnings, "fetching, 100 B", "pruning, 5 rows"]
     assert re.fullmatch(rf"{status} after \d\.\d s", lines[-1])
 
 
