@@ -37,8 +37,8 @@ static int add_item(const struct pickle_machine *machine, struct ken_pickle *pic
     case PICKLE_STRING:
     case PICKLE_BYTES: return KEN_OK;
     default:
-        return ken_fail(machine->error, KEN_EUNSUPPORTED, "%s: torch file: the value of \"%s\" is %s, not a tensor", machine->label,
-                        named ? shown : pickle_kind_name(key), pickle_kind_name(value));
+        return ken_fail(machine->error, KEN_EUNSUPPORTED, "%s: torch file: the value of \"%s\" is %s, not a tensor" PICKLE_ADVICE,
+                        machine->label, named ? shown : pickle_kind_name(key), pickle_kind_name(value));
     }
     if (!named)
         return ken_fail(machine->error, KEN_EUNSUPPORTED, "%s: torch file: the name of a tensor is %s, not a string", machine->label,
@@ -54,11 +54,11 @@ static int add_item(const struct pickle_machine *machine, struct ken_pickle *pic
 
 static int take_state_dict(const struct pickle_machine *machine, struct ken_pickle *pickle, uint64_t max_items)
 {
-    static const char *const nests[] = {"state_dict", "model"};
+    static const char *const nests[] = {"state_dict", "model", "model_state_dict"};
     const struct pickle_value *value = pickle_top(machine);
     if (!value) return machine->error->code;
     if (value->kind != PICKLE_DICT)
-        return ken_fail(machine->error, KEN_EUNSUPPORTED, "%s: torch file: it holds %s, not a state dict", machine->label,
+        return ken_fail(machine->error, KEN_EUNSUPPORTED, "%s: torch file: it holds %s, not a state dict" PICKLE_ADVICE, machine->label,
                         pickle_kind_name(value));
     const struct pickle_dict *dict = value->dict, *nested = NULL;
     for (size_t i = 0; i < sizeof nests / sizeof *nests && !nested; i++) nested = find_dict(dict, nests[i]);

@@ -45,9 +45,9 @@ struct ken_pickle {
 };
 
 /*
- * Interprets bytes [length], which must outlive *pickle. The result is the dict itself, or the dict under its key "state_dict" or "model".
- * Numbers, strings and None are skipped with their keys. max_bytes bounds the memory for objects, stack and memo. On failure *pickle is
- * empty.
+ * Interprets bytes [length], which must outlive *pickle. The result is the dict itself, or the dict under the first of its keys
+ * "state_dict", "model" and "model_state_dict" that has one. Numbers, strings and None are skipped with their keys. max_bytes bounds the
+ * memory for objects, stack and memo. On failure *pickle is empty.
  *
  * KEN_EBAD_CHECKPOINT: what no pickler writes. KEN_EUNSUPPORTED: another opcode, another global, or a value that is no state dict, by name.
  * KEN_ETOO_LARGE: over max_bytes, or more than max_items tensors. Messages: "LABEL: torch file: data.pkl: byte N: reason".

@@ -68,9 +68,11 @@ int pickle_find_global(const struct pickle_machine *machine, const char *module,
         *value = (struct pickle_value){.kind = PICKLE_GLOBAL, .global = &globals[i]};
         return KEN_OK;
     }
-    return pickle_fail(machine, KEN_EUNSUPPORTED, "the global \"%s.%s\" is none that a state dict needs; nothing of a pickle is executed",
+    /* What rebuilds another kind of tensor stands in a state dict, too. */
+    const char *advice = is("torch._utils", module, module_length) ? "" : PICKLE_ADVICE;
+    return pickle_fail(machine, KEN_EUNSUPPORTED, "the global \"%s.%s\" is none that a state dict needs%s; nothing of a pickle is executed",
                        ken_printable(shown_module, sizeof shown_module, module, module_length),
-                       ken_printable(shown, sizeof shown, name, name_length));
+                       ken_printable(shown, sizeof shown, name, name_length), advice);
 }
 
 /* ---- tensors */

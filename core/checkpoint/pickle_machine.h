@@ -21,6 +21,9 @@
     X(STORAGE, "a storage") \
     X(TENSOR, "a tensor")
 
+/* What to do about a file that has more in it than a state dict. */
+#define PICKLE_ADVICE ": save the state dict alone, as torch.save(model.state_dict(), FILE) does"
+
 enum pickle_kind {
 #define X(symbol, text) PICKLE_##symbol,
     PICKLE_KIND_MAP(X)

@@ -151,7 +151,7 @@ static int find_end(struct reading *reading)
     code = read_at(reading, size - length, tail, length);
     for (at = length - END_SIZE; !code; at--) {
         if (get32(tail + at) == END_SIGNATURE && get16(tail + at + 20) == length - END_SIZE - at) break;
-        if (!at) code = bad_zip(reading, "the end of the zip is missing: the file is cut short");
+        if (!at) code = bad_zip(reading, "the end of the zip is missing: the file is cut short, or something follows the zip");
     }
     if (!code) code = read_end(reading, size - length + at, tail + at);
     free(tail);

@@ -66,7 +66,7 @@ def test_a_torch_pair_gives_the_bytes_of_a_safetensors_pair(tmp_path: Path, kenc
     for name, tensors in (("model", model), ("base", base)):
         write_safetensors(tmp_path / f"{name}.safetensors", tensors, METADATA)
         (tmp_path / f"{name}.pt").write_bytes(make_torch(tensors))
-        (tmp_path / f"{name}.zip32").write_bytes(make_torch(tensors, nest="state_dict", like_torch=False))
+        (tmp_path / f"{name}.zip32").write_bytes(make_torch(tensors, nest="model_state_dict", like_torch=False))
     expected = prune(kenctl, tmp_path / "model.safetensors", tmp_path / "base.safetensors", tmp_path / "out")
     assert sorted(expected[0]) == ["delta.safetensors", "model.safetensors"]
     for number, (left, right) in enumerate(

@@ -217,7 +217,7 @@ def malformed_pickles() -> "Iterator[tuple[str, bytes, str, str]]":
         return pickled(dict_of((name, value)))
 
     def none_needs(what: str) -> str:
-        return f'"{what}" is none that a state dict needs; nothing of a pickle is executed'
+        return f'"{what}" is none that a state dict needs: save the state dict alone, as torch.save(model.state_dict(), FILE) does'
 
     system = global_of("posix", "system") + text("true") + b"\x85R"
     yield "system", pickled(system), unsupported, "torch file: data.pkl: byte 2: the global " + none_needs(

@@ -127,7 +127,7 @@ def make_base() -> "dict[str, Any]":
     return base
 
 
-@pytest.mark.parametrize("nest", (None, "state_dict", "model"))
+@pytest.mark.parametrize("nest", (None, "state_dict", "model", "model_state_dict"))
 @pytest.mark.parametrize("protocol", (2, 3, 4, 5))
 def test_all_dtypes_and_strides(nest: "str | None", protocol: int, tmp_path: Path) -> None:
     def save(tensors: "dict[str, Any]", path: Path) -> None:

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define BYTES(text) text, sizeof(text) - 1
+#define ADVICE ": save the state dict alone, as torch.save(model.state_dict(), FILE) does"
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* ---- strides */
@@ -375,15 +376,21 @@ static const struct {
     const char *message;
 } pickles[] = {
     {BYTES("\x80\2cos\nsystem\n."), KEN_EUNSUPPORTED,
-     "x: torch file: data.pkl: byte 2: the global \"os.system\" is none that a state dict needs; nothing of a pickle is executed"},
+     "x: torch file: data.pkl: byte 2: the global \"os.system\" is none that a state dict needs" ADVICE
+     "; nothing of a pickle is executed"},
     {BYTES("\x80\4\x8c\2os\x8c\6system\x93."), KEN_EUNSUPPORTED,
-     "x: torch file: data.pkl: byte 14: the global \"os.system\" is none that a state dict needs; nothing of a pickle is executed"},
+     "x: torch file: data.pkl: byte 14: the global \"os.system\" is none that a state dict needs" ADVICE
+     "; nothing of a pickle is executed"},
+    {BYTES("\x80\2ctorch._utils\n_rebuild_sparse_tensor\n."), KEN_EUNSUPPORTED,
+     "x: torch file: data.pkl: byte 2: the global \"torch._utils._rebuild_sparse_tensor\" is none that a state dict needs; nothing of a "
+     "pickle "
+     "is executed"},
     {BYTES("\x80\2(ios\nsystem\n."), KEN_EUNSUPPORTED, "x: torch file: data.pkl: byte 3: the opcode INST is none that a state dict needs"},
     {BYTES("\x80\2}q\1."), KEN_EBAD_CHECKPOINT, "x: torch file: data.pkl: byte 3: number 0 of the memo is left out"},
     {BYTES("\x80\2}\x94h\1."), KEN_EBAD_CHECKPOINT, "x: torch file: data.pkl: byte 4: the memo has no number 1"},
     {BYTES("\x80\2}}N\x8a\1\xffss."), KEN_EBAD_CHECKPOINT, "x: torch file: data.pkl: byte 9: a value is missing"},
     {BYTES("\x80\2}X\1\0\0\0a\x8a\x09\0\0\0\0\0\0\0\0\1s."), KEN_EUNSUPPORTED, "x: torch file: it holds no tensors"},
-    {BYTES("\x80\2}q\0h\0h\0s."), KEN_EUNSUPPORTED, "x: torch file: the value of \"a dict\" is a dict, not a tensor"},
+    {BYTES("\x80\2}q\0h\0h\0s."), KEN_EUNSUPPORTED, "x: torch file: the value of \"a dict\" is a dict, not a tensor" ADVICE},
     {BYTES("\x80\2(."), KEN_EBAD_CHECKPOINT, "x: torch file: data.pkl: byte 3: a value is missing"},
     {BYTES(""), KEN_EBAD_CHECKPOINT, "x: torch file: data.pkl: byte 0: the pickle is cut short"},
 };
