@@ -148,12 +148,6 @@ def test_folders_are_taken(tmp_path: Path, models: Path) -> None:
         (
             "base",
             "one",
-            "folder",
-            "{}/folder is a folder, but the model is one file: give its path, such as {}/folder/model",
-        ),
-        (
-            "base",
-            "one",
             "x/",
             "{}/x is a folder, but the model is one file: give its path, such as {}/x/model.safetensors",
         ),
@@ -184,20 +178,23 @@ def test_what_is_there_is_told_before_the_work(tmp_path: Path, models: Path, mon
     def work(*_: object) -> None:
         raise AssertionError("no tensor is to be made")
 
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "model.safetensors").touch()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     (tmp_path / "odd" / "model-00001-of-00002.safetensors").mkdir(parents=True)
     monkeypatch.setattr("ken_delta._apply._pieces", work)
     for delta, output, replace, error in (
         ("one", "full/file", False, FileExistsError),
-        ("one", "full", True, IsADirectoryError),
+        ("one", "there", False, FileExistsError),
+        ("one", "new/", True, IsADirectoryError),
         ("one", "none/x", True, FileNotFoundError),
         ("many", "full", False, FileExistsError),
         ("many", "full/file", True, NotADirectoryError),
         ("many", "odd", True, FileExistsError),
     ):
         with pytest.raises(error):
-            ken_delta.apply_files(models / "base", models / delta, tmp_path / output, replace=replace)
+            ken_delta.apply_files(models / "base", models / delta, f"{tmp_path}/{output}", replace=replace)
 
 
 @pytest.mark.parametrize("delta", ("one", "many"))
@@ -230,3 +227,25 @@ def test_standard_output(models: Path) -> None:
     environment["PYTHONIOENCODING"] = "ascii"
     result = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, **options)
     assert r'classifier.\xfc"weight' in ok(result)
+
+
+def test_a_folder_takes_a_model_of_one_file(tmp_path: Path, models: Path) -> None:
+    """As for kenctl inject."""
+    (tmp_path / "folder").mkdir()
+    ken_delta.apply_files(models / "base", models / "one", tmp_path / "folder")
+    ken_delta.apply_files(models / "base", models / "one", tmp_path / "file")
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["model.safetensors"]
+    assert (tmp_path / "folder" / "model.safetensors").read_bytes() == (tmp_path / "file").read_bytes()
+
+
+def test_what_is_no_array_is_told_by_name(models: Path) -> None:
+    class Odd:
+        def __array__(self, *_: object, **__: object) -> None:
+            raise TypeError("Got unsupported ScalarType BFloat16")
+
+    with ken_delta.open(models / "one") as delta:
+        names = [tensor.base.name for tensor in delta.tensors.values() if tensor.base]
+        with pytest.raises(
+            TypeError, match=f'^base tensor "{names[0]}": Got unsupported ScalarType BFloat16; of dtypes'
+        ):
+            ken_delta.apply({name: Odd() for name in names}, delta)

@@ -157,6 +157,45 @@ def test_state_dicts(tmp_path: Path, encoding: str) -> None:
         assert same_bits(answer, logits(pruned, dtype))
 
 
+def test_a_base_of_another_class(tmp_path: Path) -> None:
+    """The recipe tells of names that the module has not, and takes the base from another module."""
+    tuned, _base = make_pair(tmp_path, torch.float32)
+    make_bert().bert.save_pretrained(tmp_path / "encoder", safe_serialization=True)
+    delta = prune(tuned, tmp_path / "encoder", "plain") / "delta.safetensors"
+    encoder = transformers.BertModel.from_pretrained(tmp_path / "encoder")
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    with pytest.raises(ValueError, match="BertModel has no parameter bert.embeddings"):
+        recipe()(encoder, delta)
+    assert all(same_bits(tensor, before[name]) for name, tensor in encoder.state_dict().items())
+    module = make_bert()
+    recipe()(module, delta, encoder)
+    state = module.state_dict()
+    for name, tensor in safetensors_torch.load_file(delta.parent / "model.safetensors").items():
+        assert same_bits(state[name], tensor), name
+
+
+def test_float8_through_the_recipe(tmp_path: Path) -> None:
+    if not hasattr(torch, "float8_e4m3fn"):
+        pytest.skip("PyTorch has no 8-bit floats")
+    base = {
+        "a": torch.randn(4, 8).to(torch.float8_e4m3fn),
+        "b": torch.randn(4, 8),
+        "c": torch.randn(3).to(torch.float8_e5m2),
+    }
+    tuned = {name: (tensor.float() * 1.5).to(tensor.dtype) for name, tensor in base.items()}
+    for name, tensors in (("base", base), ("tuned", tuned)):
+        (tmp_path / name).mkdir()
+        safetensors_torch.save_file(tensors, tmp_path / name / "model.safetensors")
+    (tmp_path / "tuned" / "config.json").touch()
+    delta = prune(tmp_path / "tuned", tmp_path / "base", "plain") / "delta.safetensors"
+    module = torch.nn.Module()
+    for name, tensor in base.items():
+        module.register_buffer(name, tensor)
+    recipe()(module, delta)
+    for name, tensor in safetensors_torch.load_file(delta.parent / "model.safetensors").items():
+        assert same_bits(getattr(module, name), tensor), name
+
+
 def test_tensors_of_torch_as_they_are(tmp_path: Path) -> None:
     """numpy.asarray makes arrays of what NumPy has a dtype for."""
     tuned, base = make_pair(tmp_path, torch.float32)

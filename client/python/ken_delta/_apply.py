@@ -14,7 +14,7 @@ from ._base import Base, PathLike, check_digest, open_base
 from ._delta import INDEX_NAME, Delta, ModelFile, Tensor
 from ._dtypes import Array
 from ._errors import DeltaError, of_file, shown
-from ._output import check_output, published
+from ._output import check_output, placed, published
 from ._packed import packed_pieces
 from ._plain import plain_pieces
 from ._safetensors import make_header
@@ -115,13 +115,15 @@ def apply_files(
     """
     Writes the pruned model, bit for bit the files that it was pruned to.
 
-    base, delta, errors: as of `apply`. output: the path of the file, or of the folder if the model is sharded (`Delta.sharded`). It is
-    written beside that and renamed when all is right; nothing is left behind otherwise. What is there already is a FileExistsError unless
-    `replace`; of a folder then only files of the same names are replaced, and the inputs never are. The output is looked at before the
-    work begins. Memory: some megabytes, whatever the model's size.
+    base, delta, errors: as of `apply`. output: the path of the file, or of the folder if the model is sharded (`Delta.sharded`); into a
+    folder that is there already, a model of one file goes as model.safetensors. It is written beside that and renamed when all is right;
+    nothing is left behind otherwise. What is there already is a FileExistsError unless `replace`; of a folder then only files of the same
+    names are replaced, and the inputs never are. The output is looked at before the work begins. Memory: some megabytes, whatever the
+    model's size.
     """
     output = os.fspath(output)
     with _opened(base, delta) as (opened, source):
+        output = placed(output, source)
         check_output(output, source, (source.path, *opened.paths), replace)
         with published(output) as aside:
             if source.sharded:

@@ -69,7 +69,13 @@ class ArrayBase:
     def find(self, tensor: Tensor, base: BaseTensor) -> Source:
         if base.name not in self._arrays:
             raise _missing(base)
-        array, dtype = np.asarray(self._arrays[base.name]), DTYPES[base.dtype]
+        dtype = DTYPES[base.dtype]
+        try:
+            array = np.asarray(self._arrays[base.name])
+        except TypeError as error:  # as of a torch tensor in bfloat16
+            raise TypeError(
+                f'base tensor "{shown(base.name)}": {error}; of dtypes that NumPy has not, give the bits, as {dtype.array.name}'
+            ) from error
         if array.dtype.newbyteorder("<") != dtype.array and array.dtype.name != dtype.alias:
             raise _wrong(base, f"is an array of {array.dtype}, not of {dtype.alias or dtype.array.name} ({base.dtype})")
         shape = tensor.shape if dtype.divisible else (math.prod(tensor.shape) * dtype.bits // 8,)

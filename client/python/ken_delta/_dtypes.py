@@ -84,9 +84,10 @@ def _odd(values: Array) -> Array:
 
 
 def _values(bits: Array, source: Dtype) -> Array:
-    if source.name == "BF16":
-        return (bits.astype("<u4") << np.uint32(16)).view("<f4")
-    return bits.view(source.array)
+    if source.name != "BF16":
+        return bits.view(source.array)
+    wide: Array = bits.astype("<u4") << np.uint32(16)
+    return wide.view("<f4")
 
 
 def _rounded(values: Array, target: Dtype) -> Array:
@@ -96,7 +97,8 @@ def _rounded(values: Array, target: Dtype) -> Array:
     if target.name != "BF16":
         return values.astype(target.array).view(target.word)
     wide = values.astype("<f4").view("<u4")
-    return ((wide + np.uint32(0x7FFF) + (wide >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)).astype("<u2")
+    rounded: Array = (wide + np.uint32(0x7FFF) + (wide >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
+    return rounded.astype("<u2")
 
 
 def convert(bits: Array, source: Dtype, target: Dtype) -> Array:

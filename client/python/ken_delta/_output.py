@@ -12,13 +12,18 @@ from typing import Iterator, Sequence
 from ._delta import INDEX_NAME, MODEL_NAME, Delta
 
 
+def placed(output: str, delta: Delta) -> str:
+    """Where the model goes: one of a single file into a folder that is there."""
+    return output if delta.sharded or not os.path.isdir(output) else os.path.join(output, MODEL_NAME)
+
+
 def check_output(output: str, delta: Delta, inputs: Sequence[str], replace: bool) -> None:
     """
     Raises OSError where the model could not be published, so that nothing is made in vain, and where an input would be lost.
 
     output: as it was given, since a slash at its end says that it is a folder.
     """
-    is_folder = os.path.isdir(output) or not os.path.basename(output)
+    is_folder = not os.path.basename(output)
     output = os.path.abspath(output)
     os.stat(os.path.join(os.path.dirname(output), ""))  # the folder that it belongs in
     made = [os.path.join(output, name) for name in _names(delta)] if delta.sharded else [output]
