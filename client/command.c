@@ -3,6 +3,7 @@
 #include "kenctl.h"
 #include "nearest.h"
 #include "print.h"
+#include "problem.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -45,6 +46,8 @@ const char *kenctl_option(const struct kenctl *kenctl, enum kenctl_option option
     return kenctl_argument(&kenctl->arguments, option);
 }
 
+static bool tells_json; /* standard output is for a program, which is told of errors in its language, too */
+
 static void complain(const char *format, va_list arguments)
 {
     char text[4096];
@@ -74,11 +77,23 @@ int kenctl_usage(const struct kenctl *kenctl, const char *format, ...)
     return KENCTL_USAGE;
 }
 
+/* As a job's `error`, on one line. False if that cannot be told in JSON. */
+static bool tell_json(const char *code, const char *message)
+{
+    json_t *error = json_pack("{s:s, s:s}", "code", code, "message", message);
+    bool told = error && json_dumpf(error, stderr, JSON_COMPACT) == 0;
+    if (told) fputc('\n', stderr);
+    json_decref(error);
+    return told;
+}
+
 int kenctl_fail_error(const struct ken_error *error)
 {
     if (error->code == KEN_ECANCELLED) return kenctl_fail(KENCTL_INTERRUPTED, "interrupted");
-    return kenctl_fail(error->code == KEN_EINVALID ? KENCTL_USAGE : KENCTL_FAILURE, "%s",
-                       *error->message ? error->message : ken_error_text(error->code));
+    const char *message = *error->message ? error->message : ken_error_text(error->code);
+    if (error->code == KEN_EINVALID) return kenctl_fail(KENCTL_USAGE, "%s", message);
+    if (tells_json && tell_json(proto_job_error_code(proto_job_error_of(error->code)), message)) return KENCTL_FAILURE;
+    return kenctl_fail(KENCTL_FAILURE, "%s", message);
 }
 
 static int print_help(void)
@@ -167,6 +182,7 @@ static int settle_format(struct kenctl *kenctl)
     const char *format = kenctl_option(kenctl, KENCTL_OPT_FORMAT);
     kenctl->json = kenctl_option(kenctl, KENCTL_OPT_JSON) || (format && strcmp(format, "json") == 0);
     kenctl->quiet = kenctl_option(kenctl, KENCTL_OPT_QUIET) != NULL;
+    tells_json = kenctl->json;
     if (format && !kenctl->json && strcmp(format, "text") != 0) return kenctl_usage(kenctl, "-o is text or json, not '%s'", format);
     return KENCTL_SUCCESS;
 }

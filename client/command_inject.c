@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint/model_header.h"
 #include "delta_folder.h"
+#include "digest.h"
 #include "files.h"
 #include "inputs.h"
 #include "local.h"
@@ -10,11 +11,24 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int print_injected(const struct kenctl *kenctl, const struct ken_delta *delta, const char *output)
+/* The files of the model [ken_inject_file_count], as prune tells of its own. New reference. */
+static json_t *artifacts_json(const struct ken_delta *delta, const struct ken_inject_file *files)
+{
+    json_t *artifacts = json_array();
+    for (size_t i = 0; i < ken_inject_file_count(delta); i++) {
+        char hex[KEN_SHA256_HEX_SIZE];
+        json_array_append_new(artifacts, json_pack("{s:s, s:I, s:s}", "name", files[i].name, "size", (json_int_t)files[i].size, "sha256",
+                                                   ken_hex_encode(hex, files[i].sha256, KEN_SHA256_SIZE)));
+    }
+    return artifacts;
+}
+
+static int print_injected(const struct kenctl *kenctl, const struct ken_delta *delta, const struct ken_inject_file *files,
+                          const char *output)
 {
     if (kenctl->json) {
-        json_t *answer = json_pack("{s:s, s:I, s:I}", "output", output, "files", (json_int_t)ken_delta_file_count(delta), "tensors",
-                                   (json_int_t)ken_delta_tensor_count(delta));
+        json_t *answer = json_pack("{s:s, s:I, s:I, s:o}", "output", output, "files", (json_int_t)ken_delta_file_count(delta), "tensors",
+                                   (json_int_t)ken_delta_tensor_count(delta), "artifacts", artifacts_json(delta, files));
         int status = answer ? kenctl_print_json(answer) : kenctl_fail(KENCTL_FAILURE, "the output's name is not UTF-8");
         json_decref(answer);
         return status;
@@ -30,17 +44,19 @@ static int inject(const struct kenctl *kenctl, const struct ken_delta *delta, co
     struct ken_error error = {0};
     struct kenctl_work work;
     struct ken_inject_options options;
+    struct ken_inject_file *files = calloc(ken_inject_file_count(delta), sizeof *files);
     kenctl_work_begin(&work, kenctl, "inject", &options);
-    int status = kenctl_executor_begin(kenctl, &options);
+    int status = files ? kenctl_executor_begin(kenctl, &options) : kenctl_fail(KENCTL_FAILURE, "out of memory");
     if (status == KENCTL_SUCCESS) {
-        int code = ken_inject(delta, base, output, &options, &error);
+        int code = ken_inject(delta, base, output, kenctl->json ? files : NULL, &options, &error); /* digests take time */
         if (code)
             kenctl_progress_clear(&work.progress);
         else
             kenctl_progress_end(&work.progress, "done");
-        status = code ? kenctl_fail_error(&error) : print_injected(kenctl, delta, output);
+        status = code ? kenctl_fail_error(&error) : print_injected(kenctl, delta, files, output);
     }
     kenctl_executor_end(&options);
+    free(files);
     return status;
 }
 

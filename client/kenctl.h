@@ -68,7 +68,7 @@ const char *kenctl_option(const struct kenctl *kenctl, enum kenctl_option option
 int kenctl_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* As kenctl_fail with KENCTL_USAGE, and names the command's --help. */
 int kenctl_usage(const struct kenctl *kenctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Prints a core error; the exit status of its code. */
+/* Prints a core error, as JSON with the code of a job's error where JSON is printed; the exit status of its code. */
 int kenctl_fail_error(const struct ken_error *error);
 /* Prints JSON for a program: indented by two, a newline at the end, numbers with the fewest digits, as a kend writes them. KENCTL_SUCCESS
  * or KENCTL_FAILURE. */

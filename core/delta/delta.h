@@ -75,14 +75,6 @@ struct ken_inject_options {
 };
 enum { KEN_INJECT_BYTES = 6 << 20 }; /* that a block takes at most */
 
-/*
- * Writes the pruned model, bit for bit: to the file `output` if it is one file, to the folder `output` (made if missing, else what else is
- * in it stays) with its index if sharded. Streams in bounded memory, writes aside and renames at the end. KEN_EDIGEST names the tensor
- * whose base is another one; nothing is left behind then. options: NULL is as a zeroed one.
- */
-int ken_inject(const struct ken_delta *delta, const struct ken_checkpoint *base, const char *output,
-               const struct ken_inject_options *options, struct ken_error *error);
-
 /* One file of the model. */
 struct ken_inject_file {
     char name[KEN_MODEL_NAME_SIZE];
@@ -91,6 +83,15 @@ struct ken_inject_file {
 };
 /* How many there are, the index included. */
 size_t ken_inject_file_count(const struct ken_delta *delta);
+/*
+ * Writes the pruned model, bit for bit: to the file `output` if it is one file, to the folder `output` (made if missing, else what else is
+ * in it stays) with its index if sharded. Streams in bounded memory, writes aside and renames at the end. KEN_EDIGEST names the tensor
+ * whose base is another one; nothing is left behind then. files [ken_inject_file_count] are told of, unless NULL. options: NULL is as a
+ * zeroed one.
+ */
+int ken_inject(const struct ken_delta *delta, const struct ken_checkpoint *base, const char *output, struct ken_inject_file *files,
+               const struct ken_inject_options *options, struct ken_error *error);
+
 /* Bytes that the model's files will have in all, and its index; 0 if it is one file. KEN_ENOMEM. */
 int ken_inject_bytes(const struct ken_delta *delta, uint64_t *model, uint64_t *index, struct ken_error *error);
 /*

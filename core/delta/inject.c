@@ -125,13 +125,14 @@ static int write_model(struct injection *injection, const struct ken_checkpoint 
     return code;
 }
 
-int ken_inject(const struct ken_delta *delta, const struct ken_checkpoint *base, const char *output,
+int ken_inject(const struct ken_delta *delta, const struct ken_checkpoint *base, const char *output, struct ken_inject_file *files,
                const struct ken_inject_options *options, struct ken_error *error)
 {
     struct ken_staging *staging;
     int code = ken_staging_open(&staging, output, delta->has_index, error);
     if (code) return code;
-    struct injection injection = {.delta = delta, .directory = AT_FDCWD, .path = ken_staging_path(staging), .is_folder = delta->has_index};
+    struct injection injection = {
+        .delta = delta, .directory = AT_FDCWD, .path = ken_staging_path(staging), .is_folder = delta->has_index, .files = files};
     code = write_model(&injection, base, options, error);
     if (!code) return ken_staging_commit(&staging, error);
     ken_staging_abandon(&staging);

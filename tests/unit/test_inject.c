@@ -320,7 +320,7 @@ START_TEST(a_model_of_one_file_is_written)
     open_pair(&pair, parts, count, 1);
     struct ken_error error = {0};
     char *output = unit_join(pair.folder, "out.safetensors");
-    ck_assert_msg(ken_inject(pair.delta, pair.base, output, NULL, &error) == KEN_OK, "%s", error.message);
+    ck_assert_msg(ken_inject(pair.delta, pair.base, output, NULL, NULL, &error) == KEN_OK, "%s", error.message);
     check_file(pair.folder, "out.safetensors", parts, count, 0);
     ck_assert_uint_eq(count_files(pair.folder), 3);
     struct ken_checkpoint *model = NULL;
@@ -458,7 +458,7 @@ START_TEST(a_sharded_model_is_a_folder_with_an_index)
     open_pair(&pair, parts, count, 2);
     struct ken_error error = {0};
     char *output = unit_join(pair.folder, "out");
-    ck_assert_msg(ken_inject(pair.delta, pair.base, output, NULL, &error) == KEN_OK, "%s", error.message);
+    ck_assert_msg(ken_inject(pair.delta, pair.base, output, NULL, NULL, &error) == KEN_OK, "%s", error.message);
     check_sharded(output, parts, count);
     ck_assert_uint_eq(count_files(output), 3);
     ck_assert_uint_eq(count_files(pair.folder), 3);
@@ -468,7 +468,7 @@ START_TEST(a_sharded_model_is_a_folder_with_an_index)
     ken_checkpoint_close(&model);
     /* Again, into the folder that has a file of its own now: it stays. */
     write_file(output, "notes.txt", "x", 1);
-    ck_assert_msg(ken_inject(pair.delta, pair.base, output, NULL, &error) == KEN_OK, "%s", error.message);
+    ck_assert_msg(ken_inject(pair.delta, pair.base, output, NULL, NULL, &error) == KEN_OK, "%s", error.message);
     check_sharded(output, parts, count);
     ck_assert_uint_eq(count_files(output), 4);
     ck_assert_uint_eq(count_files(pair.folder), 3);
@@ -501,7 +501,7 @@ START_TEST(a_base_of_another_dtype_is_converted)
     open_pair(&pair, parts, 2, 1);
     struct ken_error error = {0};
     char *output = unit_join(pair.folder, "out.safetensors");
-    ck_assert_msg(ken_inject(pair.delta, pair.base, output, NULL, &error) == KEN_OK, "%s", error.message);
+    ck_assert_msg(ken_inject(pair.delta, pair.base, output, NULL, NULL, &error) == KEN_OK, "%s", error.message);
     check_file(pair.folder, "out.safetensors", parts, 2, 0);
     free(output);
     close_pair(&pair);
@@ -517,7 +517,7 @@ static void expect_refusal(struct pair *pair, const struct make_tensor *base, si
     ken_checkpoint_close(&pair->base);
     write_safetensors(pair->folder, "base.safetensors", NULL, base, count);
     ck_assert_int_eq(ken_checkpoint_open_path(&pair->base, path, NULL, &error), KEN_OK);
-    ck_assert_int_eq(ken_inject(pair->delta, pair->base, output, NULL, &error), code);
+    ck_assert_int_eq(ken_inject(pair->delta, pair->base, output, NULL, NULL, &error), code);
     ck_assert_msg(strstr(error.message, message) != NULL, "%s", error.message);
     ck_assert_int_eq(ken_delta_verify(pair->delta, pair->base, NULL, NULL, &error), code);
     struct made_file old = read_file(pair->folder, "out.safetensors");
@@ -589,10 +589,11 @@ START_TEST(it_tells_its_progress_and_can_be_cancelled)
     struct ken_error error = {0};
     uint64_t seen[2] = {0};
     char *output = unit_join(pair.folder, "out.safetensors");
-    ck_assert_int_eq(ken_inject(pair.delta, pair.base, output, &(struct ken_inject_options){.cancelled = always}, &error), KEN_ECANCELLED);
+    ck_assert_int_eq(ken_inject(pair.delta, pair.base, output, NULL, &(struct ken_inject_options){.cancelled = always}, &error),
+                     KEN_ECANCELLED);
     ck_assert_uint_eq(count_files(pair.folder), 2);
     const struct ken_inject_options watched = {.progress = on_progress, .opaque = seen};
-    ck_assert_int_eq(ken_inject(pair.delta, pair.base, output, &watched, &error), KEN_OK);
+    ck_assert_int_eq(ken_inject(pair.delta, pair.base, output, NULL, &watched, &error), KEN_OK);
     ck_assert_uint_eq(seen[0], 4600037);
     ck_assert_uint_eq(seen[1], 4600037);
     free(output);
@@ -608,9 +609,9 @@ START_TEST(a_place_that_cannot_be_written_is_told)
     open_pair(&pair, parts, 1, 1);
     struct ken_error error = {0};
     char *output = unit_join(pair.folder, "none/out.safetensors");
-    ck_assert_int_eq(ken_inject(pair.delta, pair.base, output, NULL, &error), KEN_EIO);
+    ck_assert_int_eq(ken_inject(pair.delta, pair.base, output, NULL, NULL, &error), KEN_EIO);
     ck_assert_msg(strstr(error.message, "none/out.safetensors") != NULL, "%s", error.message);
-    ck_assert_int_eq(ken_inject(pair.delta, pair.base, pair.folder, NULL, &error), KEN_EINVALID);
+    ck_assert_int_eq(ken_inject(pair.delta, pair.base, pair.folder, NULL, NULL, &error), KEN_EINVALID);
     ck_assert_msg(strstr(error.message, "is a folder") != NULL, "%s", error.message);
     free(output);
     close_pair(&pair);
@@ -631,7 +632,7 @@ START_TEST(a_write_that_fails_leaves_nothing)
         struct rlimit old;
         ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, old.rlim_max}), 0);
-        int code = ken_inject(pair.delta, pair.base, output, NULL, &error);
+        int code = ken_inject(pair.delta, pair.base, output, NULL, NULL, &error);
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
         ck_assert_int_eq(code, KEN_EIO);
         ck_assert_msg(strstr(error.message, "the model: File too large") != NULL, "%s", error.message);
