@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "delta_folder.h"
 #include "local.h"
+#include "plan_view.h"
 #include "print.h"
 #include "remote_job.h"
 
@@ -78,7 +79,7 @@ static json_t *checkpoint_json(const struct ken_checkpoint *checkpoint)
     for (size_t i = 0; i < checkpoint->tensor_count; i++) {
         const struct ken_tensor *tensor = &checkpoint->tensors[i];
         json_array_append_new(tensors, json_pack("{s:s, s:s, s:o, s:I, s:s}", "name", tensor->name, "dtype", ken_dtype_name(tensor->dtype),
-                                                 "shape", kenctl_shape_json(tensor->shape, tensor->rank), "bytes",
+                                                 "shape", proto_shape_to_json(tensor->shape, tensor->rank), "bytes",
                                                  (json_int_t)tensor->length, "file", file_name(&checkpoint->files[tensor->file])));
     }
     return json_pack("{s:s, s:b, s:{s:I, s:I, s:I, s:I}, s:o, s:o, s:o}", "kind", "checkpoint", "has_index", checkpoint->has_index,
@@ -176,7 +177,7 @@ static json_t *delta_json(const struct ken_delta *delta, uint64_t size)
         json_t *base = tensor->has_base ? json_pack("{s:s, s:s}", "name", tensor->base_name, "dtype", ken_dtype_name(tensor->base_dtype))
                                         : json_null();
         json_array_append_new(tensors, json_pack("{s:s, s:s, s:o, s:o, s:s, s:I}", "name", tensor->name, "dtype",
-                                                 ken_dtype_name(tensor->dtype), "shape", kenctl_shape_json(tensor->shape, tensor->rank),
+                                                 ken_dtype_name(tensor->dtype), "shape", proto_shape_to_json(tensor->shape, tensor->rank),
                                                  "base", base, "form", ken_form_name(tensor->form), "stored", (json_int_t)tensor->stored));
     }
     return json_pack("{s:s, s:s, s:s, s:{s:I, s:I, s:I, s:I, s:I}, s:o}", "kind", "delta", "version", KEN_DELTA_VERSION, "encoding",
@@ -242,10 +243,31 @@ static void print_lists(const json_t *report)
     print_more(json_array_size(tied));
 }
 
+static void add_value(struct kenctl_table *table, const json_t *value)
+{
+    char *text = value && !json_is_string(value) && !json_is_null(value)
+                     ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6))
+                     : NULL;
+    kenctl_table_add(table, text ? text : json_string_value(value));
+    free(text);
+}
+
+/* The base's name of a tensor, behind its dtype there where that is another one. */
+static void add_base(struct kenctl_table *table, const json_t *tensor)
+{
+    const char *name = json_string_value(json_object_get(tensor, "base_name"));
+    const char *dtype = json_string_value(json_object_get(tensor, "dtype")),
+               *base_dtype = json_string_value(json_object_get(tensor, "base_dtype"));
+    if (name && dtype && base_dtype && strcmp(dtype, base_dtype) != 0)
+        kenctl_table_add_format(table, "%s:%s", base_dtype, name);
+    else
+        kenctl_table_add(table, name);
+}
+
 static int print_report(const json_t *report)
 {
-    static const char *const heads[] = {"TENSOR", "SHAPE", "ACTION", "K", "KEPT", "RESET", "UNCHANGED", "RELATIVE-L2", "BASE"};
-    static const char *const keys[] = {"name", "shape", "action", "k", "kept", "reset", "unchanged", "relative_l2", "base_name"};
+    static const char *const heads[] = {"TENSOR", "DTYPE", "SHAPE", "ACTION", "K", "KEPT", "RESET", "UNCHANGED", "RELATIVE-L2", "BASE"};
+    static const char *const keys[] = {"name", "dtype", "shape", "action", "k", "kept", "reset", "unchanged", "relative_l2"};
     size_t i;
     json_t *tensor;
     printf("report\n\n");
@@ -253,15 +275,11 @@ static int print_report(const json_t *report)
     if (status != KENCTL_SUCCESS) return status;
     print_lists(report);
     fputc('\n', stdout);
-    struct kenctl_table *table = kenctl_table_create("lllrrrrrl", heads);
-    json_array_foreach(json_object_get(report, "tensors"), i, tensor) for (size_t j = 0; j < sizeof keys / sizeof *keys; j++)
+    struct kenctl_table *table = kenctl_table_create("llllrrrrrl", heads);
+    json_array_foreach(json_object_get(report, "tensors"), i, tensor)
     {
-        const json_t *value = json_object_get(tensor, keys[j]);
-        char *text = value && !json_is_string(value) && !json_is_null(value)
-                         ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6))
-                         : NULL;
-        kenctl_table_add(table, text ? text : json_string_value(value));
-        free(text);
+        for (size_t j = 0; j < sizeof keys / sizeof *keys; j++) add_value(table, json_object_get(tensor, keys[j]));
+        add_base(table, tensor);
     }
     return kenctl_table_finish(&table);
 }

@@ -8,6 +8,7 @@
 #include "inputs.h"
 #include "job.h"
 #include "local.h"
+#include "plan_view.h"
 #include "print.h"
 #include "remote_job.h"
 #include "selection/kernel.h"
@@ -107,6 +108,21 @@ static int open_input(struct pruning *pruning, const char *side, const struct pr
     return code ? ken_fail(&pruning->error, code, "%s: %s", side, error.message) : KEN_OK;
 }
 
+/* Where the two sides differ in dtype, values are not those of the base's file. */
+static void tell_dtypes(const struct ken_plan *plan)
+{
+    size_t count = 0;
+    struct ken_plan_tensor first = {0};
+    for (size_t i = 0; i < ken_plan_tensor_count(plan); i++) {
+        const struct ken_plan_tensor tensor = ken_plan_tensor(plan, i);
+        if (!tensor.base || tensor.base->dtype == tensor.model->dtype) continue;
+        if (!count++) first = tensor;
+    }
+    if (count)
+        fprintf(stderr, "note: %zu tensor%s of another dtype in the base (%s, here %s): compared and reset in the model's\n", count,
+                count == 1 ? " is" : "s are", ken_dtype_name(first.base->dtype), ken_dtype_name(first.model->dtype));
+}
+
 static int make_plan(struct pruning *pruning)
 {
     int code = open_input(pruning, "model", &pruning->job->model, &pruning->model);
@@ -117,6 +133,7 @@ static int make_plan(struct pruning *pruning)
         code = ken_plan_make(&pruning->plan, pruning->model, pruning->base, &pruning->job->options, &pruning->limits, &pruning->error);
     if (code) return kenctl_fail_error(&pruning->error);
     for (size_t i = 0; i < ken_plan_warning_count(pruning->plan); i++) kenctl_print_warning(ken_plan_warning(pruning->plan, i));
+    if (!pruning->kenctl->quiet) tell_dtypes(pruning->plan);
     return KENCTL_SUCCESS;
 }
 
@@ -241,14 +258,14 @@ static int prune(struct pruning *pruning)
 static int print_plan(const struct pruning *pruning)
 {
     const struct ken_plan_totals *totals = ken_plan_totals(pruning->plan);
-    json_t *plan = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "tensors", (json_int_t)totals->tensors,
-                             "pruned_tensors", (json_int_t)totals->pruned_tensors, "added_tensors", (json_int_t)totals->added_tensors,
-                             "renamed_tensors", (json_int_t)totals->renamed_tensors, "dropped_tensors", (json_int_t)totals->dropped_tensors,
-                             "parameters", (json_int_t)totals->parameters, "pruned_parameters", (json_int_t)totals->pruned_parameters,
-                             "rows", (json_int_t)totals->rows, "model_bytes", (json_int_t)totals->model_bytes, "delta_bytes_at_most",
-                             (json_int_t)totals->delta_bytes_at_most, "disk_bytes", (json_int_t)totals->disk_bytes, "memory_bytes",
-                             (json_int_t)totals->memory_bytes);
-    if (!plan) return kenctl_fail(KENCTL_FAILURE, "out of memory");
+    json_t *plan = proto_plan_view_to_json(pruning->plan, &pruning->job->options, SIZE_MAX),
+           *needs = json_pack("{s:I, s:I}", "disk_bytes", (json_int_t)totals->disk_bytes, "memory_bytes", (json_int_t)totals->memory_bytes);
+    bool made = plan && needs && json_object_update(plan, needs) == 0;
+    json_decref(needs);
+    if (!made) {
+        json_decref(plan);
+        return kenctl_fail(KENCTL_FAILURE, "out of memory");
+    }
     int status = KENCTL_SUCCESS;
     if (pruning->kenctl->json)
         status = kenctl_print_json(plan);

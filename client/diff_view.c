@@ -2,6 +2,7 @@
 #include "diff_view.h"
 
 #include "local.h"
+#include "plan_view.h"
 #include "print.h"
 
 #include <inttypes.h>
@@ -72,7 +73,7 @@ static bool is_shown(const struct kenctl *kenctl, enum ken_difference difference
 static json_t *side_json(const struct ken_side_tensor *tensor)
 {
     if (!tensor) return json_null();
-    return json_pack("{s:s, s:o}", "dtype", ken_dtype_name(tensor->dtype), "shape", kenctl_shape_json(tensor->shape, tensor->rank));
+    return json_pack("{s:s, s:o}", "dtype", ken_dtype_name(tensor->dtype), "shape", proto_shape_to_json(tensor->shape, tensor->rank));
 }
 
 static json_t *compared_json(const struct ken_compared_tensor *tensor)
@@ -154,7 +155,7 @@ static json_t *delta_side_json(const struct ken_delta_tensor *tensor)
 {
     if (!tensor) return json_null();
     return json_pack("{s:s, s:o, s:s, s:I}", "dtype", ken_dtype_name(tensor->dtype), "shape",
-                     kenctl_shape_json(tensor->shape, tensor->rank), "form", ken_form_name(tensor->form), "stored",
+                     proto_shape_to_json(tensor->shape, tensor->rank), "form", ken_form_name(tensor->form), "stored",
                      (json_int_t)tensor->stored);
 }
 

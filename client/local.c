@@ -99,10 +99,3 @@ char *kenctl_shape_text(const uint64_t *shape, uint32_t rank)
     memcpy(end, "]", sizeof "]");
     return text;
 }
-
-json_t *kenctl_shape_json(const uint64_t *shape, uint32_t rank)
-{
-    json_t *array = json_array();
-    for (uint32_t i = 0; i < rank; i++) json_array_append_new(array, json_integer((json_int_t)shape[i]));
-    return array;
-}

@@ -30,7 +30,5 @@ int kenctl_check_free(const struct kenctl *kenctl, const char *output);
 char *kenctl_input_path(const char *input);
 /* "[2,3]", malloc'ed; NULL if out of memory. */
 char *kenctl_shape_text(const uint64_t *shape, uint32_t rank);
-/* The same as a JSON array; a new reference. */
-json_t *kenctl_shape_json(const uint64_t *shape, uint32_t rank);
 
 #endif

@@ -62,7 +62,7 @@ static json_t *totals_to_json(const struct kend_check *check)
 static json_t *tensor_to_json(const struct ken_delta_tensor *tensor)
 {
     return json_pack("{s:s, s:s?, s:s, s:o, s:s, s:I}", "name", tensor->name, "base_name", tensor->base_name, "dtype",
-                     ken_dtype_name(tensor->dtype), "shape", kend_shape_to_json(tensor->shape, tensor->rank), "form",
+                     ken_dtype_name(tensor->dtype), "shape", proto_shape_to_json(tensor->shape, tensor->rank), "form",
                      ken_form_name(tensor->form), "stored", (json_int_t)tensor->stored);
 }
 

@@ -7,6 +7,7 @@
 #include "job.h"
 #include "jobs/check.h"
 #include "jobs/result.h"
+#include "plan_view.h"
 #include "pruning/prune.h"
 
 /* A running job's work. A zeroed struct: nothing was begun. */
@@ -50,8 +51,6 @@ struct kend_kind {
 };
 
 const struct kend_kind *kend_kind_of(const struct proto_job *job);
-/* The sizes of a tensor as JSON. A new reference. */
-json_t *kend_shape_to_json(const uint64_t *shape, uint32_t rank);
 
 /* prune_kind.c, inject_kind.c */
 extern const struct kend_kind kend_kind_prune, kend_kind_inject;

@@ -38,47 +38,9 @@ static int make_plan(struct kend_check *check, const struct kend_parts *parts, c
     return 0;
 }
 
-static json_t *tensor_to_json(const struct kend_check *check, const struct ken_options *options, size_t index)
-{
-    const struct ken_plan_tensor tensor = ken_plan_tensor(check->plan, index);
-    json_t *k = json_array();
-    for (size_t variant = 0; variant < options->variant_count; variant++)
-        k = proto_json_append(k, json_integer((json_int_t)ken_plan_k(check->plan, index, variant)));
-    return json_pack("{s:s, s:s?, s:s, s:o, s:s, s:b, s:o}", "name", tensor.model->name, "base_name",
-                     tensor.base ? tensor.base->name : NULL, "dtype", ken_dtype_name(tensor.model->dtype), "shape",
-                     kend_shape_to_json(tensor.model->shape, tensor.model->rank), "action", ken_action_name(tensor.action), "pruned",
-                     tensor.pruned, "k", k);
-}
-
-static json_t *totals_to_json(const struct ken_plan_totals *totals)
-{
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "tensors", (json_int_t)totals->tensors, "pruned_tensors",
-                     (json_int_t)totals->pruned_tensors, "added_tensors", (json_int_t)totals->added_tensors, "renamed_tensors",
-                     (json_int_t)totals->renamed_tensors, "dropped_tensors", (json_int_t)totals->dropped_tensors, "parameters",
-                     (json_int_t)totals->parameters, "pruned_parameters", (json_int_t)totals->pruned_parameters, "rows",
-                     (json_int_t)totals->rows, "model_bytes", (json_int_t)totals->model_bytes, "delta_bytes_at_most",
-                     (json_int_t)totals->delta_bytes_at_most);
-}
-
-/* null where the document has no variants. */
-static json_t *names_to_json(const struct ken_options *options)
-{
-    if (options->variant_count == 1 && !*options->variants[0].name) return json_null();
-    json_t *names = json_array();
-    for (size_t i = 0; i < options->variant_count; i++) names = proto_json_append(names, json_string(options->variants[i].name));
-    return names;
-}
-
 static json_t *plan_to_json(const struct kend_check *check, const struct proto_job *job)
 {
-    const size_t tensors = ken_plan_tensor_count(check->plan);
-    json_t *listed = json_array(), *warnings = json_array();
-    for (size_t i = 0; i < tensors && i < KEND_PLAN_TENSORS; i++)
-        listed = proto_json_append(listed, tensor_to_json(check, &job->options, i));
-    for (size_t i = 0; i < ken_plan_warning_count(check->plan) && i < KEND_PLAN_TENSORS; i++)
-        warnings = proto_json_append(warnings, json_string(ken_plan_warning(check->plan, i)));
-    return json_pack("{s:o, s:o, s:o, s:o, s:b}", "totals", totals_to_json(ken_plan_totals(check->plan)), "variants",
-                     names_to_json(&job->options), "warnings", warnings, "tensors", listed, "tensors_cut", tensors > KEND_PLAN_TENSORS);
+    return proto_plan_view_to_json(check->plan, &job->options, KEND_PLAN_TENSORS);
 }
 
 /* ---- the work */

@@ -203,10 +203,32 @@ def test_a_failed_prune_leaves_nothing(tmp_path: Path, kenctl: Run) -> None:
 def test_a_dry_run_writes_nothing(tmp_path: Path, kenctl: Run) -> None:
     model, base = make_pair(tmp_path)
     plan = json.loads(ok(kenctl("prune", "--model", model, "--base", base, "--k", 5, "--dry-run", "--json")))
-    assert (plan["tensors"], plan["added_tensors"], plan["dropped_tensors"]) == (7, 1, 1)
-    assert plan["model_bytes"] == model.stat().st_size
+    totals = plan["totals"]
+    assert (totals["tensors"], totals["added_tensors"], totals["dropped_tensors"]) == (7, 1, 1)
+    assert totals["model_bytes"] == model.stat().st_size
+    rows = {row["name"]: row for row in plan["tensors"]}
+    assert (len(rows), rows["emb.weight"]["base_name"], rows["emb.weight"]["k"]) == (7, "emb.weight", [5])
     assert "pruned_tensors" in ok(kenctl("prune", "--model", model, "--base", base, "--k", 5, "-n"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["base.safetensors", "model.safetensors"]
+
+
+def test_dtypes_that_differ_are_told(tmp_path: Path, kenctl: Run) -> None:
+    values = np.random.default_rng(2).normal(size=(4, 8)).astype(np.float32)
+    write_safetensors(tmp_path / "base", {"a.w": values, "b.w": values})
+    write_safetensors(tmp_path / "model", {"a.w": (values + 1).astype(np.float16), "b.w": values + 1})
+    prune = ("prune", "--model", "model", "--base", "base", "--k", 2)
+    note = "note: 1 tensor is of another dtype in the base (F32, here F16): compared and reset in the model's"
+    result = kenctl(*prune, "-o", "out")
+    assert (result.returncode, note in result.stderr) == (0, True), result.stderr
+    assert note not in kenctl(*prune, "-q", "-n").stderr
+    rows = [line.split() for line in ok(kenctl("inspect", "out/report.json")).splitlines()]
+    assert [(row[:3], row[-1]) for row in rows if row and row[0] in ("TENSOR", "a.w", "b.w")] == [
+        (["TENSOR", "DTYPE", "SHAPE"], "BASE"),
+        (["a.w", "F16", "[4,8]"], "F32:a.w"),
+        (["b.w", "F32", "[4,8]"], "b.w"),
+    ]
+    plan = json.loads(ok(kenctl(*prune, "-n", "--json")))
+    assert [(row["dtype"], row["base_dtype"]) for row in plan["tensors"]] == [("F16", "F32"), ("F32", "F32")]
 
 
 def test_an_interrupted_prune_leaves_nothing(tmp_path: Path) -> None:
