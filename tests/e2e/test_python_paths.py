@@ -14,7 +14,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from checkpoints import make_safetensors, write_safetensors
+from checkpoints import make_safetensors, read_safetensors, write_safetensors
 from daemon import BUILD
 from deltas import make_pair, ok, tree
 from test_python import PACKAGE, files_of, ken_delta, prune, python, told, write_delta
@@ -249,3 +249,17 @@ def test_what_is_no_array_is_told_by_name(models: Path) -> None:
             TypeError, match=f'^base tensor "{names[0]}": Got unsupported ScalarType BFloat16; of dtypes'
         ):
             ken_delta.apply({name: Odd() for name in names}, delta)
+
+
+def test_some_tensors_alone(models: Path) -> None:
+    with ken_delta.open(models / "one") as delta:
+        every = ken_delta.apply(models / "base", delta)
+        names = list(every)[-1:0:-2]
+        base = {tensor.base.name for tensor in delta.tensors.values() if tensor.base and tensor.name in names}
+        arrays = read_safetensors(models / "base.safetensors")
+        some = ken_delta.apply({name: arrays[name] for name in base}, delta, names=iter(names))
+        assert list(some) == [name for name in every if name in names]
+        assert all(array.tobytes() == every[name].tobytes() for name, array in some.items())
+        with pytest.raises(KeyError, match='the model has no tensor "none"'):
+            ken_delta.apply(models / "base", delta, names=["none"])
+        assert ken_delta.apply({}, delta, names=()) == {}

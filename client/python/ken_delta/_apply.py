@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import IO, Any, Iterator, Mapping
+from typing import IO, Any, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -56,9 +56,23 @@ def _opened(base: "Mapping[str, Any] | PathLike", delta: "Delta | PathLike") -> 
         yield opened, delta
 
 
-def apply(base: "Mapping[str, Any] | PathLike", delta: "Delta | PathLike") -> "dict[str, Array]":
+def _chosen(delta: Delta, names: "Iterable[str] | None") -> "list[Tensor]":
+    if names is None:
+        return list(delta.tensors.values())
+    wanted = dict.fromkeys(names)
+    for name in wanted:
+        if name not in delta.tensors:
+            raise KeyError(f'the model has no tensor "{shown(name)}"')
+    return [tensor for name, tensor in delta.tensors.items() if name in wanted]
+
+
+def apply(
+    base: "Mapping[str, Any] | PathLike", delta: "Delta | PathLike", *, names: "Iterable[str] | None" = None
+) -> "dict[str, Array]":
     """
     The tensors of the pruned model by name, in the model's order: new arrays with the model's dtypes and shapes.
+
+    names: those of the model's tensors that are wanted; nothing is read for any other. None: all of them. KeyError: one is not there.
 
     base: arrays by name, as safetensors.numpy.load_file gives them (NumPy arrays, or what numpy.asarray makes them of without another
     dtype), or the path of a safetensors file, of the index of a sharded checkpoint, or of a folder with one of them.
@@ -71,7 +85,7 @@ def apply(base: "Mapping[str, Any] | PathLike", delta: "Delta | PathLike") -> "d
     CheckpointError and MissingZstandard; OSError. Memory: the result, and some megabytes; Delta.nbytes tells how large it becomes.
     """
     with _opened(base, delta) as (opened, source):
-        return {name: _array_of(opened, source, tensor) for name, tensor in source.tensors.items()}
+        return {tensor.name: _array_of(opened, source, tensor) for tensor in _chosen(source, names)}
 
 
 # ---- files
