@@ -28,6 +28,13 @@ def test_inject_gives_the_model_bit_for_bit(tmp_path: Path, kenctl: Run, pruned:
         "output": "new.safetensors",
         "files": 1,
         "tensors": 7,
+        "artifacts": [
+            {
+                "name": "model.safetensors",
+                "size": (out / "model.safetensors").stat().st_size,
+                "sha256": tree(out)["model.safetensors"],
+            }
+        ],
     }
     assert (tmp_path / "new.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
 
@@ -137,6 +144,12 @@ def test_another_base_is_refused_by_the_tensors_name(tmp_path: Path, kenctl: Run
         assert result.returncode == 1
         assert 'base tensor "layer.1.weight" has SHA-256 ' in result.stderr
         assert "this is another base" in result.stderr
+    result = kenctl("inject", "-q", "--base", "other.safetensors", "--delta", out, "-o", "new.safetensors", "--json")
+    error = json.loads(result.stderr)
+    assert (result.returncode, list(error), error["code"]) == (1, ["code", "message"], "digest_mismatch")
+    (tmp_path / "other.safetensors").write_text("no checkpoint")
+    result = kenctl("inspect", "other.safetensors", "-o", "json")
+    assert json.loads(result.stderr)["code"] == "bad_checkpoint"
     tensors = dict(read_safetensors(base))
     del tensors["norm.weight"]
     write_safetensors(tmp_path / "other.safetensors", tensors)
@@ -161,7 +174,7 @@ def test_verify_finds_every_kind_of_difference(tmp_path: Path, kenctl: Run, prun
     )
     assert (
         ok(kenctl("verify", "--delta", out / "delta.safetensors", "--base", base))
-        == "valid: 7 tensors; the delta fits the base\n"
+        == "valid: 7 tensors; the delta fits the base, no model was compared\n"
     )
     answer = json.loads(ok(kenctl("verify", "out", "--base", base, "-o", "json")))
     assert answer == {"valid": True, "tensors": 7, "model_compared": True, "report_compared": True}
