@@ -121,7 +121,7 @@ static void check_delta(void)
     ck_assert_msg(!ken_delta_verify(delta, base, pruned, NULL, &error), "%s", error.message);
     char injected[PATH_MAX];
     unit_path(injected, &folder, "injected");
-    ck_assert_msg(!ken_inject(delta, base, injected, NULL, &error), "%s", error.message);
+    ck_assert_msg(!ken_inject(delta, base, injected, NULL, NULL, &error), "%s", error.message);
     static const char *const names[] = {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
                                         "model.safetensors.index.json"};
     for (size_t i = 0; i < 3; i++) {
