@@ -79,7 +79,8 @@ static int tell_valid(const struct kenctl *kenctl, const struct subject *subject
     if (kenctl->json || kenctl->quiet) return KENCTL_SUCCESS;
     kenctl_print_text(stdout, subject->variant ? subject->variant : "");
     printf("%svalid: %zu tensor%s; the delta fits the base%s%s\n", subject->variant ? ": " : "", ken_delta_tensor_count(delta),
-           kenctl_plural(ken_delta_tensor_count(delta)), subject->model ? ", base and delta make the model bit for bit" : ", no model was compared",
+           kenctl_plural(ken_delta_tensor_count(delta)),
+           subject->model ? ", base and delta make the model bit for bit" : ", no model was compared",
            subject->report ? ", the report agrees" : "");
     return KENCTL_SUCCESS;
 }

@@ -634,7 +634,7 @@ def test_a_list_is_a_table(kenctl: Run, fake: Fake) -> None:
         "inject",
         "running",
         "injecting",
-        "42%",
+        "41%",
         "2026-01-02T03:04:05.678Z",
         r"a\x1b[1mb é",
     ]
