@@ -84,7 +84,7 @@ static void check_delta(const struct made_pair *made, const char *work, bool wit
     char *path = unit_join(work, "out/delta.safetensors"), *injected = unit_join(work, "injected");
     struct ken_checkpoint *base = open_checkpoint(made->base);
     ck_assert_msg(!ken_delta_open_path(&delta, path, &error), "%s", error.message);
-    ck_assert_msg(!ken_inject(delta, base, injected, NULL, &error), "%s", error.message);
+    ck_assert_msg(!ken_inject(delta, base, injected, NULL, NULL, &error), "%s", error.message);
     struct ken_checkpoint *model = open_checkpoint(injected);
     ck_assert_int_eq(ken_places_create(&places, delta, with_base ? base : NULL, &error), KEN_OK);
     ck_assert_int_eq(ken_delta_needs_base(delta), delta->encoding == KEN_ENCODING_PACKED);
