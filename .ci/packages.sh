@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Debian packages by purpose. Sourced by demo, check and .ci/run: installs what is missing, says nothing where all is there.
 
-packages_build="autoconf automake gcc make pkg-config libc6-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libsqlite3-dev libinih-dev libssl-dev libzstd-dev"
+packages_build="autoconf automake gcc make pkg-config libc6-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libsqlite3-dev libinih-dev libssl-dev libzstd-dev libpng-dev"
 packages_run="python3 curl ca-certificates"
 packages_numpy="python3-numpy libopenblas0-pthread" # with the reference BLAS, seconds would be minutes
 packages_pip="python3-pip python3-setuptools python3-wheel python3-zstandard" # for client/python

@@ -160,20 +160,26 @@ static int open_work(struct pruning *pruning)
     return code;
 }
 
+static int take_file(struct pruning *pruning, const char *made, const char *staged, const char *path)
+{
+    char *from = kenctl_join(made, path), *to = kenctl_join(staged, path);
+    int code = from && to ? kenctl_make_parents(to, &pruning->error) : ken_fail(&pruning->error, KEN_ENOMEM, "out of memory");
+    if (!code && rename(from, to) != 0) code = ken_fail_errno(&pruning->error, errno, "cannot write %s", to);
+    free(from);
+    free(to);
+    return code;
+}
+
 /* Moves the finished files from where the pruning made them to where they belong, and removes the rest. */
 static int take_files(struct pruning *pruning)
 {
     const char *staged = ken_staging_path(pruning->staging);
     char *work = kenctl_join(staged, work_folder), *made = work ? kenctl_join(work, "out") : NULL;
     int code = made ? KEN_OK : ken_fail(&pruning->error, KEN_ENOMEM, "out of memory");
-    for (size_t i = 0; i < ken_prune_file_count(pruning->prune) && !code; i++) {
-        const char *path = ken_prune_file(pruning->prune, i)->path;
-        char *from = kenctl_join(made, path), *to = kenctl_join(staged, path);
-        code = from && to ? kenctl_make_parents(to, &pruning->error) : ken_fail(&pruning->error, KEN_ENOMEM, "out of memory");
-        if (!code && rename(from, to) != 0) code = ken_fail_errno(&pruning->error, errno, "cannot write %s", to);
-        free(from);
-        free(to);
-    }
+    for (size_t i = 0; i < ken_prune_file_count(pruning->prune) && !code; i++)
+        code = take_file(pruning, made, staged, ken_prune_file(pruning->prune, i)->path);
+    for (size_t v = 0; v < pruning->job->options.variant_count && !code; v++)
+        if (ken_prune_cells_path(pruning->prune, v)) code = take_file(pruning, made, staged, ken_prune_cells_path(pruning->prune, v));
     if (work) ken_tree_remove(work);
     free(made);
     free(work);

@@ -62,6 +62,11 @@
     X(ALL, "all", 'a', NULL, "all of them, page by page")                                                                            \
     X(LAYOUT, "format", 0, "FORMAT", "trl: the sparse weight updates of TRL, for vLLM")                                              \
     X(SAME, "all", 'a', NULL, "show the tensors that are the same, too")                                                             \
+    X(VARIANT, "variant", 0, "NAME", "one of the job's variants")                                                                    \
+    X(VIEW, "view", 0, "VIEW", "mask, neighbors, density (default) or delta")                                                        \
+    X(REGION, "region", 0, "X,Y,W,H", "first column and row, columns and rows (default: all)")                                       \
+    X(WIDTH, "width", 0, "N", "pixels, 16 to 4096 (default: as the matrix, 1024 at most on its longer side)")                        \
+    X(SCALE_END, "max", 0, "X", "where the scale of colours ends (default: the same for all tensors of a delta)")                    \
     X(TOKENS, "file", 0, "FILE", "the tokens file (auth.tokens_file of the server)")                                                 \
     X(OWNER, "owner", 0, "NAME", "whose jobs the token is about")                                                                    \
     X(SCOPE, "scope", 0, "LIST", "of read, submit and admin; submit includes read, admin both")                                      \

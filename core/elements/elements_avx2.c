@@ -11,6 +11,7 @@ static inline lanes_of_f16 load_f16(const unsigned char *at)
     return __builtin_convertvector((eight)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)at)), lanes_of_f16);
 }
 
+#define CELL_LANES 4
 #include "elements/elements_lanes.h"
 
 typedef uint32_t word;
@@ -71,4 +72,5 @@ const struct ken_elements ken_elements_avx2 = {
     .gather = gather,
     .any_non_finite = any_non_finite,
     .squares = squares,
+    .cells = cells,
 };

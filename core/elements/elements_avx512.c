@@ -10,6 +10,19 @@ static inline lanes_of_f16 load_f16(const unsigned char *at)
     return (lanes_of_f16)_mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)at)));
 }
 
+#define LOAD_F32
+static inline lanes_of_f16 load_f32(const unsigned char *at)
+{
+    return (lanes_of_f16)_mm512_cvtps_pd(_mm256_loadu_ps((const float *)(const void *)at));
+}
+
+static inline lanes_of_f16 load_bf16(const unsigned char *at)
+{
+    const __m256i bits = _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)at)), 16);
+    return (lanes_of_f16)_mm512_cvtps_pd(_mm256_castsi256_ps(bits));
+}
+
+#define CELL_LANES 8
 #include "elements/elements_lanes.h"
 
 typedef uint64_t word;
@@ -92,4 +105,5 @@ const struct ken_elements ken_elements_avx512 = {
     .gather = gather,
     .any_non_finite = any_non_finite,
     .squares = squares,
+    .cells = cells,
 };

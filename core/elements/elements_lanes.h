@@ -44,6 +44,7 @@ static inline v8d load_f64(const unsigned char *at)
     return values;
 }
 
+#ifndef LOAD_F32
 static inline v8d load_f32(const unsigned char *at)
 {
     v8f values;
@@ -58,6 +59,7 @@ static inline v8d load_bf16(const unsigned char *at)
     v8u bits = __builtin_convertvector(halves, v8u) << 16;
     return __builtin_convertvector((v8f)bits, v8d);
 }
+#endif
 
 #ifndef LOAD_F16
 /* Exponents are moved from a bias of 15 to 127; what was subnormal is made normal by the multiplication. */
@@ -101,5 +103,7 @@ static double squares(enum ken_dtype dtype, const void *a, const void *b, size_t
     }
 }
 #undef SQUARES
+
+#include "elements/elements_cells.h"
 
 #endif

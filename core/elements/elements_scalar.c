@@ -94,4 +94,5 @@ const struct ken_elements ken_elements_scalar = {
     .gather = gather,
     .any_non_finite = any_non_finite,
     .squares = squares,
+    .cells = cells,
 };

@@ -44,14 +44,15 @@ static bool reads_base(const struct ken_variant *variant)
     return variant->method == KEN_METHOD_MAGNITUDE;
 }
 
-static uint64_t cell_columns(const struct ken_entry *entry)
+static uint64_t bands(const struct ken_entry *entry, const struct ken_range *range)
 {
-    return (entry->unit + KEN_CELL - 1) / KEN_CELL;
+    return (range->first + range->units - 1) / entry->cells.height - range->first / entry->cells.height + 1;
 }
 
-static uint64_t bands(const struct ken_range *range)
+/* Cells are kept beside a delta. */
+static bool with_cells(const struct ken_plan *plan)
 {
-    return (range->first + range->units - 1) / KEN_CELL - range->first / KEN_CELL + 1;
+    return plan->options->outputs & KEN_OUTPUT_DELTA;
 }
 
 static void lay_selection(struct layout *layout, struct ken_block *block)
@@ -67,25 +68,26 @@ static void lay_selection(struct layout *layout, struct ken_block *block)
     block->scratch = take(layout, need);
 }
 
-static void lay_part(struct layout *layout, struct ken_block *block, struct ken_part *part, bool observed)
+static void lay_part(struct layout *layout, struct ken_block *block, struct ken_part *part)
 {
     const struct ken_entry *entry = block->entry;
     *part = (struct ken_part){.dense = entry->pruned ? take(layout, block->elements * entry->size) : NULL};
     if (!entry->base || entry->packed) return;
-    part->kept = take(layout, block->elements / 8 + 2);
+    part->kept = take(layout, block->elements / 8 + 2 + KEN_KEPT_SLACK);
     part->row_kept = take(layout, block->range.units * sizeof *part->row_kept);
     part->difference = take(layout, block->range.units * sizeof *part->difference);
-    if (observed && entry->pruned) part->cells = take(layout, bands(&block->range) * cell_columns(entry) * sizeof *part->cells);
+    if (entry->pruned && with_cells(block->plan))
+        part->cells = take(layout, bands(entry, &block->range) * entry->cells.columns * sizeof *part->cells);
 }
 
-static void lay_parts(struct layout *layout, struct ken_block *block, bool observed)
+static void lay_parts(struct layout *layout, struct ken_block *block)
 {
     struct ken_part unused;
-    for (size_t p = 0; p < block->part_count; p++) lay_part(layout, block, block->parts ? &block->parts[p] : &unused, observed);
+    for (size_t p = 0; p < block->part_count; p++) lay_part(layout, block, block->parts ? &block->parts[p] : &unused);
 }
 
 /* The scratch lies over the output, and over the base row if no method reads it. */
-static void lay_tight(struct layout *layout, struct ken_block *block, bool observed)
+static void lay_tight(struct layout *layout, struct ken_block *block)
 {
     uint64_t length = block->elements * block->entry->size;
     uint64_t start = layout->used;
@@ -97,11 +99,11 @@ static void lay_tight(struct layout *layout, struct ken_block *block, bool obser
     uint64_t end = layout->used;
     layout->used = start;
     if (!any_variant(block->plan, reads_base)) block->base = take(layout, length);
-    lay_parts(layout, block, observed);
+    lay_parts(layout, block);
     if (layout->used < end) layout->used = end;
 }
 
-static void lay_out(struct layout *layout, struct ken_block *block, bool observed)
+static void lay_out(struct layout *layout, struct ken_block *block)
 {
     const struct ken_entry *entry = block->entry;
     uint64_t units = block->range.units, words = entry->pruned ? ken_mask_words(entry->unit) : 0;
@@ -115,28 +117,28 @@ static void lay_out(struct layout *layout, struct ken_block *block, bool observe
         block->masks = take(layout, words * sizeof *block->masks * (entry->tight ? block->plan->options->variant_count : 1));
     }
     if (entry->tight) {
-        lay_tight(layout, block, observed);
+        lay_tight(layout, block);
     } else {
         if (entry->base) block->base = take(layout, block->elements * entry->size);
         if (entry->pruned) lay_selection(layout, block);
-        lay_parts(layout, block, observed);
+        lay_parts(layout, block);
     }
 }
 
-uint64_t ken_block_bytes(const struct ken_plan *plan, const struct ken_entry *entry, uint64_t units, bool observed)
+uint64_t ken_block_bytes(const struct ken_plan *plan, const struct ken_entry *entry, uint64_t units)
 {
     struct layout layout = {0};
     struct ken_block block = {.plan = plan, .entry = entry, .range = {.units = units}, .elements = units * entry->unit};
-    lay_out(&layout, &block, observed);
+    lay_out(&layout, &block);
     return layout.used;
 }
 
-struct ken_block *ken_block_create(const struct ken_plan *plan, const struct ken_range *range, bool observed)
+struct ken_block *ken_block_create(const struct ken_plan *plan, const struct ken_range *range)
 {
     const struct ken_entry *entry = &plan->entries[range->tensor];
     struct ken_block *block = calloc(1, sizeof *block);
     if (!block) return NULL;
-    block->bytes = ken_block_bytes(plan, entry, range->units, observed);
+    block->bytes = ken_block_bytes(plan, entry, range->units);
     block->memory = aligned_alloc(ALIGNMENT, block->bytes);
     if (!block->memory) {
         free(block);
@@ -148,7 +150,7 @@ struct ken_block *ken_block_create(const struct ken_plan *plan, const struct ken
     block->first_element = ken_entry_first(entry, range->first);
     block->elements = ken_entry_elements(entry, range->first, range->units);
     struct layout layout = {.memory = block->memory};
-    lay_out(&layout, block, observed);
+    lay_out(&layout, block);
     KEN_ASSERT(layout.used <= block->bytes);
     return block;
 }
@@ -205,25 +207,26 @@ static const struct ken_elements *elements(void)
     return ken_kernel()->elements;
 }
 
-/* Adds one row of a part to its cells. mask: NULL where all columns are selected, or none is. */
-static void add_to_cells(const struct ken_block *block, struct ken_part *part, uint64_t row, const uint64_t *mask, bool all)
+/* Adds one row of a part to its cells. mask: NULL where all columns are selected. */
+static void add_to_cells(const struct ken_block *block, struct ken_part *part, uint64_t row, const uint64_t *mask)
 {
     const struct ken_entry *entry = block->entry;
-    enum ken_dtype dtype = entry->model->dtype;
-    uint64_t start = row * entry->unit * entry->size;
-    uint64_t band = (block->range.first + row) / KEN_CELL - block->range.first / KEN_CELL;
-    const unsigned char *model = block->model + start, *base = block->base + start, *dense = part->dense + start;
-    for (uint64_t i = 0; i < entry->unit; i++) {
-        struct ken_cell *cell = &part->cells[band * cell_columns(entry) + i / KEN_CELL];
-        cell->selected += mask ? ken_mask_has(mask, i) : all;
-        if (!memcmp(model + i * entry->size, base + i * entry->size, entry->size)) continue;
-        cell->changed++;
-        if (block->kinds[row] == ROW_NON_FINITE) continue;
-        double from = ken_load(dtype, base, i);
-        double moved = ken_load(dtype, model, i) - from;
-        cell->absolute_difference += moved < 0 ? -moved : moved;
-        cell->kept_difference += ken_load(dtype, dense, i) - from; /* 0 where it was reset */
-    }
+    const uint64_t start = row * entry->unit * entry->size, height = entry->cells.height;
+    const struct ken_cell_row of = {
+        .dtype = entry->model->dtype,
+        .finite = block->kinds[row] != ROW_NON_FINITE,
+        .has_above = row > 0,
+        .n = entry->unit,
+        .width = entry->cells.width,
+        .model = block->model + start,
+        .base = block->base + start,
+        .dense = part->dense + start,
+        .mask = mask,
+        .kept = part->kept,
+        .first = block->first_element % 8 + row * entry->unit,
+    };
+    const uint64_t band = (block->range.first + row) / height - block->range.first / height;
+    elements()->cells(&of, part->cells + band * entry->cells.columns);
 }
 
 /* ---- rows of a pruned tensor */
@@ -313,14 +316,14 @@ static void make_row(struct ken_block *block, struct ken_part *part, size_t vari
     part->row_kept[row] = (uint32_t)stored;
     part->stored += stored;
     part->difference[row] = whole ? 0 : elements()->squares(entry->model->dtype, out, prepared->model, entry->unit);
-    if (part->cells) add_to_cells(block, part, row, whole ? NULL : mask, whole && !unchanged);
+    if (part->cells && !unchanged) add_to_cells(block, part, row, whole ? NULL : mask);
 }
 
 static void clear_part(const struct ken_block *block, struct ken_part *part)
 {
     part->selected = part->stored = 0;
     memset(part->kept, 0, block->elements / 8 + 2);
-    if (part->cells) memset(part->cells, 0, bands(&block->range) * cell_columns(block->entry) * sizeof *part->cells);
+    if (part->cells) memset(part->cells, 0, bands(block->entry, &block->range) * block->entry->cells.columns * sizeof *part->cells);
 }
 
 static int tensor_key(struct ken_block *block, unsigned char key[32])

@@ -3,6 +3,7 @@
 #ifndef KEN_BLOCK_H
 #define KEN_BLOCK_H
 
+#include "elements/elements.h"
 #include "pruning/plan.h"
 
 /* What a block adds to one variant. */
@@ -11,7 +12,7 @@ struct ken_part {
     unsigned char *kept;    /* bit e % 8 of byte e / 8 - first_element / 8: element e of the tensor is stored; NULL without a base */
     uint32_t *row_kept;     /* [units] elements stored; NULL without a base */
     double *difference;     /* [units] sum of (pruned - fine-tuned)^2 */
-    struct ken_cell *cells; /* [bands, cell_columns], or NULL */
+    struct ken_cell *cells; /* [bands, columns]: see heatmap/cells.h; NULL if there is no delta, or nothing is pruned */
     uint64_t selected;      /* columns */
     uint64_t stored;        /* elements that the delta stores */
 };
@@ -47,9 +48,9 @@ struct ken_block {
 };
 
 /* Bytes that a block of so many units takes. */
-uint64_t ken_block_bytes(const struct ken_plan *plan, const struct ken_entry *entry, uint64_t units, bool observed);
-/* Makes a block and its memory; observed: cells are wanted. NULL if out of memory. */
-struct ken_block *ken_block_create(const struct ken_plan *plan, const struct ken_range *range, bool observed);
+uint64_t ken_block_bytes(const struct ken_plan *plan, const struct ken_entry *entry, uint64_t units);
+/* Makes a block and its memory. NULL if out of memory. */
+struct ken_block *ken_block_create(const struct ken_plan *plan, const struct ken_range *range);
 void ken_block_destroy(struct ken_block **block);
 /* Reads, checks, selects. The bytes must be there. */
 void ken_block_run(struct ken_block *block);

@@ -388,6 +388,33 @@ static int write_item(struct writer *writer, size_t index, struct ken_error *err
     return entry->pruned ? write_whole(writer, item->tensor, error) : copy_model(writer, entry->model, error);
 }
 
+/* ---- what pictures are made of */
+
+/* Tells where all is that was written behind a header of so many bytes. */
+static int finish_cells(struct writer *writer, uint64_t header_bytes, struct ken_error *error)
+{
+    const struct ken_prune *prune = writer->prune;
+    size_t count = prune->plan->model->tensor_count;
+    struct ken_cells_tensor *tensors = calloc(count + 1, sizeof *tensors);
+    if (!tensors) return ken_fail(error, KEN_ENOMEM, "out of memory for the cells beside a delta");
+    for (size_t t = 0; t < count; t++) tensors[t].form = writer->forms[t];
+    for (size_t i = 0, offset = header_bytes; i < writer->item_count; offset += writer->headers[i++].length) {
+        const enum kind kind = writer->items[i].kind;
+        struct ken_cells_tensor *tensor = &tensors[writer->items[i].tensor];
+        if (kind == MASK || kind == GAPS) {
+            tensor->places = offset;
+            tensor->gap = kind == GAPS ? (uint32_t)ken_dtype_size(writer->headers[i].dtype) : 0;
+        } else {
+            tensor->values = offset;
+            tensor->values_length = writer->headers[i].length;
+            tensor->packed = kind == PACKED;
+        }
+    }
+    int code = ken_cells_writer_finish(prune->cells, prune->scratch, writer->variant, writer->output.size, tensors, error);
+    free(tensors);
+    return code;
+}
+
 /* ---- */
 
 static int write_all(struct writer *writer, struct ken_error *error)
@@ -396,8 +423,9 @@ static int write_all(struct writer *writer, struct ken_error *error)
     int code = ken_scratch_records(writer->prune->scratch, writer->variant, 0, writer->records, tensors, error);
     if (!code) code = list_items(writer, error);
     if (!code) code = write_header(writer, error);
+    const uint64_t header_bytes = writer->output.size;
     for (size_t i = 0; !code && i < writer->item_count; i++) code = write_item(writer, i, error);
-    return code;
+    return code ? code : finish_cells(writer, header_bytes, error);
 }
 
 int ken_delta_write(struct ken_prune *prune, size_t variant, struct ken_follow *follow, uint64_t *size, struct ken_error *error)

@@ -2,21 +2,6 @@
 /* What is written of a block. */
 #include "pruning/run.h"
 
-static void tell_observer(struct ken_prune *prune, const struct ken_block *block, const struct ken_part *part, size_t variant)
-{
-    if (!prune->observe || !block->entry->pruned) return;
-    const struct ken_block_statistics statistics = {
-        .tensor = block->range.tensor,
-        .variant = variant,
-        .first_row = block->range.first,
-        .rows = block->range.units,
-        .row_kept = part->row_kept,
-        .cell_columns = (block->entry->unit + KEN_CELL - 1) / KEN_CELL,
-        .cells = part->cells,
-    };
-    prune->observe(prune->observe_opaque, &statistics);
-}
-
 int ken_outputs_end_tensors(struct ken_prune *prune, struct ken_error *error)
 {
     struct ken_progress *progress = &prune->progress;
@@ -35,8 +20,9 @@ static int write_variant(struct ken_prune *prune, struct ken_block *block, size_
 {
     const struct ken_entry *entry = block->entry;
     struct ken_part *part = ken_block_part(block, variant);
-    tell_observer(prune, block, part, variant);
-    int code = ken_scratch_add(prune->scratch, block, part, variant, &prune->progress.variants[variant], error);
+    struct ken_variant_progress *progress = &prune->progress.variants[variant];
+    int code = part->cells ? ken_cells_writer_add(prune->cells, prune->scratch, block, part, variant, progress, error) : KEN_OK;
+    if (!code) code = ken_scratch_add(prune->scratch, block, part, variant, progress, error);
     if (code || !prune->models) return code;
     return ken_model_writer_write(prune->models, variant, block->range.tensor, block->first_element * entry->size, part->dense,
                                   block->elements * entry->size, error);

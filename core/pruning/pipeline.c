@@ -14,7 +14,7 @@ enum lane_name { OUTPUTS, INPUTS, LANES };
 struct ken_pipeline {
     struct ken_lanes *lanes;
     pthread_mutex_t lock;         /* over progress */
-    struct ken_progress progress; /* as of the last block written */
+    struct ken_progress progress; /* as of the last block written that a later run can go on behind */
     double last_report;           /* the runner's, seconds */
     uint64_t reported_rows;
     struct ken_syncer *syncer; /* likewise; NULL: the run is not durable */
@@ -49,7 +49,7 @@ static int take_outputs(struct ken_prune *prune, struct ken_block *block, struct
         return block->code;
     }
     int code = ken_outputs_add(prune, block, error);
-    if (code) return code;
+    if (code || (prune->cells && !ken_cells_at_band(prune->plan, &prune->progress))) return code;
     pthread_mutex_lock(&pipeline->lock);
     pipeline->progress = prune->progress;
     pthread_mutex_unlock(&pipeline->lock);
@@ -120,10 +120,10 @@ static int submit_on_runner(struct ken_prune *prune, const struct ken_range *ran
     int code = ken_lanes_wait(lanes, error);
     if (!code) code = wait_for_bytes_on_runner("model", prune->plan->model, entry->model, entry, range, error);
     if (!code && entry->base) code = wait_for_bytes_on_runner("base", prune->plan->base, entry->base, entry, range, error);
-    uint64_t bytes = ken_block_bytes(prune->plan, entry, range->units, prune->observe != NULL);
+    uint64_t bytes = ken_block_bytes(prune->plan, entry, range->units);
     if (!code) code = ken_lanes_acquire(lanes, bytes, error);
     if (code) return code;
-    struct ken_block *block = ken_block_create(prune->plan, range, prune->observe != NULL);
+    struct ken_block *block = ken_block_create(prune->plan, range);
     if (!block) {
         ken_budget_release(prune->env.budget, bytes);
         return ken_fail(error, KEN_ENOMEM, "out of memory for a block of %llu bytes", (unsigned long long)bytes);

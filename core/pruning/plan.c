@@ -4,6 +4,7 @@
 #include "checkpoint/model_header.h"
 #include "delta/packed.h"
 #include "pruning/block.h"
+#include "pruning/cells_writer.h"
 #include "pruning/progress.h"
 #include "selection/select.h"
 
@@ -77,6 +78,7 @@ static void cut_into_units(struct ken_entry *entry)
     entry->pruned = entry->action == KEN_ACTION_PRUNE && entry->elements;
     entry->unit = entry->pruned ? tensor->n : KEN_SPAN;
     entry->units = entry->pruned ? tensor->rows : entry->elements / KEN_SPAN + (entry->elements % KEN_SPAN != 0);
+    if (entry->pruned) ken_cells_measure(&entry->cells, tensor->rows, tensor->n);
 }
 
 /* Multiples of a band of cells, or parts of one. */
@@ -93,7 +95,7 @@ static void cut_into_blocks(const struct ken_plan *plan, struct ken_entry *entry
     uint64_t values = entry->pruned ? BLOCK_VALUES / plan->options->variant_count : BLOCK_VALUES;
     uint64_t units = values / entry->unit;
     if (units > entry->units) units = entry->units;
-    while (units > 1 && ken_block_bytes(plan, entry, units, true) > share) units /= 2;
+    while (units > 1 && ken_block_bytes(plan, entry, units) > share) units /= 2;
     entry->block_units = units > 1 && entry->pruned ? align_rows(units) : units ? units : 1;
 }
 
@@ -107,8 +109,8 @@ static int fit(const struct ken_plan *plan, struct ken_entry *entry, const struc
         entry->block_units = 1;
         return KEN_OK;
     }
-    entry->tight = entry->pruned && ken_block_bytes(plan, entry, 1, true) > limits->memory / 2;
-    uint64_t need = ken_block_bytes(plan, entry, 1, true);
+    entry->tight = entry->pruned && ken_block_bytes(plan, entry, 1) > limits->memory / 2;
+    uint64_t need = ken_block_bytes(plan, entry, 1);
     if (need > limits->memory)
         return ken_fail(error, KEN_ETOO_LARGE,
                         "tensor \"%s\": a row of %" PRIu64 " values needs %" PRIu64 " bytes of buffers, the limit is %" PRIu64
@@ -277,7 +279,7 @@ static void measure_variant(struct ken_plan *plan, size_t variant)
         scratch += values + mask + described_at_most(entry) + (packed ? smallest : 0);
     }
     plan->totals.delta_bytes_at_most += delta;
-    plan->totals.disk_bytes += plan->options->outputs & KEN_OUTPUT_DELTA ? delta + scratch : 0;
+    plan->totals.disk_bytes += plan->options->outputs & KEN_OUTPUT_DELTA ? delta + scratch + ken_cells_bytes_at_most(plan) : 0;
     if (plan->options->outputs & KEN_OUTPUT_MODEL) plan->totals.disk_bytes += plan->totals.model_bytes;
     plan->totals.disk_bytes += reported_at_most(plan) + (UINT64_C(1) << 20); /* the latter for the journal and the rest of the report */
 }
@@ -290,7 +292,7 @@ static void add_up(struct ken_plan *plan, const struct ken_plan_limits *limits)
     totals->dropped_tensors = plan->dropped_count;
     for (size_t t = 0; t < plan->model->tensor_count; t++) {
         const struct ken_entry *entry = &plan->entries[t];
-        uint64_t bytes = entry->units ? ken_block_bytes(plan, entry, entry->block_units, true) : 0;
+        uint64_t bytes = entry->units ? ken_block_bytes(plan, entry, entry->block_units) : 0;
         if (bytes > largest) largest = bytes;
         totals->parameters += ken_tensor_elements(entry->model);
         if (!entry->base)

@@ -3,6 +3,7 @@
 #ifndef KEN_PLAN_H
 #define KEN_PLAN_H
 
+#include "heatmap/cells.h"
 #include "pruning/prune.h"
 
 struct ken_names;
@@ -19,12 +20,13 @@ struct ken_entry {
     struct ken_amount amount; /* the rule's own; both 0: the variant's */
     enum ken_action action;   /* what is done: an added tensor or one of a dtype that is not pruned is kept */
     bool pruned;
-    bool packed;          /* elements have not whole bytes: a span is of bytes */
-    bool tight;           /* a row takes so much memory that outputs are made one after the other, see block.h */
-    size_t size;          /* bytes of an element, 1 if packed */
-    uint64_t elements;    /* of the tensor; bytes if packed */
-    uint64_t unit, units; /* elements in a unit (the last span may be shorter), number of units */
-    uint64_t block_units; /* units in a block: blocks begin at multiples of it */
+    bool packed;                  /* elements have not whole bytes: a span is of bytes */
+    bool tight;                   /* a row takes so much memory that outputs are made one after the other, see block.h */
+    size_t size;                  /* bytes of an element, 1 if packed */
+    uint64_t elements;            /* of the tensor; bytes if packed */
+    uint64_t unit, units;         /* elements in a unit (the last span may be shorter), number of units */
+    uint64_t block_units;         /* units in a block: blocks begin at multiples of it */
+    struct ken_cells_shape cells; /* of a pruned tensor */
 };
 
 struct ken_plan {

@@ -62,6 +62,8 @@ static int open_outputs(struct ken_prune *prune, bool fresh, struct ken_error *e
     if (prune->plan->options->outputs & KEN_OUTPUT_MODEL)
         code = ken_model_writer_open(&prune->models, prune->plan, prune->env.directory, prune->env.durable, fresh, error);
     if (!code) code = ken_scratch_open(&prune->scratch, prune->plan, prune->env.directory, fresh, &prune->progress, error);
+    if (!code && prune->plan->options->outputs & KEN_OUTPUT_DELTA)
+        code = ken_cells_writer_open(&prune->cells, prune->plan, prune->env.directory, prune->env.durable, fresh, error);
     return code;
 }
 
@@ -69,6 +71,7 @@ static void close_outputs(struct ken_prune *prune)
 {
     ken_model_writer_close(&prune->models);
     ken_scratch_close(&prune->scratch);
+    ken_cells_writer_close(&prune->cells);
     ken_journal_close(&prune->journal);
 }
 
@@ -113,6 +116,7 @@ static int name_tensor_paths(struct ken_prune *prune, struct ken_error *error)
             prune->tensors_path[v] = NULL;
             return ken_fail(error, KEN_ENOMEM, "out of memory for a path");
         }
+        ken_cells_path(prune->cells_path[v], prune->plan, v);
     }
     return KEN_OK;
 }
@@ -136,13 +140,6 @@ int ken_prune_open(struct ken_prune **prune, const struct ken_plan *plan, const 
     if (!code && resumed_rows) *resumed_rows = opened->progress.rows;
     if (!code && error) *error = (struct ken_error){0};
     return code;
-}
-
-void ken_prune_observe(struct ken_prune *prune, void (*observe)(void *opaque, const struct ken_block_statistics *statistics), void *opaque)
-{
-    KEN_ASSERT(!prune->pipeline);
-    prune->observe = observe;
-    prune->observe_opaque = opaque;
 }
 
 /* ---- finishing: the files of a variant lie together, in the order delta, model files, index, report */
@@ -321,6 +318,11 @@ const char *ken_prune_totals_json(const struct ken_prune *prune, size_t variant)
 const char *ken_prune_tensors_path(const struct ken_prune *prune, size_t variant)
 {
     return prune->tensors_path[variant];
+}
+
+const char *ken_prune_cells_path(const struct ken_prune *prune, size_t variant)
+{
+    return prune->cells ? prune->cells_path[variant] + strlen("out/") : NULL;
 }
 
 void ken_prune_close(struct ken_prune **prune)

@@ -107,28 +107,10 @@ const char *ken_prune_totals_json(const struct ken_prune *prune, size_t variant)
 /* Per variant, below out/ in the working folder: ".kend/tensors.jsonl" or ".kend/NAME.jsonl", the report's "tensors" entries, one compact
  * JSON object a line (for paging); there after finish, never an artifact. */
 const char *ken_prune_tensors_path(const struct ken_prune *prune, size_t variant);
+/* Likewise ".kend/tensors.cells" or ".kend/NAME.cells": what pictures of a delta's matrices are made of (heatmap/heatmap.h). NULL: there is
+ * no delta. */
+const char *ken_prune_cells_path(const struct ken_prune *prune, size_t variant);
 /* Waits for what is running, frees everything, leaves the files. *prune becomes NULL. */
 void ken_prune_close(struct ken_prune **prune);
-
-/* ---- statistics for pictures: what a block hands on, for every block of a pruned tensor in order */
-
-enum { KEN_CELL = 32 }; /* a cell is 32 rows by 32 columns, aligned to the tensor's origin */
-
-struct ken_cell {
-    uint32_t selected, changed;
-    double absolute_difference; /* sum of |fine-tuned - base| */
-    double kept_difference;     /* sum of (result - base) over the kept */
-};
-
-struct ken_block_statistics {
-    size_t tensor, variant;   /* indexes into the plan */
-    uint64_t first_row, rows; /* first_row is a multiple of KEN_CELL, or the block lies within one band of KEN_CELL rows */
-    const uint32_t *row_kept; /* [rows] values the delta stores of each row */
-    uint64_t cell_columns;    /* (n + 31) / 32 */
-    const struct ken_cell
-        *cells; /* [bands, cell_columns], bands of KEN_CELL rows from first_row / KEN_CELL on; partial bands are to be added up */
-};
-/* Called in block order, from one thread at a time. Must be set before ken_prune_rows; NULL (the default): not computed. */
-void ken_prune_observe(struct ken_prune *prune, void (*observe)(void *opaque, const struct ken_block_statistics *statistics), void *opaque);
 
 #endif

@@ -4,6 +4,7 @@
 #define KEN_RUN_H
 
 #include "output.h"
+#include "pruning/cells_writer.h"
 #include "pruning/inputs.h"
 #include "pruning/journal.h"
 #include "pruning/model_writer.h"
@@ -17,14 +18,13 @@
 struct ken_prune {
     const struct ken_plan *plan;
     struct ken_prune_env env;
-    void (*observe)(void *opaque, const struct ken_block_statistics *statistics);
-    void *observe_opaque;
     unsigned char fingerprint[32];
     struct ken_progress progress; /* of what is written; belongs to whoever writes */
     struct ken_inputs *inputs;    /* likewise */
     struct ken_model_writer *models;
     struct ken_scratch *scratch;
-    struct ken_journal *journal; /* NULL: not durable */
+    struct ken_cells_writer *cells; /* NULL: there is no delta */
+    struct ken_journal *journal;    /* NULL: not durable */
     struct ken_pipeline *pipeline;
     struct ken_packing *packing; /* of packed deltas, while they are made */
 
@@ -34,6 +34,7 @@ struct ken_prune {
     size_t file_count;
     char *totals[KEN_MAX_VARIANTS];
     char *tensors_path[KEN_MAX_VARIANTS];
+    char cells_path[KEN_MAX_VARIANTS][KEN_PATH_SIZE];
 };
 
 /* Whether the run is to end; asked from any thread. */

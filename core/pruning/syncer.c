@@ -34,6 +34,7 @@ static int sync_written(struct ken_syncer *syncer, struct ken_error *error)
     if (progress.tensor == syncer->tensor && progress.unit == syncer->unit) return KEN_OK;
     int code = prune->models ? ken_model_writer_sync(prune->models, error) : KEN_OK;
     if (!code) code = ken_scratch_sync(prune->scratch, error);
+    if (!code && prune->cells) code = ken_cells_writer_sync(prune->cells, error);
     if (!code) code = ken_journal_append(prune->journal, &progress, error);
     if (code) return code;
     if (prune->env.durable_rows) prune->env.durable_rows(prune->env.opaque, progress.rows);

@@ -64,6 +64,7 @@ static void take_results(struct prune_pair *pair, const struct ken_prune *prune,
     }
     for (size_t v = 0; v < variants; v++) {
         add_line(text, pair->folder, ken_prune_tensors_path(prune, v), NULL);
+        if (ken_prune_cells_path(prune, v)) add_line(text, pair->folder, ken_prune_cells_path(prune, v), NULL);
         pair->totals[v] = strdup(ken_prune_totals_json(prune, v));
     }
     ck_assert_int_eq(fclose(text), 0);
@@ -88,7 +89,6 @@ static int run(struct prune_pair *pair, const struct ken_plan *plan, const struc
     env.budget = pair->budget ? pair->budget : own_budget;
     env.executor = pair->executor ? pair->executor : own_executor;
     int code = ken_prune_open(&prune, plan, &env, &pair->resumed, &pair->error);
-    if (!code && pair->observe) ken_prune_observe(prune, pair->observe, pair->opaque);
     if (!code) code = ken_prune_rows(prune, &pair->error);
     if (!code) code = ken_prune_finish(prune, &pair->error);
     if (!code) take_results(pair, prune, options->variant_count);

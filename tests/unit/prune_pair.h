@@ -17,7 +17,6 @@ struct prune_pair {
     bool durable;
     double sync_seconds;
     unsigned long cancel_after; /* `cancelled` says so from this call on, counted over all threads; 0: never */
-    void (*observe)(void *opaque, const struct ken_block_statistics *statistics);
     void *opaque;
     void (*durable_rows)(void *opaque, uint64_t rows);
 
@@ -25,7 +24,7 @@ struct prune_pair {
     struct ken_error error;
     uint64_t resumed, rows, rows_reported;
     unsigned long asked; /* how often `cancelled` was */
-    char *files;         /* "PATH SIZE SHA256\n" of every file, the lines of the tensors among them; of what is on disk */
+    char *files;         /* "PATH SIZE SHA256\n" of every file, the lines of the tensors and the cells among them; of what is on disk */
     char *totals[KEN_MAX_VARIANTS];
 };
 

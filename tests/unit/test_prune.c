@@ -506,56 +506,7 @@ START_TEST(the_smallest_form_is_taken)
 }
 END_TEST
 
-struct sums {
-    uint64_t selected, changed, row_kept, calls;
-    double absolute, kept;
-    size_t tensor;
-    uint64_t next_row;
-};
-
-static void add_statistics(void *opaque, const struct ken_block_statistics *statistics)
-{
-    struct sums *sums = opaque;
-    if (statistics->tensor != sums->tensor) sums->next_row = 0;
-    sums->tensor = statistics->tensor;
-    ck_assert_uint_eq(statistics->first_row, sums->next_row);
-    ck_assert(statistics->first_row % KEN_CELL == 0 ||
-              statistics->first_row / KEN_CELL == (statistics->first_row + statistics->rows - 1) / KEN_CELL);
-    sums->next_row += statistics->rows;
-    for (uint64_t r = 0; r < statistics->rows; r++) sums->row_kept += statistics->row_kept[r];
-    uint64_t bands = (statistics->first_row + statistics->rows - 1) / KEN_CELL - statistics->first_row / KEN_CELL + 1;
-    for (uint64_t c = 0; c < bands * statistics->cell_columns; c++) {
-        sums->selected += statistics->cells[c].selected;
-        sums->changed += statistics->cells[c].changed;
-        sums->absolute += statistics->cells[c].absolute_difference;
-        sums->kept += statistics->cells[c].kept_difference;
-    }
-    sums->calls++;
-}
-
-START_TEST(cells_add_up)
-{
-    struct ken_options options = magnitude();
-    struct sums roomy = {.tensor = SIZE_MAX}, tight = {.tensor = SIZE_MAX};
-    setup();
-    pair.observe = add_statistics;
-    pair.opaque = &roomy;
-    run(&options);
-    ck_assert_uint_eq(roomy.selected, json_number(pair.totals[0], "selected"));
-    ck_assert_uint_eq(roomy.row_kept, json_number(pair.totals[0], "kept"));
-    ck_assert_uint_eq(roomy.changed, json_number(pair.totals[0], "kept") + json_number(pair.totals[0], "reset"));
-    ck_assert_double_gt(roomy.absolute, fabs(roomy.kept));
-    pair.opaque = &tight;
-    pair.memory = 320 << 10;
-    run(&options);
-    ck_assert_uint_ge(tight.calls, roomy.calls);
-    ck_assert_uint_eq(tight.selected, roomy.selected);
-    ck_assert_double_le(fabs(tight.absolute - roomy.absolute), 1e-9);
-    teardown();
-}
-END_TEST
-
 UNIT_MAIN("prune", equals_a_naive_pruning, totals_are_a_partition, inputs_are_hashed, rules_keep_and_reset_and_set_k,
           every_form_and_method_gives_the_model_back, not_finite_fails_and_names_the_first, not_finite_rows_may_be_kept,
           not_finite_is_told_of_the_converted_base, without_a_base_may_fail, only_wanted_outputs_are_made, the_smallest_form_is_taken,
-          the_longest_name_comes_back, cells_add_up)
+          the_longest_name_comes_back)

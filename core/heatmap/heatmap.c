@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "heatmap/heatmap.h"
+
+#include "heatmap/cells.h"
+#include "heatmap/pixels.h"
+#include "heatmap/png_writer.h"
+
+#include <inttypes.h>
+
+enum { LONGER_SIDE = 1024 };
+
+/* ---- what is drawn */
+
+/* One direction of the region, of so many rows or columns there are. */
+static int settle_range(uint64_t first, uint64_t *length, uint64_t all, const char *first_name, const char *length_name, const char *what,
+                        struct ken_error *error)
+{
+    if (first >= all)
+        return ken_fail(error, KEN_EINVALID, "\"%s\" must be from 0 to %" PRIu64 ": the matrix has %" PRIu64 " %s", first_name, all - 1,
+                        all, what);
+    if (!*length) *length = all - first;
+    if (*length > all - first)
+        return ken_fail(error, KEN_EINVALID, "\"%s\" must be from 1 to %" PRIu64 ": the matrix has %" PRIu64 " %s", length_name,
+                        all - first, all, what);
+    return KEN_OK;
+}
+
+static unsigned within(uint64_t pixels)
+{
+    return (unsigned)(pixels < KEN_PICTURE_LEAST ? KEN_PICTURE_LEAST : pixels > KEN_PICTURE_MOST ? KEN_PICTURE_MOST : pixels);
+}
+
+/* Pixels of the other side where this one has so many, with square ones. */
+static uint64_t other_side(uint64_t pixels, uint64_t length, uint64_t other)
+{
+    return (uint64_t)(((unsigned __int128)other * pixels + length / 2) / length);
+}
+
+static int settle_size(struct ken_region *region, unsigned width, struct ken_error *error)
+{
+    const bool wide = region->w >= region->h;
+    const uint64_t longer = wide ? region->w : region->h, side = longer < LONGER_SIDE ? longer : LONGER_SIDE;
+    if (width && (width < KEN_PICTURE_LEAST || width > KEN_PICTURE_MOST))
+        return ken_fail(error, KEN_EINVALID, "\"width\" must be from %d to %d", KEN_PICTURE_LEAST, KEN_PICTURE_MOST);
+    region->width = width ? width : within(wide ? side : other_side(side, region->h, region->w));
+    region->height = within(width || wide ? other_side(region->width, region->w, region->h) : side);
+    if (region->height <= KEN_PICTURE_PIXELS / region->width) return KEN_OK;
+    return ken_fail(error, KEN_EINVALID, "\"width\" is too large: a picture of %u x %u has more than %d pixels", region->width,
+                    region->height, KEN_PICTURE_PIXELS);
+}
+
+static int settle(struct ken_region *region, const struct ken_heatmap *heatmap, const struct ken_cells_shape *shape,
+                  struct ken_error *error)
+{
+    *region = (struct ken_region){.x = heatmap->x, .y = heatmap->y, .w = heatmap->w, .h = heatmap->h};
+    int code = settle_range(region->x, &region->w, shape->n, "x", "w", "columns", error);
+    if (!code) code = settle_range(region->y, &region->h, shape->rows, "y", "h", "rows", error);
+    return code ? code : settle_size(region, heatmap->width, error);
+}
+
+static double scale_of(const struct ken_heatmap *heatmap, const struct ken_cells *cells)
+{
+    const enum ken_scale scale = ken_view_scale(heatmap->view);
+    if (heatmap->end > 0) return heatmap->end;
+    return ken_view_end(heatmap->view, cells->head.largest[scale == KEN_SCALE_DIFFERENCES ? KEN_CELLS_DIFFERENCES : KEN_CELLS_VALUES]);
+}
+
+/* ---- drawing */
+
+struct drawing {
+    struct ken_pixels *pixels;
+    unsigned width;
+    enum ken_view view;
+    double end;
+};
+
+static int draw_line(void *opaque, unsigned char *line, struct ken_error *error)
+{
+    struct drawing *drawing = opaque;
+    const struct ken_pixel *pixels;
+    int code = ken_pixels_next(drawing->pixels, &pixels, error);
+    for (unsigned i = 0; !code && i < drawing->width; i++) line[i] = ken_view_colour(drawing->view, &pixels[i], drawing->end);
+    return code;
+}
+
+int ken_heatmap_draw(struct ken_picture *picture, const struct ken_heatmap *heatmap, int cells, uint64_t cells_bytes, int delta,
+                     uint64_t delta_bytes, struct ken_error *error)
+{
+    struct ken_cells opened;
+    struct ken_cells_found tensor;
+    struct ken_region region;
+    unsigned char palette[KEN_PALETTE][3];
+    *picture = (struct ken_picture){0};
+    int code = ken_cells_open(&opened, cells, cells_bytes, delta_bytes, error);
+    if (!code) code = ken_cells_find(&opened, heatmap->tensor, &tensor, error);
+    if (!code) code = settle(&region, heatmap, &tensor.shape, error);
+    if (code) return code;
+    struct drawing drawing = {.width = region.width, .view = heatmap->view, .end = scale_of(heatmap, &opened)};
+    code = ken_pixels_create(&drawing.pixels, &opened, &tensor, delta, &region, ken_view_has_elements(heatmap->view),
+                             heatmap->view == KEN_VIEW_MASK, error);
+    if (code) return code;
+    ken_view_palette(heatmap->view, palette);
+    code = ken_png_write(&picture->png, &picture->length, region.width, region.height, (const unsigned char(*)[3])palette, draw_line,
+                         &drawing, error);
+    ken_pixels_free(&drawing.pixels);
+    picture->width = region.width;
+    picture->height = region.height;
+    picture->end = drawing.end;
+    picture->rows = tensor.shape.rows;
+    picture->n = tensor.shape.n;
+    return code;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which elements of a tensor a delta stores, row by row from any row on, without the base and without what lies in front. */
+#ifndef KEN_HEATMAP_KEPT_H
+#define KEN_HEATMAP_KEPT_H
+
+#include "heatmap/cells.h"
+
+#include <stddef.h>
+
+struct ken_kept;
+
+/* Bytes behind bits that are read or written, and may be anything. */
+enum { KEN_BITS_SLACK = 8 };
+
+/* Borrows all it is given. KEN_ENOMEM. */
+int ken_kept_create(struct ken_kept **kept, const struct ken_cells *cells, const struct ken_cells_found *tensor, int delta,
+                    struct ken_error *error);
+void ken_kept_free(struct ken_kept **kept);
+/* Goes to the band that the row lies in, and from there on to the row. */
+int ken_kept_seek(struct ken_kept *kept, uint64_t row, struct ken_error *error);
+/* The next elements: bits [count], which were zeros, receive them, if not NULL. *ones: how many are stored before the first of them; not in
+ * encoding packed, whose values are told by the base alone. */
+int ken_kept_take(struct ken_kept *kept, uint64_t count, unsigned char *bits, uint64_t *ones, struct ken_error *error);
+
+#endif
