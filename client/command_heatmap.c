@@ -6,6 +6,7 @@
 #include "local.h"
 #include "print.h"
 #include "remote_job.h"
+#include "staging.h"
 #include "url.h"
 
 #include <errno.h>
@@ -179,6 +180,19 @@ static int fetch(struct picture *picture)
 
 /* ---- */
 
+static int write_output(const char *output, const struct picture *picture, struct ken_error *error)
+{
+    struct ken_staging *staging;
+    int code = ken_staging_open(&staging, output, false, error);
+    int file = code ? -1 : open(ken_staging_path(staging), O_WRONLY | O_CLOEXEC);
+    if (!code && file < 0) code = ken_fail_errno(error, errno, "cannot write %s", output);
+    if (!code) code = ken_file_write(file, 0, picture->bytes, picture->length, output, error);
+    if (file >= 0) close(file);
+    if (!code) code = ken_staging_commit(&staging, error);
+    ken_staging_abandon(&staging);
+    return code;
+}
+
 static int run(struct kenctl *kenctl)
 {
     struct picture picture = {.kenctl = kenctl,
@@ -196,7 +210,7 @@ static int run(struct kenctl *kenctl)
         const bool is_folder = stat(picture.place, &state) == 0 && S_ISDIR(state.st_mode);
         status = is_folder ? draw(&picture) : fetch(&picture);
     }
-    if (status == KENCTL_SUCCESS && ken_file_replace(output, picture.bytes, picture.length, &error)) status = kenctl_fail_error(&error);
+    if (status == KENCTL_SUCCESS && write_output(output, &picture, &error)) status = kenctl_fail_error(&error);
     if (status == KENCTL_SUCCESS && kenctl->json)
         status = kenctl_print_new_json(json_pack("{s:s, s:I}", "output", output, "bytes", (json_int_t)picture.length));
     free(picture.bytes);

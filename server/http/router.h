@@ -53,6 +53,8 @@ enum kend_body {
     X(KEND_ROUTE_ARTIFACTS, KEND_GET, "/v1/jobs/{id}/artifacts", READ, PRIVATE, KEND_NO_BODY, "", kend_route_artifacts)                   \
     X(KEND_ROUTE_ARTIFACT, KEND_GET, "/v1/jobs/{id}/artifacts/{name}", READ, PRIVATE, KEND_NO_BODY, "", kend_route_artifact)              \
     X(KEND_ROUTE_TENSORS, KEND_GET, "/v1/jobs/{id}/tensors", READ, PRIVATE, KEND_NO_BODY, "variant name limit after", kend_route_tensors) \
+    X(KEND_ROUTE_HEATMAP, KEND_GET, "/v1/jobs/{id}/heatmap.png", READ, PRIVATE, KEND_NO_BODY, "tensor variant view x y w h width max",    \
+      kend_route_heatmap)                                                                                                                 \
     X(KEND_ROUTE_SESSION_BEGIN, KEND_POST, "/v1/session", READ, PRIVATE, KEND_EMPTY_BODY, "", kend_route_session_begin)                   \
     X(KEND_ROUTE_SESSION_SHOW, KEND_GET, "/v1/session", READ, PRIVATE, KEND_NO_BODY, "", kend_route_session_show)                         \
     X(KEND_ROUTE_SESSION_END, KEND_DELETE, "/v1/session", READ, PRIVATE, KEND_NO_BODY, "", kend_route_session_end)                        \

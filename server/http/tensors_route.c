@@ -2,6 +2,7 @@
 #include "http/cursor.h"
 #include "http/job_answer.h"
 #include "http/rows.h"
+#include "http/variant.h"
 #include "job.h"
 #include "json_load.h"
 #include "log.h"
@@ -70,28 +71,6 @@ static enum MHD_Result answer_page(struct kend_request *request, struct tensors_
     return kend_answer_json(request, 200, proto_list_to_json(json_incref(page->data), page->next ? next : NULL));
 }
 
-/* The file with the rows of the variant that the query names, below the job's artifacts. False with a reason in detail. */
-static bool find_file(char file[FILE_NAME_SIZE], const json_t *spec, const char *variant, char *detail, size_t size)
-{
-    json_t *item;
-    const json_t *variants = json_object_get(spec, "variants");
-    const char *known = json_array_size(variants) ? NULL : "tensors";
-    size_t i;
-    if (variant) known = NULL;
-    json_array_foreach(variants, i, item)
-    {
-        const char *name = json_string_value(json_object_get(item, "name"));
-        if (name && variant && strcmp(name, variant) == 0) known = name;
-    }
-    if (known)
-        snprintf(file, FILE_NAME_SIZE, ".kend/%s.jsonl", known);
-    else if (variant)
-        snprintf(detail, size, "query parameter \"variant\" is not a variant of this job");
-    else
-        snprintf(detail, size, "query parameter \"variant\" is needed: this job has variants");
-    return known != NULL;
-}
-
 /* Whether there are rows at all: only pruning makes a report. */
 static bool has_rows(const struct kend_job *job, const json_t *spec)
 {
@@ -111,9 +90,10 @@ static enum MHD_Result answer_rows(struct kend_request *request, struct tensors_
 
 static enum MHD_Result answer_job(struct kend_request *request, struct tensors_page *page, const struct kend_job *job, const json_t *spec)
 {
-    char detail[256], file[FILE_NAME_SIZE];
-    if (!find_file(file, spec, kend_query_get(&request->query, "variant"), detail, sizeof detail))
+    char detail[256], variant[KEN_MAX_VARIANT_NAME + 1], file[FILE_NAME_SIZE];
+    if (!kend_variant_find(variant, spec, kend_query_get(&request->query, "variant"), detail, sizeof detail))
         return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
+    snprintf(file, sizeof file, ".kend/%s.jsonl", *variant ? variant : "tensors");
     if (has_rows(job, spec)) return answer_rows(request, page, file);
     if (proto_status_is_terminal(job->status)) return kend_answer_json(request, 200, proto_list_to_json(json_array(), NULL));
     return kend_answer_problem(request, PROTO_JOB_ACTIVE, "the rows are there when the job has succeeded");

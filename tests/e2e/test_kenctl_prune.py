@@ -35,7 +35,7 @@ def test_an_independent_reader_makes_the_model(
         assert content == found[name], name
     expected = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]
     assert sorted(found) == (expected if sharded else ["model.safetensors"])
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted([*found, "delta.safetensors", "report.json"])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted([*found, ".kend", "delta.safetensors", "report.json"])
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([model.name, base.name, "out"])
 
 
@@ -119,6 +119,8 @@ def test_a_document_with_variants(tmp_path: Path, kenctl: Run) -> None:
     (tmp_path / "job.json").write_text(json.dumps(document))
     answer = json.loads(ok(kenctl("prune", "--job", "job.json", "-o", "out", "--json", "-q")))
     assert sorted(tree(tmp_path / "out")) == [
+        ".kend/few.cells",
+        ".kend/half.cells",
         "few/delta.safetensors",
         "few/report.json",
         "half/delta.safetensors",

@@ -49,7 +49,7 @@ def make_tensors(seed: int = 1) -> "tuple[dict[str, np.ndarray[Any, Any]], dict[
 
 def outputs(folder: Path) -> "tuple[dict[str, bytes], dict[str, Any]]":
     """All files but the report, and the report without what it says of the inputs."""
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     report = json.loads(files.pop("report.json"))
     report.pop("inputs")
     return files, report

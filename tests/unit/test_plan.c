@@ -92,7 +92,7 @@ static void check_blocks(uint64_t rows, uint64_t n, uint64_t memory, unsigned th
     ck_assert_msg(!plan_hollow(&plan, &pair, &options, memory, threads, &error), "%s", error.message);
     const struct ken_entry *entry = &plan->entries[0];
     if (expected) ck_assert_uint_eq(entry->block_units, expected);
-    if (entry->block_units > 1) ck_assert_uint_le(2 * (uint64_t)threads * ken_block_bytes(plan, entry, entry->block_units, true), memory);
+    if (entry->block_units > 1) ck_assert_uint_le(2 * (uint64_t)threads * ken_block_bytes(plan, entry, entry->block_units), memory);
     for (uint64_t start = 0; start < rows; start += 13) { /* as after a resumption anywhere */
         size_t tensor = 0;
         uint64_t unit = start, next = start;
