@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Elements are looked at where so many lie in the region and in its whole rows; else a picture would take too long. */
-enum { MOST_ELEMENTS = 8 << 20, MOST_IN_ROWS = 64 << 20, MOST_IN_PACKED_ROWS = 16 << 20 };
+enum { MOST_ELEMENTS = 4 << 20, MOST_IN_ROWS = 64 << 20, MOST_IN_PACKED_ROWS = 16 << 20 };
 enum { WINDOW = 1 << 18, VALUES = 4096 };
 
 struct span {

@@ -139,4 +139,85 @@ START_TEST(sums_and_what_is_not_finite)
 }
 END_TEST
 
-UNIT_MAIN("elements", bits_of_every_length_and_size, sums_and_what_is_not_finite)
+/* ---- cells */
+
+enum { CELLS = LONGEST / 32 + 1 };
+
+static double in_units(double value)
+{
+    value = value > KEN_CELL_LARGEST ? KEN_CELL_LARGEST : value < -KEN_CELL_LARGEST ? -KEN_CELL_LARGEST : value;
+    return nearbyint(value / KEN_CELL_UNIT) * KEN_CELL_UNIT;
+}
+
+/* One element after the other. */
+static void add_naively(const struct ken_cell_row *row, struct ken_cell *cells)
+{
+    size_t size = ken_dtype_size(row->dtype);
+    for (size_t i = 0; i < row->n; i++) {
+        struct ken_cell *cell = &cells[i / row->width];
+        bool kept = has_bit(row->kept, row->first + i);
+        cell->selected += row->mask ? (uint32_t)(row->mask[i / 64] >> (i % 64) & 1) : 1;
+        cell->changed += memcmp(row->model + i * size, row->base + i * size, size) != 0;
+        cell->stored += kept;
+        cell->pairs += kept && i && has_bit(row->kept, row->first + i - 1);
+        cell->pairs += kept && row->has_above && has_bit(row->kept, row->first + i - row->n);
+        if (!row->finite) continue;
+        cell->difference += fabs(in_units(ken_load(row->dtype, row->model, i) - ken_load(row->dtype, row->base, i)));
+        if (!kept) continue;
+        cell->value += in_units(ken_load(row->dtype, row->dense, i));
+        cell->size += fabs(in_units(ken_load(row->dtype, row->dense, i)));
+    }
+}
+
+/* Values of a matrix, or of all magnitudes. */
+static void fill_values(unsigned char *values, enum ken_dtype dtype, size_t n, bool usual)
+{
+    if (!usual) {
+        fill_finite(values, dtype, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) ken_store(dtype, values, i, ((double)(random_bits() % 2001) - 1000) / 5000);
+}
+
+static void check_cells(enum ken_dtype dtype, size_t n, size_t width, bool usual)
+{
+    static unsigned char model[ROOM], base[ROOM], kept[LONGEST / 4 + 32];
+    static uint64_t mask[LONGEST / 64 + 1];
+    struct ken_cell naive[CELLS] = {{0}}, found[CELLS];
+    const struct ken_kernel *kernel;
+    size_t at = random_bits() % 9, size = ken_dtype_size(dtype);
+    fill_values(model + at, dtype, n, usual);
+    fill_values(base + at, dtype, n, usual);
+    for (size_t i = 0; i < sizeof kept; i++) kept[i] = (unsigned char)random_bits();
+    for (size_t i = 0; i < LONGEST / 64 + 1; i++) mask[i] = random_bits();
+    for (size_t i = 0; i < n; i += 3) memcpy(base + at + i * size, model + at + i * size, size);
+    const struct ken_cell_row row = {.dtype = dtype,
+                                     .finite = random_bits() % 8,
+                                     .has_above = random_bits() % 2,
+                                     .n = n,
+                                     .width = width,
+                                     .model = model + at,
+                                     .base = base + at,
+                                     .dense = random_bits() % 2 ? model + at : base + at,
+                                     .mask = random_bits() % 4 ? mask : NULL,
+                                     .kept = kept,
+                                     .first = n + random_bits() % 30};
+    for (unsigned twice = 0; twice < 2; twice++) add_naively(&row, naive);
+    for (size_t i = 0; (kernel = ken_kernel_at(i)); i++) {
+        if (!kernel->is_usable()) continue;
+        memset(found, 0, sizeof found);
+        for (unsigned twice = 0; twice < 2; twice++) kernel->elements->cells(&row, found);
+        ck_assert_msg(memcmp(found, naive, sizeof found) == 0, "%s, dtype %u, n %zu, width %zu", kernel->name, dtype, n, width);
+    }
+}
+
+START_TEST(cells_are_those_of_plain_sums)
+{
+    for (size_t n = 1; n <= LONGEST; n += n < 70 ? 1 : 7)
+        for (size_t d = 0; d < PRUNABLE; d++)
+            for (size_t width = 32; width <= 128; width *= 4)
+                for (unsigned usual = 0; usual < 2; usual++) check_cells(prunable[d], n, width, usual);
+}
+END_TEST
+
+UNIT_MAIN("elements", bits_of_every_length_and_size, sums_and_what_is_not_finite, cells_are_those_of_plain_sums)
