@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 VIEWS = ("mask", "neighbors", "density", "delta")
 CELL = 32
 TENSOR = "enc.layers.0.linear2.weight"
-Array = "np.ndarray[Any, Any]"
+Array = np.ndarray[Any, Any]
 
 
 # ---- pictures, by Python that knows only what a PNG is
@@ -38,7 +38,8 @@ class Picture:
 
 def decode(png: bytes) -> Picture:
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
-    at, data, palette, head = 8, b"", b"", (0, 0)
+    at, data, palette = 8, b"", b""
+    head: "tuple[int, ...]" = ()
     while at < len(png):
         length, kind = struct.unpack(">I4s", png[at : at + 8])
         content = png[at + 8 : at + 8 + length]
@@ -118,15 +119,15 @@ class Drawn:
     packed: str
     model: dict[str, Path]
 
-    def get(self, tensor: str, variant: str = "half", method: str = "GET", **query: object) -> Response:
+    def get(self, tensor: str, variant: str = "half", method: str = "GET", **query: Any) -> Response:
         headers = query.pop("headers", {})
         if variant == "packed":
             path = f"/v1/jobs/{self.packed}/heatmap.png?" + urlencode({"tensor": tensor, **query})
         else:
             path = f"/v1/jobs/{self.job}/heatmap.png?" + urlencode({"tensor": tensor, "variant": variant, **query})
-        return self.kend.request(method, path, headers=headers)  # type: ignore[arg-type]
+        return self.kend.request(method, path, headers=headers)
 
-    def draw(self, tensor: str, variant: str = "half", **query: object) -> "tuple[Array, float]":
+    def draw(self, tensor: str, variant: str = "half", **query: Any) -> "tuple[Array, float]":
         response = self.get(tensor, variant, **query)
         assert response.status == 200, response.body
         return decode(response.body).pixels, float(response.headers["x-heatmap-max"])
@@ -138,7 +139,7 @@ class Drawn:
 def make_pair(folder: Path) -> None:
     random = np.random.default_rng(3)
     shapes = {"wide": (70, 333), "tall": (500, 45), "long": (3, 3000), "vector": (77,), "folded": (20, 3, 7)}
-    base = {name: random.normal(0, 0.05, shape).astype(np.float32) for name, shape in shapes.items()}
+    base: "dict[str, Any]" = {name: random.normal(0, 0.05, shape).astype(np.float32) for name, shape in shapes.items()}
     base["half"] = random.normal(0, 0.05, (64, 96)).astype(np.float16)
     base["double"] = random.normal(0, 300, (40, 70))
     model = {name: (v + random.normal(0, 0.01, v.shape)).astype(v.dtype) for name, v in base.items()}
@@ -155,17 +156,18 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drawn]:
     files = folder / "files"
     files.mkdir()
     make_pair(files)
-    variants = [
+    variants: "list[dict[str, Any]]" = [
         {"name": "half", "keep": 0.5},
         {"name": "few", "k": 1, "method": "magnitude", "rescale": "l1"},
         {"name": "most", "keep": 0.99},
     ]
     with Kend(folder, {"fetch.file_roots": str(files)}) as kend:
-        pair = {"model": f"file://{files}/model", "base": f"file://{files}/base"}
-        jobs = [
-            kend.wait(kend.submit({**pair, **rest}))
-            for rest in ({"variants": variants}, {"keep": 0.5, "delta_encoding": "packed", "outputs": ["delta"]})
+        pair: "dict[str, Any]" = {"model": f"file://{files}/model", "base": f"file://{files}/base"}
+        documents: "list[dict[str, Any]]" = [
+            dict(pair, variants=variants),
+            dict(pair, keep=0.5, delta_encoding="packed", outputs=["delta"]),
         ]
+        jobs = [kend.wait(kend.submit(document)) for document in documents]
         assert [job["status"] for job in jobs] == ["succeeded"] * 2, [job["error"] for job in jobs]
         folders = kend.data / "artifacts" / jobs[0]["id"]
         models = {v["name"]: folders / str(v["name"]) / "model.safetensors" for v in variants}
@@ -275,7 +277,7 @@ def test_a_picture_is_the_same_again_and_not_sent_again(drawn: Drawn) -> None:
         ({"colour": 1}, '"colour"'),
     ),
 )
-def test_what_cannot_be_drawn_is_named(drawn: Drawn, query: "dict[str, object]", detail: str) -> None:
+def test_what_cannot_be_drawn_is_named(drawn: Drawn, query: "dict[str, Any]", detail: str) -> None:
     response = drawn.get("wide", **query)
     assert response.status == 400 and response.json["code"] == "bad_request"
     assert detail in response.json["detail"]
@@ -293,7 +295,7 @@ def test_without_a_delta(drawn: Drawn) -> None:
     pair = {"model": f"file://{drawn.files}/model", "base": f"file://{drawn.files}/base"}
     delta = drawn.kend.data / "artifacts" / drawn.packed / "delta.safetensors"
     (drawn.files / "delta").write_bytes(delta.read_bytes())
-    jobs = [
+    jobs: "list[dict[str, Any]]" = [
         {**pair, "k": 3, "outputs": ["model", "report"]},
         {"kind": "inject", "base": pair["base"], "delta": f"file://{drawn.files}/delta"},
         {**pair, "model": pair["model"] + "-is-not-there", "k": 3},
