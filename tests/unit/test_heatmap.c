@@ -155,7 +155,7 @@ START_TEST(damaged_files_are_refused_or_drawn)
             struct drawing drawing = open_drawing();
             ck_assert_int_eq(draw(&drawing, NULL), KEN_OK);
             damage(&drawing, drawing.cells, drawing.cells_bytes, &refused);
-            ck_assert_uint_gt(refused, 50);
+            ck_assert_uint_gt(refused, 20); /* most bytes of cells may be anything */
             damage(&drawing, drawing.delta, drawing.delta_bytes, &refused);
             for (uint64_t length = 0; length < drawing.cells_bytes; length += 7) {
                 uint64_t whole = drawing.cells_bytes;
