@@ -101,7 +101,7 @@ static int draw(struct picture *picture)
     int cells = -1, delta = -1;
     if (variant && !kenctl_is_safe_name(variant)) return kenctl_usage(picture->kenctl, "--variant is a name, not '%s'", variant);
     snprintf(cells_name, sizeof cells_name, ".kend/%s.cells", variant ? variant : "tensors");
-    snprintf(delta_name, sizeof delta_name, "%s%s" KENCTL_DELTA_NAME, variant ? variant : "", variant ? "/" : "");
+    snprintf(delta_name, sizeof delta_name, "%s%s" KEN_DELTA_FILE_NAME, variant ? variant : "", variant ? "/" : "");
     int code = open_file(picture->place, delta_name, &delta, &delta_bytes, &error);
     if (!code) code = open_file(picture->place, cells_name, &cells, &cells_bytes, &error);
     if (!code) code = ken_heatmap_draw(&drawn, &picture->heatmap, cells, cells_bytes, delta, delta_bytes, &error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pictures of a job's matrices, drawn while the request waits: some milliseconds, in memory that does not grow with the matrix. */
+#include "delta/delta.h"
 #include "digest.h"
 #include "heatmap/heatmap.h"
 #include "http/job_answer.h"
@@ -89,7 +90,7 @@ static int open_files(struct kend_request *request, const char *variant, struct 
     struct kend_artifacts *artifacts = request->http->parts.artifacts;
     char cells[FILE_NAME_SIZE], delta[FILE_NAME_SIZE];
     snprintf(cells, sizeof cells, ".kend/%s.cells", *variant ? variant : "tensors");
-    snprintf(delta, sizeof delta, "%s%sdelta.safetensors", variant, *variant ? "/" : "");
+    snprintf(delta, sizeof delta, "%s%s" KEN_DELTA_FILE_NAME, variant, *variant ? "/" : "");
     *files = (struct files){-1, -1, 0, 0};
     int code = artifacts->ops->open(artifacts, request->match.id, delta, &files->delta, &files->delta_bytes, error);
     return code ? code : artifacts->ops->open(artifacts, request->match.id, cells, &files->cells, &files->cells_bytes, error);
