@@ -285,7 +285,7 @@ ENCODINGS = {
 #: What is no HTTP/1.1.
 GARBAGE = {
     "garbage": bad(NOT_HTTP, Behaviour(raw=b"\x00\x01garbage\r\n\r\n")),
-    "garbage without end": bad(NOT_HTTP, Behaviour(raw=b"\x00", again=b"\xff\x00" * 32768)),
+    "garbage without end": bad(NOT_HTTP, Behaviour(raw=b"\x00\x01garbage", again=b"\xff\x00" * 32768)),
     "garbage for a status": bad(NOT_HTTP, raw("HTTP/1.1 abc OK")),
     "SMTP": bad(NOT_HTTP, Behaviour(raw=b"220 mail ESMTP\r\n" * 9)),
     "HTTP/0.9": bad(NOT_HTTP, Behaviour(raw=MODEL)),

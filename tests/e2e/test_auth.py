@@ -59,6 +59,8 @@ def test_every_call_has_a_scope() -> None:
 
 def call(house: House, who: str, method: str, path: str, job: str) -> Response:
     target = path.replace("{id}", job).replace("{name}", "report.json")
+    if path.endswith("/heatmap.png"):
+        target += "?tensor=layer.0.weight"
     body = house.pair if (method, path) == ("POST", "/v1/jobs") else None
     return house.ask(who, method, target, body)
 
