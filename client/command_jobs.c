@@ -44,14 +44,15 @@ static int add_metadata(const struct kenctl *kenctl, char **path)
 /* The query of one page; NULL and *status after a fault. */
 static char *list_path(const struct kenctl *kenctl, const char *after, int *status)
 {
-    const char *wanted = kenctl_option(kenctl, KENCTL_OPT_STATUS), *limit = kenctl_option(kenctl, KENCTL_OPT_LIMIT);
+    const char *owner = kenctl_option(kenctl, KENCTL_OPT_WHOSE), *wanted = kenctl_option(kenctl, KENCTL_OPT_STATUS);
+    const char *limit = kenctl_option(kenctl, KENCTL_OPT_LIMIT);
     bool all = kenctl_option(kenctl, KENCTL_OPT_ALL) != NULL;
     char *path = strdup("/v1/jobs"), most[16];
     snprintf(most, sizeof most, "%d", MOST_IN_A_PAGE);
     if (!limit && all) limit = most;
     *status = KENCTL_FAILURE;
-    bool added = path && (!wanted || add_query(&path, "status", wanted)) && (!limit || add_query(&path, "limit", limit)) &&
-                 (!after || add_query(&path, "after", after));
+    bool added = path && (!owner || add_query(&path, "owner", owner)) && (!wanted || add_query(&path, "status", wanted)) &&
+                 (!limit || add_query(&path, "limit", limit)) && (!after || add_query(&path, "after", after));
     if (!added)
         kenctl_fail(KENCTL_FAILURE, "out of memory");
     else
@@ -81,7 +82,7 @@ static json_t *get_page(const struct kenctl *kenctl, struct kenctl_http *http, c
     return page;
 }
 
-static void add_job(struct kenctl_table *table, const json_t *job)
+static void add_job(struct kenctl_table *table, const json_t *job, bool owners)
 {
     static const char *const keys[] = {"id", "kind", "status", "stage"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) kenctl_table_add(table, json_string_value(json_object_get(job, keys[i])));
@@ -91,16 +92,19 @@ static void add_job(struct kenctl_table *table, const json_t *job)
     else
         kenctl_table_add(table, NULL);
     kenctl_table_add(table, json_string_value(json_object_get(job, "created_at")));
+    if (owners) kenctl_table_add(table, json_string_value(json_object_get(job, "owner")));
     kenctl_table_add(table, json_string_value(json_object_get(job, "name")));
 }
 
 static int print_jobs(const json_t *jobs)
 {
     static const char *const heads[] = {"ID", "KIND", "STATUS", "STAGE", "DONE", "CREATED", "NAME"};
-    struct kenctl_table *table = kenctl_table_create("llllrll", heads);
+    static const char *const heads_of_admins[] = {"ID", "KIND", "STATUS", "STAGE", "DONE", "CREATED", "OWNER", "NAME"};
+    bool owners = json_object_get(json_array_get(jobs, 0), "owner") != NULL; /* admins are told of each job, others of none */
+    struct kenctl_table *table = owners ? kenctl_table_create("llllrlll", heads_of_admins) : kenctl_table_create("llllrll", heads);
     size_t i;
     json_t *job;
-    json_array_foreach(jobs, i, job) add_job(table, job);
+    json_array_foreach(jobs, i, job) add_job(table, job, owners);
     return kenctl_table_finish(&table);
 }
 
@@ -132,15 +136,17 @@ static int run_list(struct kenctl *kenctl)
     return status;
 }
 
-static const unsigned char list_options[] = {KENCTL_OPT_FORMAT, KENCTL_OPT_STATUS, KENCTL_OPT_METADATA, KENCTL_OPT_LIMIT, KENCTL_OPT_ALL};
+static const unsigned char list_options[] = {KENCTL_OPT_FORMAT,   KENCTL_OPT_STATUS, KENCTL_OPT_WHOSE,
+                                             KENCTL_OPT_METADATA, KENCTL_OPT_LIMIT,  KENCTL_OPT_ALL};
 
 const struct kenctl_command kenctl_command_list = {
     .name = "list",
     .summary = "List the server's jobs, newest first",
     .operands = "",
-    .text = "A table: id, status, stage, how much is done, when it was created, name.\n"
+    .text = "A table: id, kind, status, stage, how much is done, when it was created, whose it is (told to admins), name.\n"
             "\nExamples:\n"
             "  kenctl list --status running\n"
+            "  kenctl list --owner nlp\n"
             "  kenctl list --all --metadata team=nlp -o json\n",
     .options = list_options,
     .option_count = sizeof list_options,

@@ -250,6 +250,7 @@ int kenctl_job_show(const json_t *job)
                                            {"attempt", "attempt"}};
     line("id", text_of(job, "id"));
     line("name", text_of(job, "name"));
+    line("owner", text_of(job, "owner"));
     show_status(job);
     line("kind", text_of(job, "kind"));
     show_input(job, "model");

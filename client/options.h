@@ -69,6 +69,7 @@
     X(SCALE_END, "max", 0, "X", "where the scale of colours ends (default: the same for all tensors of a delta)")                    \
     X(TOKENS, "file", 0, "FILE", "the tokens file (auth.tokens_file of the server)")                                                 \
     X(OWNER, "owner", 0, "NAME", "whose jobs the token is about")                                                                    \
+    X(WHOSE, "owner", 0, "NAME", "only jobs of this owner, \"\" for the nameless one; needs an admin's token")                       \
     X(SCOPE, "scope", 0, "LIST", "of read, submit and admin; submit includes read, admin both")                                      \
     X(EXPIRES, "expires", 0, "DAYS", "when the token ends by itself (default: never)")
 

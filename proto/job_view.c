@@ -95,6 +95,7 @@ json_t *proto_job_view_to_json(const struct proto_job_view *view)
         object = NULL;
     }
     json_decref(document);
+    if (view->owner) object = proto_json_set(object, "owner", proto_json_text_or_null(*view->owner ? view->owner : NULL));
     object = proto_json_set(object, "progress", progress_to_json(view));
     object = proto_json_set(object, "attempt", json_integer(view->attempt));
     object = proto_json_set(object, "created_at", proto_json_time(view->created_at));

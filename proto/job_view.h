@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The job as a resource: what GET /v1/jobs/{id} answers, and the lists around it. The fields that the server adds to the document are
- * always there, null where not set; `stage` is there only while the job runs.
+ * always there, null where not set; `stage` is there only while the job runs, `owner` only for admins.
  */
 #ifndef PROTO_JOB_VIEW_H
 #define PROTO_JOB_VIEW_H
@@ -25,7 +25,8 @@ struct proto_artifact_view {
 /* What the server knows of a job. All is borrowed during the call. Times: ms since 1970, 0 where not set. */
 struct proto_job_view {
     const char *id;
-    const char *spec; /* the canonical document with URLs as given: shown redacted */
+    const char *spec;  /* the canonical document with URLs as given: shown redacted */
+    const char *owner; /* "": the nameless one; NULL: not told */
     enum proto_status status;
     enum proto_stage stage;
     uint64_t bytes_fetched, bytes_total, rows_done, rows_total;

@@ -56,13 +56,35 @@ static int check_tls(const struct kend_conf *conf, struct ken_error *error)
     return rc;
 }
 
+static struct kend_fetch_options fetch_options(const struct kend_conf *conf)
+{
+    return (struct kend_fetch_options){
+        .cache_dir = conf->cache_dir,
+        .cache_max_bytes = conf->cache_max_bytes,
+        .reserve_bytes = conf->disk_reserve_bytes,
+        .allow_schemes = conf->fetch_allow_schemes,
+        .allow_networks = conf->fetch_allow_networks,
+        .file_roots = conf->fetch_file_roots,
+        .max_bytes = conf->fetch_max_bytes,
+        .connections = (unsigned)conf->fetch_connections,
+        .ca_file = conf->fetch_ca_file,
+        .proxy = conf->fetch_proxy,
+        .connect_timeout_seconds = (unsigned)conf->fetch_connect_seconds,
+        .stall_timeout_seconds = (unsigned)conf->fetch_stall_seconds,
+        .least_rate = (unsigned)conf->fetch_least_rate,
+        .retries = (unsigned)conf->fetch_retries,
+    };
+}
+
 int kend_daemon_check(const struct kend_conf *conf, struct ken_error *error)
 {
+    const struct kend_fetch_options fetch = fetch_options(conf);
     struct kend_address address;
     int rc = kend_address_parse(&address, conf->http_listen, error);
     if (rc) return rc;
     rc = check_tokens(conf->auth_tokens_file, error);
     if (!rc) rc = check_tls(conf, error);
+    if (!rc) rc = kend_fetcher_check(&fetch, error);
     if (rc) return rc;
     if (!ken_kernel_find(conf->prune_kernel, error)) return KEN_EINVALID;
     return KEN_OK;
@@ -89,23 +111,7 @@ static int open_store(struct daemon *daemon, struct ken_error *error)
 
 static int create_fetcher(struct daemon *daemon, struct ken_error *error)
 {
-    const struct kend_conf *conf = daemon->conf;
-    const struct kend_fetch_options options = {
-        .cache_dir = conf->cache_dir,
-        .cache_max_bytes = conf->cache_max_bytes,
-        .reserve_bytes = conf->disk_reserve_bytes,
-        .allow_schemes = conf->fetch_allow_schemes,
-        .allow_networks = conf->fetch_allow_networks,
-        .file_roots = conf->fetch_file_roots,
-        .max_bytes = conf->fetch_max_bytes,
-        .connections = (unsigned)conf->fetch_connections,
-        .ca_file = conf->fetch_ca_file,
-        .proxy = conf->fetch_proxy,
-        .connect_timeout_seconds = (unsigned)conf->fetch_connect_seconds,
-        .stall_timeout_seconds = (unsigned)conf->fetch_stall_seconds,
-        .least_rate = (unsigned)conf->fetch_least_rate,
-        .retries = (unsigned)conf->fetch_retries,
-    };
+    const struct kend_fetch_options options = fetch_options(daemon->conf);
     return kend_fetcher_create(&daemon->fetcher, &options, error);
 }
 

@@ -27,7 +27,9 @@ struct kend_fetch_options {
     unsigned retries;                                        /* per request, of what can pass */
 };
 
-/* KEN_EINVAL names the option and the place. */
+/* Whether a fetcher can have these options; nothing is made. KEN_EINVALID names the option and the place. */
+int kend_fetcher_check(const struct kend_fetch_options *options, struct ken_error *error);
+/* KEN_EINVALID names the option and the place. */
 int kend_fetcher_create(struct kend_fetcher **fetcher, const struct kend_fetch_options *options, struct ken_error *error);
 void kend_fetcher_destroy(struct kend_fetcher **fetcher);
 /* Bytes that the cache holds. */

@@ -63,7 +63,8 @@ static int check_schemes(const char *list, struct ken_error *error)
     return 0;
 }
 
-static int set_up(struct kend_fetcher *fetcher, const struct kend_fetch_options *options, struct ken_error *error)
+/* All that touches nothing. */
+static int take_options(struct kend_fetcher *fetcher, const struct kend_fetch_options *options, struct ken_error *error)
 {
     struct kend_connection_settings *settings = &fetcher->settings.connection;
     struct ken_error reason;
@@ -82,9 +83,35 @@ static int set_up(struct kend_fetcher *fetcher, const struct kend_fetch_options 
                            : options->connections >= KEND_MAX_PIECES ? KEND_MAX_PIECES - 1
                                                                      : options->connections;
     fetcher->retries = options->retries;
-    code = add_roots(fetcher, options->file_roots, error);
+    return add_roots(fetcher, options->file_roots, error);
+}
+
+static int set_up(struct kend_fetcher *fetcher, const struct kend_fetch_options *options, struct ken_error *error)
+{
+    int code = take_options(fetcher, options, error);
     if (!code) code = kend_cache_create(&fetcher->cache, options->cache_dir, options->cache_max_bytes, options->reserve_bytes, error);
     if (!code) code = kend_loop_create(&fetcher->loop, error);
+    return code;
+}
+
+static void drop_options(struct kend_fetcher *fetcher)
+{
+    for (size_t i = 0; i < fetcher->root_count; i++) free(fetcher->roots[i]);
+    free(fetcher->roots);
+    struct kend_connection_settings *settings = &fetcher->settings.connection;
+    kend_networks_clear(&settings->policy.networks);
+    free(settings->policy.schemes);
+    free(settings->ca_file);
+    free(settings->proxy);
+}
+
+int kend_fetcher_check(const struct kend_fetch_options *options, struct ken_error *error)
+{
+    struct kend_fetcher *fetcher = calloc(1, sizeof *fetcher);
+    if (!fetcher) return ken_fail(error, KEN_ENOMEM, "out of memory");
+    int code = take_options(fetcher, options, error);
+    drop_options(fetcher);
+    free(fetcher);
     return code;
 }
 
@@ -114,13 +141,7 @@ void kend_fetcher_destroy(struct kend_fetcher **own)
     pthread_mutex_unlock(&fetcher->mutex);
     kend_loop_destroy(&fetcher->loop);
     kend_cache_destroy(&fetcher->cache);
-    for (size_t i = 0; i < fetcher->root_count; i++) free(fetcher->roots[i]);
-    free(fetcher->roots);
-    struct kend_connection_settings *settings = &fetcher->settings.connection;
-    kend_networks_clear(&settings->policy.networks);
-    free(settings->policy.schemes);
-    free(settings->ca_file);
-    free(settings->proxy);
+    drop_options(fetcher);
     pthread_cond_destroy(&fetcher->changed);
     pthread_mutex_destroy(&fetcher->mutex);
     free(fetcher);

@@ -143,7 +143,7 @@ static void part(struct kend_connections *connections, struct kend_connection *c
                           strlen(connections->timeout), connection->request, connections->timeout);
     KEN_ASSERT(length > 0 && (size_t)length < sizeof answer);
     ssize_t sent = send(connection->socket, answer, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)sent; /* there is room for so little, or its client does not read */
+    if (sent == length) connection->parted_bytes = strlen(connections->timeout); /* else its client does not read */
     shutdown(connection->socket, SHUT_WR);
     connection->parted = true;
     phase_change(connections, connection, KEND_CONNECTION_PARTED);
@@ -335,9 +335,11 @@ bool kend_connection_answers(struct kend_connections *connections, struct kend_c
     return go_on(connections, connection, KEND_CONNECTION_BUSY, NULL);
 }
 
-bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection)
+bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection, uint64_t *bytes)
 {
-    return !go_on(connections, connection, KEND_CONNECTION_IDLE, NULL) && connection->parted;
+    const bool parted = !go_on(connections, connection, KEND_CONNECTION_IDLE, NULL) && connection->parted;
+    *bytes = parted ? connection->parted_bytes : 0;
+    return parted;
 }
 
 bool kend_connections_are_scarce(struct kend_connections *connections)

@@ -38,8 +38,9 @@ struct kend_connection {
     void *tls;                 /* what tls.c keeps */
     int socket;
     bool encrypted;
-    bool surplus; /* more of its client than http.max_connections_per_address; constant */
-    bool parted;  /* its last request was answered with 408 */
+    bool surplus;          /* more of its client than http.max_connections_per_address; constant */
+    bool parted;           /* its last request was answered with 408 */
+    uint64_t parted_bytes; /* of the body of that answer that were sent: all or none */
     enum kend_connection_phase phase;
     int64_t deadline; /* monotonic ms */
     const char *request;
@@ -66,8 +67,8 @@ void kend_connections_close(struct kend_connections *connections, struct kend_co
 bool kend_connection_reads(struct kend_connections *connections, struct kend_connection *connection, const char *request);
 /* The request is about to be answered. False: nothing more may be sent, it was answered with 408 or is being closed. */
 bool kend_connection_answers(struct kend_connections *connections, struct kend_connection *connection);
-/* The request has ended. True if it was answered with 408. */
-bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection);
+/* The request has ended. True if it was answered with 408, of whose body *bytes were sent: all or none. */
+bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection, uint64_t *bytes);
 
 /* Whether so many are open that this one had better end with its answer. */
 bool kend_connections_are_scarce(struct kend_connections *connections);

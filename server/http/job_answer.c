@@ -45,12 +45,13 @@ json_t *kend_artifacts_document(const struct kend_request *request, const char *
     return array;
 }
 
-/* All but what is the view's alone. */
-static struct proto_job_view view_of(const struct kend_job *job)
+/* All but what is the view's alone. Who sees everybody's jobs is told whose each is. */
+static struct proto_job_view view_of(const struct kend_request *request, const struct kend_job *job)
 {
     return (struct proto_job_view){
         .id = job->id,
         .spec = job->spec,
+        .owner = kend_request_sees(request) ? NULL : job->owner,
         .status = job->status,
         .stage = job->stage,
         .bytes_fetched = job->progress.bytes_fetched,
@@ -73,9 +74,9 @@ static struct proto_job_view view_of(const struct kend_job *job)
     };
 }
 
-json_t *kend_listed_job_document(const struct kend_job *job)
+json_t *kend_listed_job_document(const struct kend_request *request, const struct kend_job *job)
 {
-    struct proto_job_view view = view_of(job);
+    struct proto_job_view view = view_of(request, job);
     view.listed = true;
     return proto_job_view_to_json(&view);
 }
@@ -89,7 +90,7 @@ enum kend_store_result kend_job_document(const struct kend_request *request, con
     if (result != KEND_STORE_OK) return result;
     struct proto_artifact_view *artifacts = views_make(request, job->id, &list);
     if (artifacts) {
-        struct proto_job_view view = view_of(job);
+        struct proto_job_view view = view_of(request, job);
         view.artifacts = artifacts;
         view.artifact_count = list.count;
         *document = proto_job_view_to_json(&view);

@@ -2,6 +2,7 @@
 #include "http/job_answer.h"
 #include "job.h"
 #include "reader.h"
+#include "token.h"
 
 #include <string.h>
 
@@ -24,6 +25,26 @@ bool kend_find_job(struct kend_request *request, struct kend_job **job, enum MHD
     if (kend_request_has_id(request)) found = store->ops->get(store, request->match.id, kend_request_sees(request), job);
     if (found == KEND_STORE_OK) return true;
     *result = kend_answer_store(request, found);
+    return false;
+}
+
+/*
+ * The owner that an admin asks for, "" the nameless one. False: it was answered. To others it is forbidden, whoever they ask for: an empty
+ * list would tell them that there is nothing.
+ */
+static bool read_owner(struct kend_request *request, struct kend_job_filter *filter, enum MHD_Result *result)
+{
+    const char *owner = kend_query_get(&request->query, "owner");
+    if (!owner) return true;
+    if (filter->owner)
+        *result = kend_answer_problem(request, PROTO_FORBIDDEN, "query parameter \"owner\" needs a token with scope admin");
+    else if (*owner && !proto_owner_is(owner))
+        *result = kend_answer_problem(request, PROTO_BAD_REQUEST,
+                                      "query parameter \"owner\" must be 1 to %d letters, digits and . _ @ + -, or empty", PROTO_OWNER_MAX);
+    else {
+        filter->owner = owner;
+        return true;
+    }
     return false;
 }
 
@@ -64,11 +85,11 @@ static bool read_filter(const struct kend_request *request, struct kend_job_filt
 }
 
 /* The jobs as an array; NULL if out of memory. */
-static json_t *make_list(const struct kend_job_list *list)
+static json_t *make_list(const struct kend_request *request, const struct kend_job_list *list)
 {
     json_t *data = json_array();
     for (size_t i = 0; data && i < list->count; i++) {
-        if (json_array_append_new(data, kend_listed_job_document(list->item[i])) == 0) continue;
+        if (json_array_append_new(data, kend_listed_job_document(request, list->item[i])) == 0) continue;
         json_decref(data);
         data = NULL;
     }
@@ -84,12 +105,13 @@ enum MHD_Result kend_route_list(struct kend_request *request)
     enum MHD_Result result;
     char detail[256];
     uint64_t limit;
-    if (!kend_list_limit(request, &limit, &result)) return result;
+    if (!kend_list_limit(request, &limit, &result) || !read_owner(request, &filter, &result)) return result;
     filter.limit = limit;
     if (!read_filter(request, &filter, pairs, detail, sizeof detail)) return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
     enum kend_store_result listed = store->ops->list(store, &filter, &list);
     if (listed != KEND_STORE_OK) return kend_answer_store(request, listed);
-    result = kend_answer_json(request, 200, proto_list_to_json(make_list(&list), list.has_more ? list.item[list.count - 1]->id : NULL));
+    result =
+        kend_answer_json(request, 200, proto_list_to_json(make_list(request, &list), list.has_more ? list.item[list.count - 1]->id : NULL));
     kend_job_list_clear(&list);
     return result;
 }

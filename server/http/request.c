@@ -6,7 +6,6 @@
 #include "http/framing.h"
 #include "http/respond.h"
 #include "json_load.h"
-#include "log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -401,27 +400,6 @@ enum MHD_Result kend_request_step(void *cls, struct MHD_Connection *connection, 
     return request_answer(request);
 }
 
-/* The job that the request is about; NULL if there is none. */
-static const char *request_job(const struct kend_request *request)
-{
-    if (kend_request_has_id(request)) return request->match.id;
-    return *request->made ? request->made : NULL;
-}
-
-/* whole: the answer has gone to its last byte. Whose request it was is known where nothing refused it before. */
-static void request_log(const struct kend_request *request, int64_t microseconds, bool whole)
-{
-    const char *route = request->match.route == KEND_ROUTE_COUNT ? "other" : kend_routes[request->match.route].pattern;
-    bool probe = request->match.route >= KEND_ROUTE_LIVEZ && request->match.route <= KEND_ROUTE_METRICS;
-    const char *owner = kend_request_owner(request);
-    kend_log(probe ? KEND_LOG_DEBUG : KEND_LOG_INFO, "request", KEND_LOG_REQUEST(request),
-             KEND_S("method", kend_method_name(request->method)), KEND_S("route", route), KEND_S("job", request_job(request)),
-             KEND_S("owner", *owner ? owner : NULL), KEND_S("token", *request->identity.token ? request->identity.token : NULL),
-             KEND_I("status", request->status), KEND_I("bytes", request->method == KEND_HEAD ? 0 : request->bytes),
-             KEND_S("ended", whole ? NULL : "early"), KEND_SECONDS("seconds", (double)microseconds / 1e6),
-             KEND_SECONDS("waited_seconds", (double)request->wait.suspended_ms / 1000));
-}
-
 void kend_request_closed(void *cls, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code)
 {
     struct kend_request *request = *context;
@@ -429,14 +407,20 @@ void kend_request_closed(void *cls, struct MHD_Connection *connection, void **co
     *context = NULL;
     if (!request) return;
     KEN_ASSERT(request->magic == REQUEST_MAGIC && !request->wait.suspended);
-    if (kend_connection_rests(request->http->connections, request->peer)) request->status = proto_problem_status(PROTO_REQUEST_TIMEOUT);
+    bool whole = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+    uint64_t parted;
+    if (kend_connection_rests(request->http->connections, request->peer, &parted)) {
+        request->status = proto_problem_status(PROTO_REQUEST_TIMEOUT);
+        request->bytes = parted;
+        whole = parted > 0;
+    }
     if (request->begun) {
         int64_t busy = kend_monotonic_us() - request->started - request->wait.suspended_ms * 1000;
         if (busy < 0) busy = 0; /* suspensions are counted in whole milliseconds */
         if (request->status)
             kend_http_metrics_count(&request->http->metrics, request->match.route, request->method, request->status,
                                     busy > 0 ? (uint64_t)busy : 0);
-        request_log(request, busy, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+        kend_request_log(request, busy, whole);
     }
     if (request->release) request->release(request->state);
     atomic_fetch_sub(&request->http->requests, 1);

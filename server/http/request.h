@@ -11,6 +11,7 @@
 #include "http/wait.h"
 
 #include <jansson.h>
+#include <netinet/in.h>
 
 enum { KEND_REQUEST_ID_MAX = 128 };
 
@@ -54,6 +55,12 @@ struct kend_request {
 
 /* What a line of the log tells of the request that it belongs to. */
 #define KEND_LOG_REQUEST(r) KEND_S("request", (r)->id), KEND_S("trace", *(r)->trace ? (r)->trace : NULL)
+
+/* One line that tells how it went. whole: the answer has gone to its last byte. Whose request it was is known where nothing refused it
+ * before. */
+void kend_request_log(const struct kend_request *request, int64_t microseconds, bool whole);
+/* The address of a peer, an IPv4 one as such even where it is mapped; NULL if it is none of these. */
+const char *kend_client_text(char text[INET6_ADDRSTRLEN], const struct sockaddr *address);
 
 /* Callbacks of libmicrohttpd; cls is the kend_http. */
 void *kend_request_open(void *cls, const char *target, struct MHD_Connection *connection);

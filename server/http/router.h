@@ -45,7 +45,7 @@ enum kend_body {
  */
 #define KEND_ROUTE_MAP(X)                                                                                                                 \
     X(KEND_ROUTE_CREATE, KEND_POST, "/v1/jobs", SUBMIT, PRIVATE, KEND_JSON_BODY, "dry_run", kend_route_create)                            \
-    X(KEND_ROUTE_LIST, KEND_GET, "/v1/jobs", READ, PRIVATE, KEND_NO_BODY, "status metadata.* limit after", kend_route_list)               \
+    X(KEND_ROUTE_LIST, KEND_GET, "/v1/jobs", READ, PRIVATE, KEND_NO_BODY, "status owner metadata.* limit after", kend_route_list)         \
     X(KEND_ROUTE_SHOW, KEND_GET, "/v1/jobs/{id}", READ, PRIVATE, KEND_NO_BODY, "wait", kend_route_show)                                   \
     X(KEND_ROUTE_REMOVE, KEND_DELETE, "/v1/jobs/{id}", SUBMIT, PRIVATE, KEND_NO_BODY, "", kend_route_remove)                              \
     X(KEND_ROUTE_EVENTS, KEND_GET, "/v1/jobs/{id}/events", READ, PRIVATE, KEND_NO_BODY, "limit after", kend_route_events)                 \

@@ -21,7 +21,7 @@ enum { KEND_TICK_MS = 500, KEND_KEEPERS = 2 };
 enum kend_stop { KEND_STOP_NOT, KEND_STOP_CANCEL, KEND_STOP_HAND_BACK, KEND_STOP_TIMEOUT, KEND_STOP_LOST };
 
 /* What a line of the log tells of the job that it belongs to. */
-#define KEND_LOG_JOB(j) KEND_S("job", (j)->id), KEND_S("trace", (j)->trace)
+#define KEND_LOG_JOB(j) KEND_S("job", (j)->id), KEND_S("trace", (j)->trace), KEND_S("owner", *(j)->owner ? (j)->owner : NULL)
 
 /* A running job: made by its runner thread, looked at by the keeper. */
 struct kend_run {

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 import contract
 import rawhttp
-from daemon import Kend, Response
+from daemon import BUILD, Kend, Response
 from tokens import House, Tokens, no_secret_is_left
 
 UNKNOWN = "job_01BX5ZZKBKACTAV9WEVGEMMVRZ"
@@ -132,6 +133,61 @@ def test_lists_show_what_one_may_see(house: House) -> None:
     assert listed("foreign") == []
 
 
+def test_admins_are_told_whose_a_job_is(house: House) -> None:
+    mine, theirs, admins = house.job(), house.job("foreign"), house.job("admin")
+    whose = {mine: "nlp", theirs: "other", admins: "root"}
+    listed = {job["id"]: job["owner"] for job in house.ask("admin", "GET", "/v1/jobs?limit=200").json["data"]}
+    assert whose.items() <= listed.items()
+    for job, owner in whose.items():
+        assert house.ask("admin", "GET", f"/v1/jobs/{job}").json["owner"] == owner
+        for line in ("job claimed", "job ended"):
+            assert any(
+                f'"{line}"' in text and f"job={job}" in text and f" owner={owner}" in text
+                for text in house.kend.log_text().splitlines()
+            )
+    assert "owner" not in house.ask("submit", "GET", f"/v1/jobs/{mine}").json
+    assert "owner" not in house.ask("submit", "POST", "/v1/jobs", house.pair).json
+    assert not any("owner" in job for job in house.ask("read", "GET", "/v1/jobs").json["data"])
+
+
+def test_admins_list_the_jobs_of_an_owner(house: House) -> None:
+    mine, theirs = house.job(metadata={"team": "of an owner"}), house.job("foreign")
+
+    def listed(query: str) -> "list[str]":
+        return [job["id"] for job in house.ask("admin", "GET", f"/v1/jobs?{query}").json["data"]]
+
+    assert mine in listed("owner=nlp&limit=200") and theirs not in listed("owner=nlp&limit=200")
+    assert listed("owner=other&limit=1") == [theirs]
+    assert listed(f"owner=other&after={theirs}&status=failed") == []
+    assert listed("owner=nlp&metadata.team=of%20an%20owner") == [mine]
+    assert listed("owner=other&metadata.team=of%20an%20owner") == listed("owner=nobody") == listed("owner=") == []
+    assert house.ask("admin", "GET", "/v1/jobs?owner=a%20b").status == 400
+    assert house.ask("admin", "GET", "/v1/jobs?owner=" + "a" * 65).status == 400
+    for who, owner in (("read", "nlp"), ("read", "other"), ("submit", "")):
+        refused = house.ask(who, "GET", f"/v1/jobs?owner={owner}")
+        assert refused.status == 403 and "scope admin" in refused.json["detail"]
+
+
+def test_kenctl_tells_admins_whose_a_job_is(house: House) -> None:
+    mine, theirs = house.job(), house.job("foreign")
+
+    def kenctl(who: str, *words: str) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "KENCTL_TOKEN": house.tokens.text[who]}
+        command = [str(BUILD / "kenctl"), "--server", house.kend.url, *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    lines = kenctl("admin", "list", "--all").stdout.splitlines()
+    assert lines[0].split() == ["ID", "KIND", "STATUS", "STAGE", "DONE", "CREATED", "OWNER", "NAME"]
+    owners = {words[0]: words[6] for words in map(str.split, lines[1:])}
+    assert (owners[mine], owners[theirs]) == ("nlp", "other")
+    only = kenctl("admin", "list", "--all", "--owner", "other").stdout.splitlines()[1:]
+    assert theirs in [line.split()[0] for line in only] and {line.split()[6] for line in only} == {"other"}
+    assert ["owner", "nlp"] in [line.split() for line in kenctl("admin", "show", mine).stdout.splitlines()]
+    assert "OWNER" not in kenctl("read", "list").stdout
+    refused = kenctl("read", "list", "--owner", "nlp")
+    assert refused.returncode == 1 and "scope admin" in refused.stderr
+
+
 def test_metadata_of_others_is_not_found(house: House) -> None:
     job = house.job(metadata={"team": "hidden"})
     assert house.ask("foreign", "GET", "/v1/jobs?metadata.team=hidden").json["data"] == []
@@ -153,6 +209,12 @@ def test_the_log_names_the_token_that_asked(house: House) -> None:
     house.kend.request("GET", "/livez")
     line = next(line for line in house.kend.log_text().splitlines() if "request=whose-is-it" in line)
     assert f"token={house.tokens.id('read')}" in line
+
+
+def test_the_log_names_the_client_that_was_refused(house: House) -> None:
+    assert house.ask("unknown", "GET", "/v1/jobs", **{"X-Request-Id": "from-where"}).status == 401
+    line = next(line for line in house.kend.log_text().splitlines() if "request=from-where" in line)
+    assert " client=127.0.0.1 " in line and " status=401 " in line
 
 
 # ---- headers that are wrong
@@ -274,7 +336,10 @@ def test_jobs_outlive_the_change_to_tokens(tmp_path: Path) -> None:
     kend.settings["auth.tokens_file"] = tokens.path
     with kend:
         assert kend.get(f"/v1/jobs/{job}", headers=tokens.bearer("read")).status == 404
-        assert kend.get(f"/v1/jobs/{job}", headers=tokens.bearer("admin")).status == 200
+        shown = kend.get(f"/v1/jobs/{job}", headers=tokens.bearer("admin"))
+        assert shown.status == 200 and shown.json["owner"] is None
+        listed = kend.get("/v1/jobs?owner=", headers=tokens.bearer("admin")).json["data"]
+        assert [found["id"] for found in listed] == [job]
 
 
 # ---- reload

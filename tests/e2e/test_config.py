@@ -96,6 +96,17 @@ def test_a_bad_flag_is_refused(tmp_path: Path, arguments: list[str], message: st
     assert not (tmp_path / "data").exists()
 
 
+def test_a_root_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """Here as at the start, which would fail."""
+    words = ["--data", tmp_path / "data", "--set", f"fetch.file_roots={tmp_path},/nonexistent"]
+    options: list[list[str]] = [[], ["--check-config"]]
+    for more in options:
+        done = kend(*words, *more)
+        message = 'kend: fetch.file_roots: "/nonexistent": No such file or directory\n'
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_bad_variable_is_refused() -> None:
     done = kend("--check-config", env={"KEND_HTTP_LISTN": "127.0.0.1:1"})
     assert done.returncode == 2

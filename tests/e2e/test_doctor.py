@@ -146,8 +146,9 @@ def test_files_that_are_named(tmp_path: Path) -> None:
     config.write_text(f"[fetch]\nfile_roots = {root},{other}\nca_file = {config}\n")
     root.mkdir()
     data = private(tmp_path / "data")
-    finding = found(doctor("--config", config, "--data", data)[1], "files")
-    assert finding["status"] == "fail" and finding["found"] == f"fetch.file_roots: {other}: No such file or directory"
+    finding = found(doctor("--config", config, "--data", data)[1], "config")  # kend would not start
+    assert finding["status"] == "fail"
+    assert finding["found"] == f'fetch.file_roots: "{other}": No such file or directory'
     other.mkdir()
     assert found(doctor("--config", config, "--data", data)[1], "files")["found"] == "all 3 can be read"
 

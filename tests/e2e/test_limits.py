@@ -133,7 +133,10 @@ def test_a_body_that_drips(impatient: Kend) -> None:
     assert (response.headers["x-request-id"], response.headers["connection"]) == ("slow", "close")
     assert 1.9 < seconds < 6 * SLOW
     assert refused(impatient, "body_seconds") == before + 1
-    poll(lambda: "request=slow" in impatient.log_text() and "status=408" in impatient.log_text())
+    poll(lambda: "request=slow" in impatient.log_text())
+    line = next(line for line in impatient.log_text().splitlines() if "request=slow" in line)
+    assert " client=127.0.0.1 " in line
+    assert f" status=408 bytes={len(response.body)} seconds=" in line  # and no ended=early
     assert len(impatient.get("/v1/jobs").json["data"]) == jobs
 
 

@@ -50,6 +50,23 @@ START_TEST(a_queued_job_is_exact)
 }
 END_TEST
 
+START_TEST(an_owner_is_told_where_there_is_one_to_tell)
+{
+    struct proto_job_view view = queued();
+    json_t *json = render(&view);
+    ck_assert_ptr_null(json_object_get(json, "owner"));
+    json_decref(json);
+    view.owner = "nlp";
+    json = render(&view);
+    expect_text(json_object_get(json, "owner"), "\"nlp\"");
+    json_decref(json);
+    view.owner = ""; /* the nameless one */
+    json = render(&view);
+    ck_assert(json_is_null(json_object_get(json, "owner")));
+    json_decref(json);
+}
+END_TEST
+
 START_TEST(a_running_job_has_stage_progress_and_eta)
 {
     const double timings[PROTO_STAGE_COUNT] = {[PROTO_CHECKING] = 0.5, [PROTO_FETCHING] = 10, [PROTO_PRUNING] = 2.00049};
@@ -156,5 +173,6 @@ START_TEST(lists_and_events_are_exact)
 }
 END_TEST
 
-UNIT_MAIN("job_view", a_queued_job_is_exact, a_running_job_has_stage_progress_and_eta, a_succeeded_job_has_artifacts_and_summary,
-          a_failed_job_has_its_error, a_spec_that_is_no_document_is_not_shown, lists_and_events_are_exact)
+UNIT_MAIN("job_view", a_queued_job_is_exact, an_owner_is_told_where_there_is_one_to_tell, a_running_job_has_stage_progress_and_eta,
+          a_succeeded_job_has_artifacts_and_summary, a_failed_job_has_its_error, a_spec_that_is_no_document_is_not_shown,
+          lists_and_events_are_exact)
