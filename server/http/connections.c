@@ -335,11 +335,14 @@ bool kend_connection_answers(struct kend_connections *connections, struct kend_c
     return go_on(connections, connection, KEND_CONNECTION_BUSY, NULL);
 }
 
-bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection, uint64_t *bytes)
+bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection)
 {
-    const bool parted = !go_on(connections, connection, KEND_CONNECTION_IDLE, NULL) && connection->parted;
-    *bytes = parted ? connection->parted_bytes : 0;
-    return parted;
+    return !go_on(connections, connection, KEND_CONNECTION_IDLE, NULL) && connection->parted;
+}
+
+uint64_t kend_connection_parted_bytes(const struct kend_connection *connection)
+{
+    return connection->parted_bytes;
 }
 
 bool kend_connections_are_scarce(struct kend_connections *connections)

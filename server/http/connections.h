@@ -67,8 +67,10 @@ void kend_connections_close(struct kend_connections *connections, struct kend_co
 bool kend_connection_reads(struct kend_connections *connections, struct kend_connection *connection, const char *request);
 /* The request is about to be answered. False: nothing more may be sent, it was answered with 408 or is being closed. */
 bool kend_connection_answers(struct kend_connections *connections, struct kend_connection *connection);
-/* The request has ended. True if it was answered with 408, of whose body *bytes were sent: all or none. */
-bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection, uint64_t *bytes);
+/* The request has ended. True if it was answered with 408. */
+bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection);
+/* Of the body of that 408, how many bytes were sent: all or none. */
+uint64_t kend_connection_parted_bytes(const struct kend_connection *connection);
 
 /* Whether so many are open that this one had better end with its answer. */
 bool kend_connections_are_scarce(struct kend_connections *connections);

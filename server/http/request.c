@@ -408,11 +408,10 @@ void kend_request_closed(void *cls, struct MHD_Connection *connection, void **co
     if (!request) return;
     KEN_ASSERT(request->magic == REQUEST_MAGIC && !request->wait.suspended);
     bool whole = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
-    uint64_t parted;
-    if (kend_connection_rests(request->http->connections, request->peer, &parted)) {
+    if (kend_connection_rests(request->http->connections, request->peer)) {
         request->status = proto_problem_status(PROTO_REQUEST_TIMEOUT);
-        request->bytes = parted;
-        whole = parted > 0;
+        request->bytes = kend_connection_parted_bytes(request->peer);
+        whole = request->bytes > 0;
     }
     if (request->begun) {
         int64_t busy = kend_monotonic_us() - request->started - request->wait.suspended_ms * 1000;

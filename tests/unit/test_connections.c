@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/connections.h"
 #include "clock.h"
+#include "http/request.h"
 #include "unit.h"
 
 #include <arpa/inet.h>
@@ -65,7 +66,8 @@ static unsigned long long refused(enum kend_refusal reason)
     return atomic_load(&metrics.refused[reason]);
 }
 
-static void client_is(const char *text, int family, const unsigned char wanted[16])
+/* Of whom it counts, and what the log calls it. */
+static void client_is(const char *text, int family, const unsigned char wanted[16], const char *called)
 {
     union {
         struct sockaddr any;
@@ -73,20 +75,23 @@ static void client_is(const char *text, int family, const unsigned char wanted[1
         struct sockaddr_in6 six;
     } address = {.any.sa_family = (sa_family_t)family};
     struct kend_client client;
+    char written[INET6_ADDRSTRLEN];
     void *place = family == AF_INET ? (void *)&address.four.sin_addr : (void *)&address.six.sin6_addr;
     ck_assert_int_eq(inet_pton(family, text, place), 1);
     kend_client_of(&client, &address.any);
     ck_assert_mem_eq(client.address, wanted, 16);
+    ck_assert_str_eq(kend_client_text(written, &address.any), called);
 }
 
 START_TEST(a_client_is_an_address_or_a_network_of_one)
 {
     static const unsigned char four[16] = {[10] = 0xff, [11] = 0xff, [12] = 192, [13] = 0, [14] = 2, [15] = 1};
     static const unsigned char six[16] = {0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 2};
-    client_is("192.0.2.1", AF_INET, four);
-    client_is("::ffff:192.0.2.1", AF_INET6, four);
-    client_is("2001:db8:1:2::1", AF_INET6, six);
-    client_is("2001:db8:1:2:3:4:5:6", AF_INET6, six);
+    client_is("192.0.2.1", AF_INET, four, "192.0.2.1");
+    client_is("::ffff:192.0.2.1", AF_INET6, four, "192.0.2.1");
+    client_is("2001:db8:1:2::1", AF_INET6, six, "2001:db8:1:2::1");
+    client_is("2001:db8:1:2:3:4:5:6", AF_INET6, six, "2001:db8:1:2:3:4:5:6");
+    ck_assert_ptr_null(kend_client_text((char[INET6_ADDRSTRLEN]){0}, NULL));
 }
 END_TEST
 
