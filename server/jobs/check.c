@@ -92,8 +92,10 @@ int kend_check_open(struct kend_check *check, const struct kend_parts *parts, co
     }
     if (!code) check->pointer = "";
     if (!code) code = check->kind->plan(check, parts, request, error);
-    if (!code) code = kend_room_find(parts, request->id, still_to_fetch(check), check->need.disk_bytes, error);
+    const struct kend_room_need need = {request->id, request->owner, still_to_fetch(check), check->need.disk_bytes};
+    if (!code) code = kend_room_find(parts, &need, error);
     if (!code) code = reserve(check, parts, request->turn, error);
+    if (!code && request->id) code = kend_room_make(parts, &need, error);
     if (!code) return 0;
     if (request->id) kend_room_leave(parts, request->id); /* who waits for room in the cache holds none on the disk */
     kend_check_close(check);

@@ -38,12 +38,12 @@ static int store_failed(enum kend_store_result result, struct ken_error *error)
 
 /*
  * Gives up the artifacts of one job, the row first: files of a job that has none are swept at the next start, a row without files would
- * promise what is not there. *bytes of disk are free by it. KEN_ENOT_FOUND: none is old enough.
+ * promise what is not there. *bytes of disk are free by it. KEN_ENOT_FOUND: none is old enough. owner: whose go first; NULL: nobody's.
  */
-static int evict_one(const struct kend_parts *parts, int64_t before, uint64_t *bytes, struct ken_error *error)
+static int evict_one(const struct kend_parts *parts, const char *owner, int64_t before, uint64_t *bytes, struct ken_error *error)
 {
     struct kend_job *job;
-    const enum kend_store_result result = parts->store->ops->evict(parts->store, before, proto_now_ms(), &job);
+    const enum kend_store_result result = parts->store->ops->evict(parts->store, owner, before, proto_now_ms(), &job);
     if (result == KEND_STORE_NONE) return KEN_ENOT_FOUND;
     if (result != KEND_STORE_OK) return store_failed(result, error);
     int code = parts->artifacts->ops->used_bytes(parts->artifacts, job->id, bytes, error);
@@ -64,8 +64,11 @@ static bool fits(uint64_t need, uint64_t taken, uint64_t most)
     return taken <= most && need <= most - taken;
 }
 
-/* Gives up artifacts until `need` fits; nothing where all that could be given up would not do. *taken follows. */
-static int make_room(const struct kend_parts *parts, bool evict, uint64_t need, uint64_t *taken, struct ken_error *error)
+/*
+ * Gives up artifacts until `need` fits, those of `for_owner` first (NULL: only as if); nothing where all that could be given up would not
+ * do. *taken follows.
+ */
+static int make_room(const struct kend_parts *parts, const char *for_owner, uint64_t need, uint64_t *taken, struct ken_error *error)
 {
     const uint64_t most = parts->conf->artifacts_max_bytes;
     const int64_t before = evict_before(parts);
@@ -75,22 +78,22 @@ static int make_room(const struct kend_parts *parts, bool evict, uint64_t need, 
     const enum kend_store_result result = parts->store->ops->evictable(parts->store, before, &evictable);
     if (result != KEND_STORE_OK) return store_failed(result, error);
     if (!fits(need, less(*taken, evictable), most)) return 0;
-    if (!evict) *taken = less(*taken, evictable);
+    if (!for_owner) *taken = less(*taken, evictable);
     while (!code && !fits(need, *taken, most)) {
-        code = evict_one(parts, before, &bytes, error);
+        code = evict_one(parts, for_owner, before, &bytes, error);
         if (!code) *taken = less(*taken, bytes);
     }
     return code == KEN_ENOT_FOUND ? 0 : code;
 }
 
 /* Room below artifacts.max_bytes. */
-static int find_artifacts(const struct kend_parts *parts, bool evict, uint64_t need, struct ken_error *error)
+static int find_artifacts(const struct kend_parts *parts, const char *for_owner, uint64_t need, struct ken_error *error)
 {
     const uint64_t most = parts->conf->artifacts_max_bytes;
     uint64_t taken;
     if (!most) return 0;
     int code = parts->artifacts->ops->used_bytes(parts->artifacts, NULL, &taken, error);
-    if (!code) code = make_room(parts, evict, need, &taken, error);
+    if (!code) code = make_room(parts, for_owner, need, &taken, error);
     if (code || fits(need, taken, most)) return code;
     return ken_fail(error, KEN_ENO_SPACE,
                     "the job's artifacts need %" PRIu64 " bytes at most, but %" PRIu64 " of the %" PRIu64
@@ -107,7 +110,7 @@ static int keep_one(const struct kend_parts *parts, int64_t before)
     if (parts->store->ops->counts(parts->store, &counts) != KEND_STORE_OK) return KEN_EIO;
     if (counts.artifact_bytes <= parts->conf->artifacts_max_bytes) return KEN_ENOT_FOUND;
     pthread_mutex_lock(&parts->room->mutex);
-    const int code = evict_one(parts, before, &bytes, &error);
+    const int code = evict_one(parts, NULL, before, &bytes, &error);
     pthread_mutex_unlock(&parts->room->mutex);
     return code;
 }
@@ -135,7 +138,7 @@ static int check_disk(const char *what, uint64_t need, uint64_t reserve, uint64_
  * Artifacts and cache usually share a file system: then their needs add up. What the cache holds for nobody counts as free; fetching makes
  * room by itself, for outputs it is made here.
  */
-static int find_disk(const struct kend_parts *parts, bool evict, uint64_t fetch, uint64_t outputs, struct ken_error *error)
+static int find_disk(const struct kend_parts *parts, bool make, uint64_t fetch, uint64_t outputs, struct ken_error *error)
 {
     const uint64_t reserve = parts->conf->disk_reserve_bytes;
     uint64_t free_bytes, device;
@@ -149,7 +152,7 @@ static int find_disk(const struct kend_parts *parts, bool evict, uint64_t fetch,
         return code ? code : check_disk("the work", outputs, reserve, free_bytes, error);
     }
     code = check_disk("the job", both, reserve, for_inputs, error);
-    if (!code && evict) kend_fetcher_make_room(parts->fetcher, both);
+    if (!code && make) kend_fetcher_make_room(parts->fetcher, both);
     return code;
 }
 
@@ -192,33 +195,43 @@ void kend_room_leave(const struct kend_parts *parts, const char *id)
     pthread_mutex_unlock(&parts->room->mutex);
 }
 
-static int find(const struct kend_parts *parts, bool evict, uint64_t fetch, uint64_t outputs, struct ken_error *error)
+/* for_owner: whose artifacts go first for it; NULL: nothing goes, it is only looked whether there would be enough. */
+static int find(const struct kend_parts *parts, const char *for_owner, uint64_t fetch, uint64_t outputs, struct ken_error *error)
 {
-    int code = find_artifacts(parts, evict, outputs, error);
-    return code ? code : find_disk(parts, evict, fetch, outputs, error);
+    int code = find_artifacts(parts, for_owner, outputs, error);
+    return code ? code : find_disk(parts, for_owner, fetch, outputs, error);
 }
 
-/* With the room's mutex held. */
-static int find_beside_others(const struct kend_parts *parts, const char *id, uint64_t fetch, uint64_t outputs, struct ken_error *error)
+/* With the room's mutex held. Nothing of others goes before all of it is known to fit. */
+static int find_beside_others(const struct kend_parts *parts, const struct kend_room_need *need, bool make, struct ken_error *error)
 {
-    const uint64_t to_come = outputs_to_come(parts, id, outputs), others = promised_to_others(parts, id);
-    int code = find(parts, true, fetch, sum(to_come, others), error);
-    if (code == KEN_ENO_SPACE && others && find(parts, false, fetch, to_come, NULL) == 0)
+    const uint64_t to_come = outputs_to_come(parts, need->id, need->outputs), others = promised_to_others(parts, need->id);
+    int code = find(parts, NULL, need->fetch, sum(to_come, others), error);
+    if (code == KEN_ENO_SPACE && others && find(parts, NULL, need->fetch, to_come, error) == 0)
         return ken_fail(error, KEN_EBUSY,
                         "beside the %" PRIu64 " bytes that running jobs may still write there are not %" PRIu64 " for inputs and %" PRIu64
                         " for outputs",
-                        others, fetch, to_come);
+                        others, need->fetch, to_come);
+    if (!code && make) code = find(parts, need->owner, need->fetch, sum(to_come, others), error);
     if (code) return code;
-    struct kend_promise *promise = promise_of(parts->room, id);
-    snprintf(promise->id, sizeof promise->id, "%s", id);
-    promise->outputs = outputs;
+    struct kend_promise *promise = promise_of(parts->room, need->id);
+    snprintf(promise->id, sizeof promise->id, "%s", need->id);
+    promise->outputs = need->outputs;
     return 0;
 }
 
-int kend_room_find(const struct kend_parts *parts, const char *id, uint64_t fetch, uint64_t outputs, struct ken_error *error)
+int kend_room_find(const struct kend_parts *parts, const struct kend_room_need *need, struct ken_error *error)
 {
     pthread_mutex_lock(&parts->room->mutex);
-    const int code = id ? find_beside_others(parts, id, fetch, outputs, error) : find(parts, false, fetch, outputs, error);
+    const int code = need->id ? find_beside_others(parts, need, false, error) : find(parts, NULL, need->fetch, need->outputs, error);
+    pthread_mutex_unlock(&parts->room->mutex);
+    return code;
+}
+
+int kend_room_make(const struct kend_parts *parts, const struct kend_room_need *need, struct ken_error *error)
+{
+    pthread_mutex_lock(&parts->room->mutex);
+    const int code = find_beside_others(parts, need, true, error);
     pthread_mutex_unlock(&parts->room->mutex);
     return code;
 }

@@ -25,12 +25,20 @@ struct kend_room {
     atomic_ullong evicted_bytes; /* since start */
 };
 
+/* What a job is to have room for. */
+struct kend_room_need {
+    const char *id;    /* its earlier attempts may have left outputs; NULL: a dry run, as if nothing else ran */
+    const char *owner; /* whose artifacts go first for it */
+    uint64_t fetch;    /* bytes of inputs */
+    uint64_t outputs;  /* at the peak */
+};
 /*
- * Whether `fetch` bytes of inputs, and at the peak `outputs` bytes of outputs, fit. With the id of the job, whose earlier attempts may have
- * left outputs, room is made and promised to it until kend_room_leave; NULL (a dry run): only looked for, as if nothing else ran.
- * KEN_ENO_SPACE says what is needed and what there is; KEN_EBUSY: there will be enough when other jobs have ended.
+ * Whether it fits, and would once enough gave way; then it is promised to the job until kend_room_leave. Nothing gives way yet.
+ * KEN_ENO_SPACE says what is needed; KEN_EBUSY: there will be enough when other jobs have ended.
  */
-int kend_room_find(const struct kend_parts *parts, const char *id, uint64_t fetch, uint64_t outputs, struct ken_error *error);
+int kend_room_find(const struct kend_parts *parts, const struct kend_room_need *need, struct ken_error *error);
+/* The same, and what has to gives way. Only when all else that the job needs is known to be there. */
+int kend_room_make(const struct kend_parts *parts, const struct kend_room_need *need, struct ken_error *error);
 /* The job has ended, or runs here no longer. */
 void kend_room_leave(const struct kend_parts *parts, const char *id);
 /* Gives up artifacts, `most` jobs' of them, where those of all jobs take more than artifacts.max_bytes. Whether there is more to give up.

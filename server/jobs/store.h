@@ -175,10 +175,11 @@ struct kend_store_ops {
     /* Bytes of the artifacts of all jobs that `evict` would take. */
     enum kend_store_result (*evictable)(struct kend_store *store, int64_t ended_before, uint64_t *bytes);
     /*
-     * Gives up the artifacts of the succeeded job that ended longest ago, before `ended_before`: its list is empty from now on, evicted_at
-     * is `now`, a "log" event tells it. The files are the caller's to remove, after this. *job on OK; NONE if there is none.
+     * Gives up the artifacts of the succeeded job that ended longest ago, before `ended_before`, one of `owner` before those of others
+     * (NULL: anybody's): its list is empty from now on, evicted_at is `now`, a "log" event tells it. The files are the caller's to remove,
+     * after this. *job on OK; NONE if there is none.
      */
-    enum kend_store_result (*evict)(struct kend_store *store, int64_t ended_before, int64_t now, struct kend_job **job);
+    enum kend_store_result (*evict)(struct kend_store *store, const char *owner, int64_t ended_before, int64_t now, struct kend_job **job);
 
     /* ---- by the holder of a lease; token guards every write: LOST if it is not the job's, or the lease has been taken over */
 

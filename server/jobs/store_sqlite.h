@@ -73,7 +73,8 @@ enum kend_store_result kend_sqlite_artifacts(struct kend_store *store, const cha
 enum kend_store_result kend_sqlite_counts(struct kend_store *store, struct kend_store_counts *counts);
 enum kend_store_result kend_sqlite_expired(struct kend_store *store, int64_t now, size_t limit, struct kend_job_list *list);
 enum kend_store_result kend_sqlite_evictable(struct kend_store *store, int64_t ended_before, uint64_t *bytes);
-enum kend_store_result kend_sqlite_evict(struct kend_store *store, int64_t ended_before, int64_t now, struct kend_job **job);
+enum kend_store_result kend_sqlite_evict(struct kend_store *store, const char *owner, int64_t ended_before, int64_t now,
+                                         struct kend_job **job);
 enum kend_store_result kend_sqlite_check(struct kend_store *store);
 enum kend_store_result kend_sqlite_create(struct kend_store *store, const struct kend_new_job *new_job, struct kend_job **job);
 enum kend_store_result kend_sqlite_cancel(struct kend_store *store, const char *id, const char *owner, int64_t now, struct kend_job **job);

@@ -23,20 +23,33 @@ enum kend_store_result kend_sqlite_evictable(struct kend_store *store, int64_t e
 }
 
 struct eviction {
+    const char *owner;
     int64_t ended_before, now;
     struct kend_record record;
 };
+
+static enum kend_store_result find(struct kend_sql *sql, struct eviction *eviction)
+{
+    struct kend_record *record = &eviction->record;
+    enum kend_store_result result = KEND_STORE_NONE;
+    if (eviction->owner)
+        result = kend_sqlite_one(sql,
+                                 "SELECT " KEND_SQLITE_JOB " FROM job INDEXED BY job_evictable_of_owner WHERE status = 'succeeded'"
+                                 " AND evicted_at = 0 AND owner = ?1 AND finished_at < ?2 ORDER BY finished_at, id LIMIT 1",
+                                 SQL_VALUES(SQL_TEXT(eviction->owner), SQL_INTEGER(eviction->ended_before)), record);
+    if (result != KEND_STORE_NONE) return result;
+    return kend_sqlite_one(sql,
+                           "SELECT " KEND_SQLITE_JOB " FROM job INDEXED BY job_evictable WHERE status = 'succeeded'"
+                           " AND evicted_at = 0 AND finished_at < ?1 ORDER BY finished_at, id LIMIT 1",
+                           SQL_VALUES(SQL_INTEGER(eviction->ended_before)), record);
+}
 
 static enum kend_store_result evict(struct kend_sqlite *sqlite, struct kend_sql *sql, void *opaque)
 {
     (void)sqlite;
     struct eviction *eviction = opaque;
     struct kend_record *record = &eviction->record;
-    enum kend_store_result result =
-        kend_sqlite_one(sql,
-                        "SELECT " KEND_SQLITE_JOB " FROM job INDEXED BY job_evictable WHERE status = 'succeeded'"
-                        " AND evicted_at = 0 AND finished_at < ?1 ORDER BY finished_at, id LIMIT 1",
-                        SQL_VALUES(SQL_INTEGER(eviction->ended_before)), record);
+    enum kend_store_result result = find(sql, eviction);
     if (result != KEND_STORE_OK) return result;
     record->job->evicted_at = eviction->now;
     result = kend_sql_run(sql, "DELETE FROM artifact WHERE id = ?1", SQL_VALUES(SQL_TEXT(record->job->id)));
@@ -44,9 +57,10 @@ static enum kend_store_result evict(struct kend_sqlite *sqlite, struct kend_sql 
     return result == KEND_STORE_OK ? kend_sqlite_save(sql, record, eviction->now) : result;
 }
 
-enum kend_store_result kend_sqlite_evict(struct kend_store *store, int64_t ended_before, int64_t now, struct kend_job **job)
+enum kend_store_result kend_sqlite_evict(struct kend_store *store, const char *owner, int64_t ended_before, int64_t now,
+                                         struct kend_job **job)
 {
-    struct eviction eviction = {.ended_before = ended_before, .now = now};
+    struct eviction eviction = {.owner = owner, .ended_before = ended_before, .now = now};
     enum kend_store_result result = kend_sqlite_write(kend_sqlite_of(store), evict, &eviction);
     kend_sqlite_hand_out(&eviction.record, result == KEND_STORE_OK, job);
     return result;

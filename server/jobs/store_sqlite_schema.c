@@ -142,6 +142,8 @@ static const char *const steps[] = {
     "CREATE TRIGGER owner_gains AFTER INSERT ON job BEGIN" OWNER_GAINS "END;"
     "CREATE TRIGGER owner_loses AFTER DELETE ON job BEGIN" OWNER_LOSES "END;"
     "CREATE TRIGGER owner_moves AFTER UPDATE OF status ON job WHEN OLD.status <> NEW.status BEGIN" OWNER_GAINS OWNER_LOSES "END;",
+
+    "CREATE INDEX job_evictable_of_owner ON job (owner, finished_at, id) WHERE status = 'succeeded' AND evicted_at = 0;",
 };
 enum { LATEST = sizeof steps / sizeof *steps };
 

@@ -122,10 +122,10 @@ static enum kend_store_result evictable(struct kend_store *store, int64_t ended_
     PASS(evictable(inner, ended_before, bytes), (void)0);
 }
 
-static enum kend_store_result evict(struct kend_store *store, int64_t ended_before, int64_t now, struct kend_job **job)
+static enum kend_store_result evict(struct kend_store *store, const char *owner, int64_t ended_before, int64_t now, struct kend_job **job)
 {
     *job = NULL;
-    PASS(evict(inner, ended_before, now, job), forget_job(job));
+    PASS(evict(inner, owner, ended_before, now, job), forget_job(job));
 }
 
 static enum kend_store_result claim(struct kend_store *store, const char *holder, int64_t now, int64_t lease_ms, struct kend_job **job,

@@ -204,14 +204,43 @@ void ended_jobs_expire(struct kend_store *store)
     kend_job_list_clear(&list);
 }
 
-static void succeed(struct kend_store *store, int number, uint64_t size, int64_t now)
+static void finish_next(struct kend_store *store, uint64_t size, int64_t now)
 {
     struct kend_job_artifact item = {.name = (char *)"report.json", .variant = (char *)"", .size = size};
     const struct kend_artifact_list artifacts = {.item = &item, .count = 1};
     const struct kend_outcome outcome = {.event = PROTO_SUCCEED, .summary = "{}", .artifacts = &artifacts, .now = now};
-    OK(store_suite_create(store, number, 10));
     struct suite_lease lease = suite_claim(store, "a", 50);
     OK(store->ops->finish(store, lease.id.text, lease.token, &outcome));
+}
+
+static void succeed(struct kend_store *store, int number, uint64_t size, int64_t now)
+{
+    OK(store_suite_create(store, number, 10));
+    finish_next(store, size, now);
+}
+
+static void gives_up(struct kend_store *store, const char *owner, const char *id)
+{
+    struct kend_job *job;
+    OK(store->ops->evict(store, owner, 1000, 1000, &job));
+    ck_assert_str_eq(job->id, id);
+    kend_job_free(&job);
+}
+
+/* However much older those of others are. */
+void the_owners_own_artifacts_are_evicted_first(struct kend_store *store)
+{
+    const char *const owners[] = {"alice", "bob", "bob"};
+    for (int i = 0; i < 3; i++) {
+        struct suite_id id = suite_id_of(i + 1);
+        struct kend_new_job new_job = suite_new_job(id.text, 10);
+        new_job.owner = owners[i];
+        OK(store->ops->create(store, &new_job, NULL));
+        finish_next(store, 1, 100 + i);
+    }
+    gives_up(store, "bob", ID(2));
+    gives_up(store, "carol", ID(1));
+    gives_up(store, "alice", ID(3));
 }
 
 void the_oldest_artifacts_are_evicted(struct kend_store *store)
@@ -219,7 +248,7 @@ void the_oldest_artifacts_are_evicted(struct kend_store *store)
     struct kend_job *job;
     struct kend_artifact_list list;
     uint64_t bytes;
-    GIVES(KEND_STORE_NONE, store->ops->evict(store, 1000, 1000, &job));
+    GIVES(KEND_STORE_NONE, store->ops->evict(store, NULL, 1000, 1000, &job));
     ck_assert_ptr_null(job);
     succeed(store, 3, 1, 100);
     succeed(store, 1, 20, 200);
@@ -229,8 +258,8 @@ void the_oldest_artifacts_are_evicted(struct kend_store *store)
     OK(suite_finish(store, &failed, PROTO_FAIL, 60));
     OK(store->ops->evictable(store, 300, &bytes));
     ck_assert_uint_eq(bytes, 21);
-    GIVES(KEND_STORE_NONE, store->ops->evict(store, 100, 1000, &job));
-    OK(store->ops->evict(store, 300, 1000, &job));
+    GIVES(KEND_STORE_NONE, store->ops->evict(store, NULL, 100, 1000, &job));
+    OK(store->ops->evict(store, NULL, 300, 1000, &job));
     ck_assert_str_eq(job->id, ID(3));
     ck_assert_int_eq(job->evicted_at, 1000);
     ck_assert_int_eq(job->status, PROTO_SUCCEEDED);
@@ -246,10 +275,10 @@ void the_oldest_artifacts_are_evicted(struct kend_store *store)
     OK(store->ops->artifacts(store, ID(3), &list));
     ck_assert_uint_eq(list.count, 0);
     ck_assert_uint_eq(artifact_bytes(store), 320);
-    OK(store->ops->evict(store, 300, 1001, &job));
+    OK(store->ops->evict(store, NULL, 300, 1001, &job));
     ck_assert_str_eq(job->id, ID(1));
     kend_job_free(&job);
-    GIVES(KEND_STORE_NONE, store->ops->evict(store, 300, 1002, &job));
+    GIVES(KEND_STORE_NONE, store->ops->evict(store, NULL, 300, 1002, &job));
     OK(store->ops->evictable(store, 300, &bytes));
     ck_assert_uint_eq(bytes, 0);
     OK(store->ops->remove(store, ID(3), NULL));

@@ -48,6 +48,7 @@ enum { LEASE = 60000 };
     X(only_ended_jobs_are_removed)                       \
     X(ended_jobs_expire)                                 \
     X(the_oldest_artifacts_are_evicted)                  \
+    X(the_owners_own_artifacts_are_evicted_first)        \
     X(sequences_have_no_holes_under_threads)             \
     X(a_job_is_claimed_once_under_threads)               \
     X(limits_of_owners_hold_under_threads)

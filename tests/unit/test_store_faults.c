@@ -125,7 +125,7 @@ static enum kend_store_result remove_job(struct place *place)
 static enum kend_store_result evict(struct place *place)
 {
     struct kend_job *job;
-    enum kend_store_result result = place->store->ops->evict(place->store, 4000, 5000, &job);
+    enum kend_store_result result = place->store->ops->evict(place->store, NULL, 4000, 5000, &job);
     ck_assert_int_eq(job != NULL, result == KEND_STORE_OK);
     kend_job_free(&job);
     return result;

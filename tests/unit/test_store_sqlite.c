@@ -111,7 +111,7 @@ START_TEST(a_newer_schema_is_refused)
     open_store(&place);
     kend_store_close(&place.store);
     run_sql(&place, "INSERT INTO schema_version VALUES (99)", NULL);
-    check_refused(&place, ": schema version 99 is of a newer kend; this one knows versions 1 to 3");
+    check_refused(&place, ": schema version 99 is of a newer kend; this one knows versions 1 to 4");
     end(&place);
 }
 END_TEST
@@ -264,7 +264,19 @@ START_TEST(version_2_is_migrated)
     claim_number(&place, 3, 1);
     const int order[] = {6, 8, 4, 7}; /* bob, carol, "", bob: the nameless owner has been served at 60 */
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) claim_number(&place, order[i], 0);
-    ck_assert_int_eq(place.store->ops->evict(place.store, 91, 2000, &job), KEND_STORE_OK);
+    ck_assert_int_eq(place.store->ops->evict(place.store, NULL, 91, 2000, &job), KEND_STORE_OK);
+    ck_assert_str_eq(job->id, "job_01ARZ3NDEKTSV4RRFF00000001");
+    kend_job_free(&job);
+    end_migrated(&place);
+}
+END_TEST
+
+START_TEST(version_3_is_migrated)
+{
+    struct place place;
+    struct kend_job *job;
+    open_golden(&place, "store-v3.sql");
+    ck_assert_int_eq(place.store->ops->evict(place.store, "alice", 91, 2000, &job), KEND_STORE_OK);
     ck_assert_str_eq(job->id, "job_01ARZ3NDEKTSV4RRFF00000001");
     kend_job_free(&job);
     end_migrated(&place);
@@ -374,5 +386,5 @@ END_TEST
 
 UNIT_MAIN("store_sqlite", files_are_their_owners_alone, a_file_is_open_once, what_is_not_kends_is_refused_and_left_alone,
           a_newer_schema_is_refused, a_schema_without_a_version_is_damaged, a_damaged_file_is_refused, a_place_that_is_not_there_is_told,
-          version_1_is_migrated, version_2_is_migrated, events_of_removed_jobs_are_swept_at_open, readers_do_not_wait_for_a_writer,
-          what_was_reported_survives_a_kill)
+          version_1_is_migrated, version_2_is_migrated, version_3_is_migrated, events_of_removed_jobs_are_swept_at_open,
+          readers_do_not_wait_for_a_writer, what_was_reported_survives_a_kill)
