@@ -44,7 +44,7 @@ enum kend_store_result kend_sqlite_sweep(struct kend_sqlite *sqlite);
 
 /* The columns of a record, in the order that kend_sqlite_row reads them. */
 #define KEND_SQLITE_JOB                                                                                                             \
-    "job.id, owner, spec, status, stage, attempt, created_at, started_at, finished_at, cancel_requested_at, expires_at, "           \
+    "job.id, job.owner, spec, status, stage, attempt, created_at, started_at, finished_at, cancel_requested_at, expires_at, "       \
     "bytes_fetched, bytes_total, rows_done, rows_total, seconds_checking, seconds_fetching, seconds_pruning, "                      \
     "seconds_publishing, error, error_stage, error_message, summary, sequence, deaths, holder, token, lease_until, marker, trace, " \
     "evicted_at"

@@ -83,7 +83,7 @@ static void build_list(struct list_query *query, const struct kend_job_filter *f
         give(query, SQL_TEXT(filter->metadata[i].value));
     }
     if (filter->owner) {
-        say(query, " AND owner = ?");
+        say(query, filter->metadata_count ? " AND pair.owner = ?" : " AND owner = ?");
         give(query, SQL_TEXT(filter->owner));
     }
     if (filter->has_status) {

@@ -143,6 +143,10 @@ static const char *const steps[] = {
     "CREATE TRIGGER owner_loses AFTER DELETE ON job BEGIN" OWNER_LOSES "END;"
     "CREATE TRIGGER owner_moves AFTER UPDATE OF status ON job WHEN OLD.status <> NEW.status BEGIN" OWNER_GAINS OWNER_LOSES "END;",
 
+    /* An owner's filters go through its own pairs alone: how long they take tells nothing of those of others. */
+    "ALTER TABLE metadata ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+    "UPDATE metadata SET owner = (SELECT job.owner FROM job WHERE job.id = metadata.id);"
+    "CREATE INDEX metadata_of_owner ON metadata (owner, key, value, id);"
     "CREATE INDEX job_evictable_of_owner ON job (owner, finished_at, id) WHERE status = 'succeeded' AND evicted_at = 0;",
 };
 enum { LATEST = sizeof steps / sizeof *steps };

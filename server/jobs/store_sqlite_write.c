@@ -69,8 +69,9 @@ static enum kend_store_result insert_metadata(struct kend_sql *sql, const struct
 {
     enum kend_store_result result = KEND_STORE_OK;
     for (size_t i = 0; i < new_job->metadata_count && result == KEND_STORE_OK; i++)
-        result = kend_sql_run(sql, "INSERT INTO metadata (id, key, value) VALUES (?1, ?2, ?3)",
-                              SQL_VALUES(SQL_TEXT(new_job->id), SQL_TEXT(new_job->metadata[i].key), SQL_TEXT(new_job->metadata[i].value)));
+        result = kend_sql_run(sql, "INSERT INTO metadata (id, key, value, owner) VALUES (?1, ?2, ?3, ?4)",
+                              SQL_VALUES(SQL_TEXT(new_job->id), SQL_TEXT(new_job->metadata[i].key), SQL_TEXT(new_job->metadata[i].value),
+                                         SQL_TEXT(new_job->owner)));
     return result;
 }
 
