@@ -85,6 +85,14 @@ def check_disk(kend: Kend, jobs: "dict[str, dict]") -> None:
         assert store.execute("SELECT count(*) FROM removed").fetchone() == (0,)
         counted = dict(store.execute("SELECT status, jobs FROM counter WHERE jobs > 0"))
         assert counted == collections.Counter(job["status"] for job in jobs.values())
+        loads = "SELECT name, queued, running FROM owner_load WHERE queued <> 0 OR running <> 0"
+        active = (
+            "SELECT owner, sum(status = 'queued'), sum(status = 'running') FROM job"
+            " WHERE status IN ('queued', 'running') GROUP BY owner"
+        )
+        assert sorted(store.execute(loads)) == sorted(store.execute(active))
+        total = store.execute("SELECT coalesce(sum(size), 0) FROM artifact").fetchone()
+        assert store.execute("SELECT bytes FROM artifact_total").fetchall() == [total]
     artifacts = kend.data / "artifacts"
     whole = {job["id"]: job["artifacts"] for job in jobs.values() if job["status"] == "succeeded"}
     assert {path.name for path in artifacts.iterdir()} == {".work", ".trash", *whole}
