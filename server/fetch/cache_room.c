@@ -137,9 +137,8 @@ static int no_room(const struct kend_cache *cache, const struct room *room, stru
     uint64_t others = room->evictable;
     add(&others, room->held);
     return ken_fail(error, disk_holds(cache, room->own_coming, others) ? KEN_EBUSY : KEN_ENO_SPACE,
-                    "%llu more bytes do not fit on the disk of %s (%llu are free, disk.reserve_bytes keeps %llu)",
-                    (unsigned long long)room->own_coming, cache->dir, (unsigned long long)free_bytes(cache),
-                    (unsigned long long)cache->reserve_bytes);
+                    "%llu more bytes do not fit on the cache's disk beside what disk.reserve_bytes keeps",
+                    (unsigned long long)room->own_coming);
 }
 
 static int too_large(const struct kend_cache *cache, uint64_t bytes, struct ken_error *error)

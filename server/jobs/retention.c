@@ -29,6 +29,7 @@ static bool remove_one(const struct kend_parts *parts, const char *id)
         kend_log(KEND_LOG_WARN, "artifacts of an expired job could not be removed", KEND_S("job", id), KEND_S("error", error.message));
     else
         kend_log(KEND_LOG_INFO, "expired job removed", KEND_S("job", id));
+    if (parts->changed) parts->changed(parts->opaque, id);
     return true;
 }
 
@@ -52,6 +53,7 @@ void *kend_retention_main(void *opaque)
     while (!ends(engine)) {
         kend_fetcher_make_room(engine->parts.fetcher, 0); /* the cache is the first to go when the disk runs full */
         if (kend_monotonic_ms() >= next) {
+            kend_room_clean(&engine->parts);
             const bool more_expired = remove_expired(engine), more_evictable = kend_room_keep(&engine->parts, BATCH);
             next = kend_monotonic_ms() + (more_expired || more_evictable ? 0 : PAUSE_MS);
         }

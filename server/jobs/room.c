@@ -36,27 +36,51 @@ static int store_failed(enum kend_store_result result, struct ken_error *error)
                     kend_store_result_text(result));
 }
 
+/* Files that could not be removed are tried again by kend_room_clean, and after the next start. */
+static void remember(struct kend_room *room, const char *id)
+{
+    snprintf(room->leftover[room->leftover_count++], PROTO_ID_SIZE, "%s", id);
+}
+
+void kend_room_clean(const struct kend_parts *parts)
+{
+    struct kend_room *room = parts->room;
+    size_t left = 0;
+    pthread_mutex_lock(&room->mutex);
+    for (size_t i = 0; i < room->leftover_count; i++) {
+        if (parts->artifacts->ops->remove(parts->artifacts, room->leftover[i], NULL) == 0) continue;
+        memmove(room->leftover[left++], room->leftover[i], PROTO_ID_SIZE);
+    }
+    room->leftover_count = left;
+    pthread_mutex_unlock(&room->mutex);
+}
+
 /*
  * Gives up the artifacts of one job, the row first: files of a job that has none are swept at the next start, a row without files would
- * promise what is not there. *bytes of disk are free by it. KEN_ENOT_FOUND: none is old enough. owner: whose go first; NULL: nobody's.
+ * promise what is not there. *bytes of disk are free by it: 0 where the files could not be removed, which is no fault of
+ * who needs room. KEN_ENOT_FOUND: none is old enough, or too many could not be removed. owner: whose go first; NULL: nobody's.
  */
 static int evict_one(const struct kend_parts *parts, const char *owner, int64_t before, uint64_t *bytes, struct ken_error *error)
 {
     struct kend_job *job;
+    *bytes = 0;
+    if (parts->room->leftover_count == KEND_LEFTOVERS) return KEN_ENOT_FOUND;
     const enum kend_store_result result = parts->store->ops->evict(parts->store, owner, before, proto_now_ms(), &job);
     if (result == KEND_STORE_NONE) return KEN_ENOT_FOUND;
     if (result != KEND_STORE_OK) return store_failed(result, error);
-    int code = parts->artifacts->ops->used_bytes(parts->artifacts, job->id, bytes, error);
-    if (!code) code = parts->artifacts->ops->remove(parts->artifacts, job->id, error);
-    if (code) {
-        kend_log(KEND_LOG_WARN, "evicted artifacts could not be removed", KEND_S("job", job->id), KEND_S("error", error->message));
+    struct ken_error reason = {0};
+    (void)parts->artifacts->ops->used_bytes(parts->artifacts, job->id, bytes, NULL);
+    if (parts->artifacts->ops->remove(parts->artifacts, job->id, &reason)) {
+        *bytes = 0;
+        remember(parts->room, job->id);
+        kend_log(KEND_LOG_WARN, "evicted artifacts could not be removed", KEND_S("job", job->id), KEND_S("error", reason.message));
     } else {
         atomic_fetch_add(&parts->room->evicted_bytes, *bytes);
         kend_log(KEND_LOG_INFO, "artifacts evicted", KEND_S("job", job->id), KEND_I("bytes", *bytes));
     }
     if (parts->changed) parts->changed(parts->opaque, job->id);
     kend_job_free(&job);
-    return code;
+    return 0;
 }
 
 static bool fits(uint64_t need, uint64_t taken, uint64_t most)
@@ -95,10 +119,13 @@ static int find_artifacts(const struct kend_parts *parts, const char *for_owner,
     int code = parts->artifacts->ops->used_bytes(parts->artifacts, NULL, &taken, error);
     if (!code) code = make_room(parts, for_owner, need, &taken, error);
     if (code || fits(need, taken, most)) return code;
-    return ken_fail(error, KEN_ENO_SPACE,
-                    "the job's artifacts need %" PRIu64 " bytes at most, but %" PRIu64 " of the %" PRIu64
-                    " bytes of artifacts.max_bytes are taken, and artifacts.evict_hours lets too few of them make room; deleting jobs does",
-                    need, taken, most);
+    kend_log(KEND_LOG_INFO, "no room for artifacts", KEND_I("need", need), KEND_I("taken", taken), KEND_I("most", most));
+    return ken_fail(
+        error, KEN_ENO_SPACE,
+        "the job's artifacts need %" PRIu64
+        " bytes at most, which artifacts.max_bytes does not leave, and artifacts.evict_hours lets too few of those that are there"
+        " make room; deleting jobs does",
+        need);
 }
 
 /* Gives up the artifacts of one job if those of all are too many; KEN_ENOT_FOUND if not. */
@@ -128,10 +155,9 @@ bool kend_room_keep(const struct kend_parts *parts, unsigned most)
 static int check_disk(const char *what, uint64_t need, uint64_t reserve, uint64_t there, struct ken_error *error)
 {
     if (there >= reserve && need <= there - reserve) return 0;
-    return ken_fail(error, KEN_ENO_SPACE,
-                    "%s needs %" PRIu64 " bytes of disk beside the reserve of %" PRIu64 " (disk.reserve_bytes), but only %" PRIu64
-                    " are free",
-                    what, need, reserve, there);
+    kend_log(KEND_LOG_INFO, "no room on the disk", KEND_I("need", need), KEND_I("reserve", reserve), KEND_I("free", there));
+    return ken_fail(error, KEN_ENO_SPACE, "%s needs %" PRIu64 " bytes of disk, which are not free beside the reserve (disk.reserve_bytes)",
+                    what, need);
 }
 
 /*
@@ -207,11 +233,14 @@ static int find_beside_others(const struct kend_parts *parts, const struct kend_
 {
     const uint64_t to_come = outputs_to_come(parts, need->id, need->outputs), others = promised_to_others(parts, need->id);
     int code = find(parts, NULL, need->fetch, sum(to_come, others), error);
-    if (code == KEN_ENO_SPACE && others && find(parts, NULL, need->fetch, to_come, error) == 0)
-        return ken_fail(error, KEN_EBUSY,
-                        "beside the %" PRIu64 " bytes that running jobs may still write there are not %" PRIu64 " for inputs and %" PRIu64
-                        " for outputs",
-                        others, need->fetch, to_come);
+    if (code == KEN_ENO_SPACE && others) {
+        code = find(parts, NULL, need->fetch, to_come, error); /* tells of the job's own need alone */
+        if (!code)
+            return ken_fail(error, KEN_EBUSY,
+                            "beside what running jobs may still write there are not %" PRIu64 " bytes for inputs and %" PRIu64
+                            " for outputs",
+                            need->fetch, to_come);
+    }
     if (!code && make) code = find(parts, need->owner, need->fetch, sum(to_come, others), error);
     if (code) return code;
     struct kend_promise *promise = promise_of(parts->room, need->id);

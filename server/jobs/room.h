@@ -18,11 +18,13 @@ struct kend_promise {
 };
 
 /* What an engine has promised and given up. */
-enum { KEND_PROMISES = 64 /* the most that jobs.max_running can be */ };
+enum { KEND_PROMISES = 64 /* the most that jobs.max_running can be */, KEND_LEFTOVERS = 16 };
 struct kend_room {
     pthread_mutex_t mutex; /* one at a time looks for room */
     struct kend_promise promises[KEND_PROMISES];
-    atomic_ullong evicted_bytes; /* since start */
+    atomic_ullong evicted_bytes;                  /* since start */
+    char leftover[KEND_LEFTOVERS][PROTO_ID_SIZE]; /* jobs whose evicted files could not be removed */
+    size_t leftover_count;
 };
 
 /* What a job is to have room for. */
@@ -41,6 +43,8 @@ int kend_room_find(const struct kend_parts *parts, const struct kend_room_need *
 int kend_room_make(const struct kend_parts *parts, const struct kend_room_need *need, struct ken_error *error);
 /* The job has ended, or runs here no longer. */
 void kend_room_leave(const struct kend_parts *parts, const char *id);
+/* Removes what could not be removed when it was evicted. */
+void kend_room_clean(const struct kend_parts *parts);
 /* Gives up artifacts, `most` jobs' of them, where those of all jobs take more than artifacts.max_bytes. Whether there is more to give up.
  */
 bool kend_room_keep(const struct kend_parts *parts, unsigned most);

@@ -66,7 +66,7 @@ static int parse_job(const struct kend_run *run, struct proto_job **job, struct 
     static const struct proto_policy any = {.schemes =
                                                 "http,https,file"}; /* what is allowed was asked on submission, and is by the fetcher */
     struct proto_faults faults = {0};
-    if (!run->document) return ken_fail(error, KEN_EINTERNAL, "the stored document cannot be read: out of memory, or no JSON");
+    if (!run->document) return ken_fail(error, KEN_EINTERNAL, "the stored document cannot be read: no JSON");
     const int failed = proto_job_parse(job, run->document, &any, &faults);
     if (failed)
         ken_fail(error, KEN_EINTERNAL, "the stored document cannot be read: %s %s", faults.count ? faults.fault[0].pointer : "",
@@ -264,6 +264,7 @@ static void run_job(struct kend_run *run)
     struct ken_error error = {0};
     int code = kend_run_cancelled(run) ? KEN_ECANCELLED : work_through(run, &work, &error);
     work_close(run, &work);
+    kend_room_leave(&run->engine->parts, run->job->id); /* before another runner can have the job, and a promise of the same name */
     enum proto_stage stage = kend_run_settle(run);
     if (code == KEN_EDIGEST) stage = work.other_base ? PROTO_PRUNING : PROTO_FETCHING; /* wherever it was noticed */
     kend_run_conclude(run, code, stage, &work.result, &error);
@@ -292,7 +293,6 @@ static void run_end(struct kend_runner *runner, struct kend_run *run)
     while (run->kept) pthread_cond_wait(&engine->settled, &engine->mutex);
     pthread_cond_broadcast(&engine->settled);
     pthread_mutex_unlock(&engine->mutex);
-    kend_room_leave(&engine->parts, run->job->id);
     pthread_mutex_destroy(&run->mutex);
     json_decref(run->document);
     kend_job_free(&run->job);
@@ -301,7 +301,9 @@ static void run_end(struct kend_runner *runner, struct kend_run *run)
 static void run_setup(struct kend_run *run, int64_t claimed_at)
 {
     const int64_t lease = (int64_t)run->engine->parts.conf->jobs_lease_seconds * 1000;
-    run->document = proto_json_load_text(run->job->spec);
+    json_error_t error;
+    run->document = proto_json_load(run->job->spec, strlen(run->job->spec), 0, &error);
+    if (!run->document && !*error.text) kend_run_stop(run, KEND_STOP_HAND_BACK); /* out of memory is no fault of the document */
     const int64_t timeout = json_integer_value(json_object_get(run->document, "timeout_seconds"));
     atomic_store(&run->lease_ends, claimed_at + lease);
     run->stage_since = claimed_at;
@@ -328,7 +330,7 @@ static void note_exhausted(struct kend_engine *engine, struct kend_job **job)
     kend_job_free(job);
 }
 
-/* Takes one job through its life; false if there was none. */
+/* Takes one job through its life; false if there was none, or it was handed back: then there is no hurry to claim it again. */
 static bool take_one(struct kend_runner *runner)
 {
     struct kend_engine *engine = runner->engine;
@@ -348,7 +350,7 @@ static bool take_one(struct kend_runner *runner)
     claim_end(runner, &run);
     run_job(&run);
     run_end(runner, &run);
-    return true;
+    return atomic_load(&run.stop) != KEND_STOP_HAND_BACK;
 }
 
 void *kend_runner_main(void *opaque)

@@ -295,7 +295,7 @@ def test_no_room_on_the_disk(behaviour: Behaviour, origin: Origin, fetch: Prober
     origin.behave(PATH, behaviour)
     got = fetch(origin.url + PATH, reserve=1 << 60)
     assert got.code == "KEN_ENO_SPACE"
-    assert f"disk.reserve_bytes keeps {1 << 60}" in got.message
+    assert "disk.reserve_bytes" in got.message and str(1 << 60) not in got.message
     assert fetch(origin.url + PATH).code == "KEN_OK"
 
 
