@@ -140,16 +140,6 @@ def test_nothing_gives_way_for_what_cannot_fit(tmp_path: Path, files: Path) -> N
         assert all(len(kend.job(job)["artifacts"]) == 3 for job in jobs)
 
 
-def test_nothing_gives_way_for_inputs_that_cannot_be_fetched(tmp_path: Path, files: Path) -> None:
-    """What a job fetches does not fit into the cache: that others give up artifacts would have been for nothing."""
-    with Origin(files) as origin, kend_of(tmp_path, cache__max_bytes=100000) as kend:
-        jobs = full_of(kend, files, [100, 1])
-        kend.start()
-        urls = {side: f"{origin.url}/{side}.safetensors" for side in ("model", "base")}
-        assert kend.wait(kend.submit({**urls, "keep": 0.5}))["status"] == "failed"
-        assert all(len(kend.job(job)["artifacts"]) == 3 for job in jobs)
-
-
 def test_a_job_waits_for_what_others_may_still_write(tmp_path: Path, large: Path) -> None:
     """Two that do not fit together run one after the other, though neither has written anything when they begin."""
     with Origin(large, rate=1 << 20) as origin, kend_of(tmp_path) as kend:
