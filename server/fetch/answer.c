@@ -190,6 +190,15 @@ static enum kend_verdict answer_whole(struct kend_piece *piece, const struct ken
     return verdict == KEND_GO_ON ? turn_into_stream(piece) : verdict;
 }
 
+/* A server may answer with less than was asked for, but not with so little that the file never comes to its end. */
+static enum kend_verdict refuse_crumb(const struct kend_piece *piece, const struct kend_head *head, struct kend_outcome *outcome)
+{
+    ken_fail(&outcome->error, KEN_EFETCH, "%.240s: the server answered with %llu of the %llu bytes asked for", piece->entry->url.shown,
+             (unsigned long long)(head->end - head->first), (unsigned long long)(piece->end - piece->first));
+    outcome->may_pass = true;
+    return KEND_REFUSE;
+}
+
 static enum kend_verdict answer_range(struct kend_piece *piece, const struct kend_head *head, struct kend_outcome *outcome)
 {
     if (head->status == 200) return answer_whole(piece, head, outcome);
@@ -200,6 +209,7 @@ static enum kend_verdict answer_range(struct kend_piece *piece, const struct ken
         return kend_piece_refuse(piece, outcome, KEN_EFETCH, "the server answered with another range than the one asked for");
     if (head->has_length && head->length != head->end - head->first)
         return kend_piece_refuse(piece, outcome, KEN_EFETCH, "Content-Length and Content-Range of the response contradict each other");
+    if (head->end < piece->end && head->end - head->first < KEND_FIRST_BYTES) return refuse_crumb(piece, head, outcome);
     uint64_t size = head->has_total ? head->total : piece->entry->size;
     if (has_changed(piece, head) || size != piece->entry->size) {
         enum kend_verdict verdict = start_anew(piece, head, size, outcome);

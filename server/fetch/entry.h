@@ -71,6 +71,7 @@ struct kend_entry {
     unsigned piece_count;
     bool no_ranges, anew, doubtful;
     unsigned failures;
+    uint64_t progress; /* bytes of seen when the count of failures began anew */
     int64_t retry_at;
     uv_timer_t timer;
     /* durable.c */

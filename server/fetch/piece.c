@@ -11,7 +11,7 @@
 
 enum {
     STREAM_AHEAD = 4 << 20,   /* a stream that nobody waits for any more goes on so far: shorter than coming back */
-    PROGRESS_BYTES = 1 << 20, /* a piece that came so far starts the count of failures anew */
+    PROGRESS_BYTES = 1 << 20, /* so much that was not there before starts the count of failures anew */
     FIRST_PAUSE_MS = 400,
     MAX_PAUSE_MS = 30000,
     HASTY_PAUSE_MS = 3000,
@@ -204,11 +204,19 @@ static void fail_piece(struct kend_piece *piece, const struct kend_outcome *outc
     }
 }
 
+/* Bytes that come once more, because a stream began again, are none. */
+static void count_progress(struct kend_entry *entry)
+{
+    if (entry->seen.total < entry->progress + PROGRESS_BYTES) return;
+    entry->progress = entry->seen.total;
+    entry->failures = 0;
+}
+
 static void end_piece(struct kend_piece *piece, const struct kend_outcome *outcome)
 {
     struct kend_entry *entry = piece->entry;
     struct kend_outcome early = {.retry_after = -1, .may_pass = true};
-    if (piece->at - piece->first >= PROGRESS_BYTES) entry->failures = 0;
+    count_progress(entry);
     if (outcome->error.code) {
         fail_piece(piece, outcome);
     } else if (piece->endless) {

@@ -194,6 +194,12 @@ RANGES = {
     "range longer than asked for": bad(
         RANGE, raw(f"HTTP/1.1 206 P\nContent-Range: bytes 0-299999/{SIZE}\n{LENGTH}", MODEL)
     ),
+    "ranges of one byte": bad(
+        "the server answered with 1 of the 234464 bytes asked for" + FOR_EVER,
+        once(),
+        raw(f"HTTP/1.1 206 P\nContent-Range: bytes 65536-65536/{SIZE}\nContent-Length: 1", MODEL[65536:65537]),
+        retries=1,
+    ),
     "range beyond the end": bad(MALFORMED, Behaviour(content_range="bytes 0-65535/100")),
     "range of nothing": bad(RANGE, Behaviour(content_range="bytes */100")),
     "range without a total": bad(RANGE, Behaviour(content_range="bytes 0-65535/*")),

@@ -102,6 +102,16 @@ def test_progress_starts_the_count_of_retries_anew(origin: Origin, fetch: Prober
     assert origin.stats().sent == len(content)
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_bytes_that_come_again_are_no_progress(chunked: bool, origin: Origin, fetch: Prober) -> None:
+    origin.put("/big", body(4 << 20))
+    origin.behave("/big", Behaviour(ranges=False, chunked=chunked, truncate_at=3 << 20))
+    got = fetch(origin.url + "/big", retries=2)
+    assert got.code == "KEN_EFETCH" and got.message.endswith("(tried 3 times)")
+    assert [note[:17] for note in got.notes] == ["retrying (1 of 2)", "retrying (2 of 2)"]
+    assert origin.stats().requests == 3
+
+
 def test_a_length_that_was_a_lie_comes_out(origin: Origin, fetch: Prober) -> None:
     origin.behave(PATH, Behaviour(ranges=False, content_length=SIZE + 100))
     got = fetch(origin.url + PATH)
