@@ -119,6 +119,7 @@ static enum kend_verdict answer_probe(struct kend_piece *piece, const struct ken
 {
     pthread_mutex_lock(&piece->entry->mutex);
     piece->entry->validators = head->validators;
+    piece->share = kend_share_take(kend_share_find(piece->entry)); /* what it brings beyond what is waited for */
     pthread_mutex_unlock(&piece->entry->mutex);
     switch (head->status) {
     case 206: return begin_range(piece, head, outcome);

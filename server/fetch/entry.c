@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "condition.h"
+#include "fetch/piece.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,6 +117,7 @@ static void finish(struct kend_entry *entry)
     entry->closing = true;
     pthread_mutex_unlock(&entry->mutex);
     kend_loop_forget(entry->fetcher->loop, &entry->tick);
+    kend_share_forget(entry);
     entry->save_work.data = entry;
     int failed = uv_queue_work(kend_loop_uv(entry->fetcher->loop), &entry->save_work, close_cached, after_close);
     KEN_ASSERT(!failed);

@@ -69,6 +69,7 @@ struct kend_entry {
     struct kend_ranges seen; /* readers may have read these: good, and what was good before the file was started anew */
     struct kend_piece *pieces[KEND_MAX_PIECES];
     unsigned piece_count;
+    struct kend_entry *next_starved; /* the fetcher's */
     bool no_ranges, anew, doubtful;
     unsigned failures;
     uint64_t progress; /* bytes of seen when the count of failures began anew */

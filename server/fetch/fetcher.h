@@ -24,7 +24,8 @@ struct kend_fetcher {
     pthread_mutex_t mutex; /* the list; taken before an entry's own */
     pthread_cond_t changed;
     struct kend_entry *entries;
-    struct kend_turn *turns; /* who waits for room in the cache, first come first */
+    struct kend_entry *starved; /* entries that wait for a share; the loop's thread */
+    struct kend_turn *turns;    /* who waits for room in the cache, first come first */
 };
 
 #endif

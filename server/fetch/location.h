@@ -18,6 +18,7 @@ struct kend_location {
     void (*note)(void *opaque, const char *text);
     void *opaque;
     struct ken_opener opener;
+    unsigned pieces;             /* transfers that have a share of it; the fetcher's thread */
     _Atomic unsigned references; /* the runner's, those of its sources and of who passes a note on */
     pthread_mutex_t mutex;       /* the two below; taken before an entry's */
     bool closed;                 /* the callbacks must not be called any more */

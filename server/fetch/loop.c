@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CONNECTIONS = 64 };
-
 struct kend_loop {
     uv_loop_t uv;
     uv_async_t wake;
@@ -272,8 +270,7 @@ static CURLM *make_multi(struct kend_loop *loop)
     if (multi && curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, set_socket) == CURLM_OK &&
         curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, loop) == CURLM_OK &&
         curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
-        curl_multi_setopt(multi, CURLMOPT_TIMERDATA, loop) == CURLM_OK &&
-        curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)MAX_CONNECTIONS) == CURLM_OK)
+        curl_multi_setopt(multi, CURLMOPT_TIMERDATA, loop) == CURLM_OK)
         return multi;
     curl_multi_cleanup(multi);
     return NULL;

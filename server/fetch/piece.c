@@ -95,16 +95,17 @@ static bool account(struct kend_piece *piece, size_t length)
     return good;
 }
 
-/* Whether a stream is still of use. */
+/* Whether it is still of use. */
 static bool is_wanted(const struct kend_piece *piece)
 {
     struct kend_entry *entry = piece->entry;
-    if (piece->kind != KEND_PIECE_STREAM || piece->endless) return true;
+    if (piece->endless || (piece->share && (piece->kind != KEND_PIECE_STREAM || piece->at < STREAM_AHEAD))) return true;
     pthread_mutex_lock(&entry->mutex);
-    bool wanted = kend_entry_is_fetching(entry);
-    for (const struct kend_waiter *waiter = entry->waiters; waiter && !wanted; waiter = waiter->next) wanted = waiter->end > piece->at;
+    bool wanted = piece->share && kend_entry_is_fetching(entry);
+    for (const struct kend_waiter *waiter = entry->waiters; waiter && !wanted; waiter = waiter->next)
+        wanted = waiter->end > piece->at && waiter->first < piece->end;
     pthread_mutex_unlock(&entry->mutex);
-    return wanted || piece->at < STREAM_AHEAD;
+    return wanted;
 }
 
 /* How many of the bytes [first, end) are not there yet. */
@@ -140,6 +141,7 @@ void kend_piece_remove(struct kend_piece *piece)
     unsigned i = 0;
     while (entry->pieces[i] != piece) i++;
     entry->pieces[i] = entry->pieces[--entry->piece_count];
+    kend_share_give_back(entry->fetcher, piece->share);
     free(piece);
 }
 

@@ -17,6 +17,7 @@ enum kend_piece_kind {
 struct kend_piece {
     struct kend_entry *entry;
     struct kend_transfer *transfer;
+    struct kend_location *share; /* NULL: it has none, and goes on only while somebody waits for it */
     enum kend_piece_kind kind;
     bool conditional; /* it asks whether what is known still holds */
     bool endless;     /* the size is told by the end of the stream */
@@ -30,6 +31,18 @@ extern const struct kend_transfer_ops kend_piece_ops;
 
 /* Frees it. It must be one of its entry's. */
 void kend_piece_remove(struct kend_piece *piece);
+
+/* ---- share.c: what a location may have under way; loop's thread */
+
+/* One of the entry's locations that has a share left; NULL: none has. With the entry's mutex held. */
+struct kend_location *kend_share_find(const struct kend_entry *entry);
+/* Takes what was found; NULL: nothing. Before the mutex is let go. */
+struct kend_location *kend_share_take(struct kend_location *share);
+/* The entry is poked as soon as a share was given back. */
+void kend_share_await(struct kend_entry *entry);
+void kend_share_forget(struct kend_entry *entry);
+/* NULL: there was none. No entry's mutex held. */
+void kend_share_give_back(struct kend_fetcher *fetcher, struct kend_location *share);
 
 /* ---- answer.c */
 

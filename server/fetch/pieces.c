@@ -9,10 +9,14 @@
 
 enum { MIN_PIECE = 8 << 20, MAX_PIECE = 32 << 20 };
 
+/* The piece's share is given back where it cannot be started. */
 static bool start(struct kend_entry *entry, const struct kend_piece *model)
 {
     struct kend_piece *piece = malloc(sizeof *piece);
-    if (!piece) return false;
+    if (!piece) {
+        kend_share_give_back(entry->fetcher, model->share);
+        return false;
+    }
     *piece = *model;
     piece->entry = entry;
     piece->at = piece->first;
@@ -25,6 +29,7 @@ static bool start(struct kend_entry *entry, const struct kend_piece *model)
         .if_range = piece->kind == KEND_PIECE_RANGE && entry->validators.strong ? &entry->validators : NULL,
     };
     if (kend_transfer_start(&piece->transfer, entry->fetcher->loop, &entry->fetcher->settings, &request, &kend_piece_ops, piece)) {
+        kend_share_give_back(entry->fetcher, piece->share);
         free(piece);
         return false;
     }
@@ -46,15 +51,21 @@ static bool start_probe(struct kend_entry *entry, bool conditional)
 }
 
 /* From the beginning. Unless the origin can vouch for it, what is there counts no more; it is compared with. */
-static bool start_stream(struct kend_entry *entry)
+static bool start_stream(struct kend_entry *entry, bool fetching)
 {
     pthread_mutex_lock(&entry->mutex);
+    struct kend_location *share = kend_share_take(kend_share_find(entry));
+    if (fetching && !share) {
+        pthread_mutex_unlock(&entry->mutex);
+        kend_share_await(entry);
+        return true;
+    }
     if (!entry->validators.strong) {
         kend_ranges_clear(&entry->good);
         entry->durable = 0;
     }
     pthread_mutex_unlock(&entry->mutex);
-    return start(entry, &(struct kend_piece){.kind = KEND_PIECE_STREAM, .end = entry->size});
+    return start(entry, &(struct kend_piece){.kind = KEND_PIECE_STREAM, .share = share, .end = entry->size});
 }
 
 /* What is there or under way. */
@@ -110,11 +121,17 @@ static bool start_ranges(struct kend_entry *entry, bool fetching)
     while (good && found && entry->piece_count < entry->fetcher->connections) {
         struct kend_range next = {0};
         pthread_mutex_lock(&entry->mutex);
+        /* Without a share it is what somebody waits for, and no more. */
+        struct kend_location *share = kend_share_find(entry);
         good = !covered(entry, &ranges);
-        found = good && next_range(entry, &ranges, fetching, &next);
+        found = good && next_range(entry, &ranges, fetching && share, &next);
+        if (found) kend_share_take(share);
         pthread_mutex_unlock(&entry->mutex);
         kend_ranges_clear(&ranges);
-        if (found) good = start(entry, &(struct kend_piece){.kind = KEND_PIECE_RANGE, .first = next.first, .end = next.end});
+        if (found)
+            good = start(entry, &(struct kend_piece){.kind = KEND_PIECE_RANGE, .share = share, .first = next.first, .end = next.end});
+        else if (fetching && !share)
+            kend_share_await(entry);
     }
     return good;
 }
@@ -126,7 +143,7 @@ static bool start_wanted(struct kend_entry *entry)
     /* All of it, before a byte of it is fetched. */
     if (fetching && !kend_durable_has_room(entry, entry->size)) return true;
     if (!entry->no_ranges && (!fetching || entry->validators.strong)) return start_ranges(entry, fetching);
-    return entry->piece_count || start_stream(entry);
+    return entry->piece_count || start_stream(entry, fetching);
 }
 
 static void cancel_doomed(struct kend_entry *entry)
@@ -174,6 +191,7 @@ void kend_pieces_cancel(struct kend_entry *entry)
     while (entry->piece_count) {
         struct kend_piece *last = entry->pieces[--entry->piece_count];
         kend_transfer_cancel(&last->transfer);
+        kend_share_give_back(entry->fetcher, last->share);
         free(last);
     }
 }

@@ -11,8 +11,8 @@ from typing import Callable, Iterator
 import numpy as np
 import pytest
 
-from checkpoints import make_safetensors
-from daemon import LOCAL
+from checkpoints import make_safetensors, write_safetensors, write_sharded
+from daemon import LOCAL, Kend
 from fetching import (  # fetch and origin are fixtures
     BODY,
     PATH,
@@ -24,6 +24,7 @@ from fetching import (  # fetch and origin are fixtures
     origin,
 )
 from origin import Behaviour, Origin
+from running import cancel, until_stage
 from tokens import House, Tokens
 
 
@@ -264,6 +265,27 @@ def test_many_files_at_once(origin: Origin, fetch: Prober) -> None:
     got = fetch.all(*[f"{origin.url}/{i}" for i in range(8)])
     assert [one.seen for one in got] == [sha256(one) for one in contents]
     assert got[0].cache_bytes == 8 * 700_000
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_many_slow_files_of_one_job_leave_connections_to_others(ranges: bool, tmp_path: Path) -> None:
+    folder, count = tmp_path / "files", 80
+    write_sharded(folder / "slow", [{f"{i:02}": np.full(60_000, i, np.float32)} for i in range(count)])
+    write_safetensors(folder / "quick", {"weight": np.ones((100, 100), np.float32)})
+    with Origin(folder) as slow, Origin(folder) as quick, Kend(tmp_path, {"jobs.max_running": 2}) as kend:
+        for shard in (folder / "slow").glob("*.safetensors"):
+            slow.behave(f"/slow/{shard.name}", Behaviour(ranges=ranges, drip=4000))
+
+        def submit(url: str) -> str:
+            return kend.submit({"model": url, "base": url, "keep": 0.5, "outputs": ["report"]})
+
+        first = submit(slow.url + "/slow/")
+        until_stage(kend, first, "fetching")
+        begun = time.monotonic()
+        assert kend.wait(submit(quick.url + "/quick"))["status"] == "succeeded"
+        assert time.monotonic() - begun < 10
+        assert kend.job(first)["stage"] == "fetching"
+        cancel(kend, first)
 
 
 # ---------------------------------------------------------------- room
