@@ -34,6 +34,7 @@ struct kend_cached {
     struct kend_item *item;
     int folder, data;
     bool saved;
+    bool dropped;              /* detached, but it could not be moved yet */
     char gone[KEND_GONE_NAME]; /* where it was moved to when it was detached */
 };
 

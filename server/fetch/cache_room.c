@@ -22,6 +22,7 @@ struct room {
     uint64_t own_coming;      /* of that what the claims take */
     uint64_t evictable;       /* there for nobody */
     uint64_t held;            /* there for others */
+    uint64_t late;            /* given up, but not yet free on the disk */
     struct kend_item *oldest; /* of those that are there for nobody */
 };
 
@@ -89,13 +90,23 @@ static bool disk_holds(const struct kend_cache *cache, uint64_t coming, uint64_t
 static bool fits(const struct kend_cache *cache, const struct room *room, uint64_t spare)
 {
     if (cache->max_bytes && room->total - spare > cache->max_bytes) return false;
+    add(&spare, room->late);
     return !room->own_coming || disk_holds(cache, room->coming, spare);
 }
 
-/* With the mutex held, which is let go while files are removed. */
-static void evict(struct kend_cache *cache, struct kend_item *item)
+/* What was given up since `before` bytes were free, and is not free yet: some file systems take their time. */
+static uint64_t late(const struct kend_cache *cache, uint64_t before, uint64_t given_up)
+{
+    const uint64_t there = free_bytes(cache);
+    add(&before, given_up);
+    return before > there ? before - there : 0;
+}
+
+/* With the mutex held, which is let go while files are removed. How many bytes were given up. */
+static uint64_t evict(struct kend_cache *cache, struct kend_item *item)
 {
     char name[KEND_GONE_NAME];
+    const uint64_t bytes = item->bytes;
     kend_cache_gone_name(cache, name);
     bool moved = renameat(cache->fd, item->key, cache->fd, name) == 0;
     kend_log(KEND_LOG_INFO, "cache entry evicted", KEND_S("entry", item->key), KEND_I("bytes", item->bytes));
@@ -103,6 +114,7 @@ static void evict(struct kend_cache *cache, struct kend_item *item)
     pthread_mutex_unlock(&cache->mutex);
     if (moved) kend_cache_remove_folder(cache, name);
     pthread_mutex_lock(&cache->mutex);
+    return moved ? bytes : 0;
 }
 
 void kend_cache_room(struct kend_cache *cache, struct kend_cache_room *room)
@@ -117,13 +129,14 @@ void kend_cache_room(struct kend_cache *cache, struct kend_cache_room *room)
 
 void kend_cache_make_room(struct kend_cache *cache, uint64_t bytes)
 {
-    uint64_t wanted;
+    const uint64_t before = free_bytes(cache);
+    uint64_t wanted, given_up = 0;
     if (__builtin_add_overflow(bytes, cache->reserve_bytes, &wanted)) wanted = UINT64_MAX;
     pthread_mutex_lock(&cache->mutex);
-    while (free_bytes(cache) < wanted) {
+    while (free_bytes(cache) + late(cache, before, given_up) < wanted) {
         struct kend_item *oldest = measure(cache, NULL, 0).oldest;
         if (!oldest) break;
-        evict(cache, oldest);
+        add(&given_up, evict(cache, oldest));
     }
     pthread_mutex_unlock(&cache->mutex);
 }
@@ -151,12 +164,14 @@ static int too_large(const struct kend_cache *cache, uint64_t bytes, struct ken_
 /* With the mutex held, which is let go while files are removed. Nothing is evicted where that would not do. */
 static int make_fit(struct kend_cache *cache, const struct kend_claim *claims, size_t count, struct ken_error *error)
 {
-    for (;;) {
-        const struct room room = measure(cache, claims, count);
+    const uint64_t before = free_bytes(cache);
+    for (uint64_t given_up = 0;;) {
+        struct room room = measure(cache, claims, count);
+        if (given_up) room.late = late(cache, before, given_up);
         int code = too_large(cache, room.own, error);
         if (code || fits(cache, &room, 0)) return code;
         if (!room.oldest || !fits(cache, &room, room.evictable)) return no_room(cache, &room, error);
-        evict(cache, room.oldest);
+        add(&given_up, evict(cache, room.oldest));
     }
 }
 

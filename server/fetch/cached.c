@@ -17,15 +17,21 @@ static int64_t now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* The item of the key, made if needed, pinned. NULL if out of memory. */
-static struct kend_item *pin(struct kend_cache *cache, const char *key)
+/* The item of the key, made if needed, pinned. NULL if out of memory, or if one that was dropped could not be moved out of the way. */
+static struct kend_item *pin(struct kend_cache *cache, const char *key, struct ken_error *error)
 {
     pthread_mutex_lock(&cache->mutex);
     struct kend_item *item = cache->items;
     while (item && strcmp(item->key, key) != 0) item = item->next;
-    if (!item && !kend_cache_add_item(cache, key, 0, 0, &item)) item = NULL;
+    if (!item && !kend_cache_add_item(cache, key, 0, 0, &item)) {
+        item = NULL;
+        ken_fail(error, KEN_ENOMEM, "out of memory");
+    }
+    if (item && item->pinned) {
+        item = NULL;
+        ken_fail(error, KEN_EIO, "an earlier entry of the cache could not be moved out of the way");
+    }
     if (item) {
-        KEN_ASSERT(!item->pinned);
         item->pinned = true;
         item->used = now_ns();
     }
@@ -57,13 +63,14 @@ static int open_data(struct kend_cached *cached, const char *key, struct ken_err
 int kend_cache_open(struct kend_cache *cache, const char *key, struct kend_cached **result, struct kend_meta *meta, struct ken_error *error)
 {
     struct kend_cached *cached = calloc(1, sizeof *cached);
+    struct ken_error reason = {0};
     *result = NULL;
     *meta = (struct kend_meta){0};
     if (!cached) return ken_fail(error, KEN_ENOMEM, "out of memory");
-    *cached = (struct kend_cached){.cache = cache, .folder = -1, .data = -1, .item = pin(cache, key)};
+    *cached = (struct kend_cached){.cache = cache, .folder = -1, .data = -1, .item = pin(cache, key, &reason)};
     if (!cached->item) {
         free(cached);
-        return ken_fail(error, KEN_ENOMEM, "out of memory");
+        return ken_fail(error, reason.code, "%s", reason.message);
     }
     *result = cached;
     int code = open_data(cached, key, error);
@@ -113,8 +120,13 @@ void kend_cached_detach(struct kend_cached *cached)
     pthread_mutex_lock(&cache->mutex);
     if (cached->item->key[0]) {
         kend_cache_gone_name(cache, cached->gone);
-        if (renameat(cache->fd, cached->item->key, cache->fd, cached->gone)) cached->gone[0] = '\0';
-        cached->item->key[0] = '\0';
+        const bool moved = renameat(cache->fd, cached->item->key, cache->fd, cached->gone) == 0;
+        cached->dropped = !moved && errno != ENOENT;
+        if (!moved) cached->gone[0] = '\0';
+        if (cached->dropped) /* it keeps its key, so that nobody else gets its folder; nothing is known of it any more */
+            unlinkat(cached->folder, "meta", 0);
+        else
+            cached->item->key[0] = '\0';
     }
     pthread_mutex_unlock(&cache->mutex);
 }
@@ -123,8 +135,8 @@ void kend_cached_close(struct kend_cached **own)
 {
     struct kend_cached *cached = *own;
     if (!cached) return;
-    if (!cached->saved) kend_cached_detach(cached);
-    if (cached->saved) utimensat(cached->folder, "meta", NULL, AT_SYMLINK_NOFOLLOW); /* the time of its last use */
+    if (!cached->saved || cached->dropped) kend_cached_detach(cached);
+    if (cached->saved && !cached->dropped) utimensat(cached->folder, "meta", NULL, AT_SYMLINK_NOFOLLOW); /* the time of its last use */
     if (cached->data >= 0) close(cached->data);
     if (cached->folder >= 0) close(cached->folder);
     if (cached->gone[0]) kend_cache_remove_folder(cached->cache, cached->gone);

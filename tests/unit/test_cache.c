@@ -308,6 +308,62 @@ START_TEST(a_detached_entry_is_read_on_and_its_key_is_free)
 }
 END_TEST
 
+START_TEST(an_entry_that_cannot_be_moved_shares_its_folder_with_nobody)
+{
+    struct kend_meta meta;
+    struct kend_cached *other;
+    struct ken_error error = {0};
+    char path[120];
+    struct kend_cache *cache = create(0, 0);
+    put(cache, "a", 10);
+    struct kend_cached *old = open_entry(cache, "a", &meta);
+    kend_meta_clear(&meta);
+    for (int i = 0; i < 9; i++) { /* where it would be moved to is something else */
+        snprintf(path, sizeof path, "%s/.gone-%ld-%d", folder, (long)getpid(), i);
+        close(open(path, O_CREAT | O_WRONLY, 0600));
+    }
+    kend_cached_detach(old);
+    ck_assert(exists("a", "data") && !exists("a", "meta"));
+    ck_assert_int_eq(kend_cache_open(cache, key_of("a"), &other, &meta, &error), KEN_EIO);
+    for (int i = 0; i < 9; i++) {
+        snprintf(path, sizeof path, "%s/.gone-%ld-%d", folder, (long)getpid(), i);
+        unlink(path);
+    }
+    kend_cached_close(&old);
+    ck_assert(!exists("a", "data"));
+    ck_assert(!has(cache, "a"));
+    kend_cache_destroy(&cache);
+}
+END_TEST
+
+/* A disk where deleting frees nothing for now. */
+static uint64_t still_free;
+
+int fstatvfs(int fd, struct statvfs *status)
+{
+    (void)fd;
+    if (!still_free) return statvfs(folder, status);
+    *status = (struct statvfs){.f_bavail = still_free, .f_frsize = 1};
+    return 0;
+}
+
+START_TEST(what_was_given_up_counts_before_it_is_free)
+{
+    struct kend_meta meta;
+    still_free = 10000;
+    struct kend_cache *cache = create(0, 0);
+    for (const char *const *url = (const char *const[]){"a", "b", "c", NULL}; *url; url++) put(cache, *url, 1000);
+    struct kend_cached *cached = open_entry(cache, "d", &meta);
+    ck_assert_int_eq(reserve(cached, 10500, NULL), 0);
+    ck_assert(!exists("a", "data") && exists("b", "data") && exists("c", "data"));
+    kend_cached_close(&cached);
+    kend_cache_make_room(cache, 11000);
+    ck_assert(!exists("b", "data") && exists("c", "data"));
+    kend_cache_destroy(&cache);
+    still_free = 0;
+}
+END_TEST
+
 START_TEST(folders_that_cannot_be_used_are_named)
 {
     struct kend_cache *cache = create(0, 0), *second;
@@ -370,6 +426,8 @@ int main(void)
                                   room_is_granted_to_all_or_none,
                                   the_disk_keeps_its_reserve,
                                   a_detached_entry_is_read_on_and_its_key_is_free,
+                                  an_entry_that_cannot_be_moved_shares_its_folder_with_nobody,
+                                  what_was_given_up_counts_before_it_is_free,
                                   folders_that_cannot_be_used_are_named,
                                   it_gives_up_what_nobody_uses_when_the_disk_runs_full};
     Suite *suite = suite_create("cache");
