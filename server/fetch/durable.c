@@ -182,11 +182,58 @@ bool kend_durable_has_room(struct kend_entry *entry, uint64_t bytes)
     return false;
 }
 
+/* Whether a source of the job has the entry; *alone: of no other one. With the entry's mutex held. */
+static bool is_of(const struct kend_entry *entry, const void *job, bool *alone)
+{
+    bool found = false;
+    *alone = true;
+    for (const struct kend_entry_source *source = entry->sources; source; source = source->next)
+        if (source->source.location->opaque == job)
+            found = true;
+        else
+            *alone = false;
+    return found;
+}
+
+/* What the job that alone has this entry holds of the cache, and asks for now; 0: it is not alone. */
+static uint64_t bytes_of_job(struct kend_entry *entry)
+{
+    struct kend_fetcher *fetcher = entry->fetcher;
+    uint64_t sum = 0, bytes;
+    bool alone;
+    pthread_mutex_lock(&entry->mutex);
+    const void *job = entry->sources ? entry->sources->source.location->opaque : NULL;
+    is_of(entry, job, &alone);
+    pthread_mutex_unlock(&entry->mutex);
+    if (!job || !alone) return 0;
+    pthread_mutex_lock(&fetcher->mutex);
+    for (struct kend_entry *one = fetcher->entries; one; one = one->next) {
+        const struct kend_claim claim = {one->cached, one == entry ? entry->asked_least : 0};
+        pthread_mutex_lock(&one->mutex);
+        if (is_of(one, job, &alone)) {
+            kend_cache_check(fetcher->cache, &claim, 1, &bytes, NULL);
+            sum += bytes;
+        }
+        pthread_mutex_unlock(&one->mutex);
+    }
+    pthread_mutex_unlock(&fetcher->mutex);
+    return sum;
+}
+
+/* A job whose own files are more than the cache may hold waits for nobody. */
+static void judge_own(struct kend_entry *entry)
+{
+    uint64_t bytes;
+    const struct kend_claim own = {entry->cached, bytes_of_job(entry)};
+    kend_cache_check(entry->fetcher->cache, &own, 1, &bytes, &entry->room_error);
+}
+
 static void run_reserve(uv_work_t *work)
 {
     struct kend_entry *entry = work->data;
     entry->room_error.code = 0;
     kend_cached_reserve(entry->cached, entry->asked_least, entry->asked_most, &entry->room_granted, &entry->room_error);
+    if (entry->room_error.code == KEN_EBUSY) judge_own(entry);
 }
 
 static void after_reserve(uv_work_t *work, int status)

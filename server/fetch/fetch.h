@@ -58,7 +58,7 @@ struct kend_location_request {
     /* A line worth a durable event ("resuming at ...", "retrying ..."): called from the fetcher's thread, must not block for long. May be
      * NULL. */
     void (*note)(void *opaque, const char *text);
-    void *opaque;
+    void *opaque; /* the same for all locations of a job, and for no other */
 };
 
 /* Parses and vets the URL; nothing is connected yet. KEN_EADDRESS, KEN_EFETCH. */

@@ -331,6 +331,17 @@ def test_two_that_do_not_fit_together_come_one_after_the_other(origin: Origin, f
     assert sum("waiting for room" in note for one in got for note in one.notes) == 1
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_job_does_not_wait_for_what_it_holds_itself(chunked: bool, tmp_path: Path) -> None:
+    with Origin() as serving, Kend(tmp_path, {"cache.max_bytes": 100_000 if chunked else 20_000}) as kend:
+        for name in ("/model", "/base"):
+            serving.put(name, make_safetensors({"weight": np.ones(16_000, np.float32)}))
+            serving.behave(name, Behaviour(ranges=not chunked, chunked=chunked))
+        job = kend.wait(kend.submit({"model": serving.url + "/model", "base": serving.url + "/base", "keep": 0.5}), 20)
+        assert (job["status"], job["error"]["code"]) == ("failed", "too_large")
+        assert "cache.max_bytes" in job["error"]["message"]
+
+
 # ---------------------------------------------------------------- cancelling
 
 
