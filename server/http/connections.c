@@ -17,7 +17,7 @@ enum {
     CONNECTION_LOOK_MS = 250,
     /* How long one that got a 408 stays: closing a socket on unread bytes would destroy the answer on its way. */
     CONNECTION_PARTING_MS = 1000,
-    /* A new connection that has not sent a header for so long may be given up for another one. */
+    /* A new connection that has not sent a header for so long, or a body that is not whole by then, may be given up for another one. */
     CONNECTION_PATIENCE_MS = 1000,
     CONNECTION_RESERVE = 8, /* one in so many is kept free while others can be given up */
 };
@@ -158,14 +158,43 @@ static void expire(struct kend_connections *connections, struct kend_connection 
     }
 }
 
-static bool is_scarce(const struct kend_connections *connections)
+/* So many may be taken; the rest is kept free. */
+static uint32_t plenty(const struct kend_connections *connections)
 {
     const uint32_t most = (uint32_t)connections->conf->http_max_connections;
-    const uint32_t reserve = most / CONNECTION_RESERVE ? most / CONNECTION_RESERVE : 1;
-    return connections->open - connections->cut > most - reserve;
+    return most - (most / CONNECTION_RESERVE ? most / CONNECTION_RESERVE : 1);
 }
 
-/* Gives up connections that nothing is asked on, the oldest first, so that others are let in: at the limit libmicrohttpd accepts none. */
+static bool is_scarce(const struct kend_connections *connections)
+{
+    return connections->open - connections->cut > plenty(connections);
+}
+
+/* Whether one more of this address is not even told that it is one too many: that takes a connection, too, and others shall find one. */
+static bool is_beyond(const struct kend_connections *connections, const struct kend_connection_address *address)
+{
+    const uint64_t most = connections->conf->http_max_connections_per_address, all = plenty(connections);
+    const uint64_t answered = 2 * most < all ? 2 * most : all;
+    return most && address->connections > (answered > most ? answered : most);
+}
+
+/* Of the bodies that have been coming for a while, the oldest of the address that has the most connections. */
+static struct kend_connection *slow_body(struct kend_connections *connections)
+{
+    const int64_t late = kend_monotonic_ms() - CONNECTION_PATIENCE_MS + phase_ms(connections->conf, KEND_CONNECTION_BODY);
+    struct kend_connection *slow = NULL, *connection;
+    TAILQ_FOREACH(connection, &connections->phase[KEND_CONNECTION_BODY], order)
+    {
+        if (connection->deadline > late) break;
+        if (!slow || connection->address->connections > slow->address->connections) slow = connection;
+    }
+    return slow;
+}
+
+/*
+ * Gives up connections so that others are let in, since at the limit libmicrohttpd accepts none: those that nothing is asked on, the oldest
+ * first, and then those that are slow to say what they ask.
+ */
 static void make_room(struct kend_connections *connections)
 {
     while (is_scarce(connections)) {
@@ -173,6 +202,7 @@ static void make_room(struct kend_connections *connections)
         struct kend_connection *fresh = TAILQ_FIRST(&connections->phase[KEND_CONNECTION_FRESH]);
         const int64_t header = phase_ms(connections->conf, KEND_CONNECTION_FRESH);
         if (!spare && fresh && kend_monotonic_ms() >= fresh->deadline - header + CONNECTION_PATIENCE_MS) spare = fresh;
+        if (!spare) spare = slow_body(connections);
         if (!spare) return;
         refuse(connections, spare, KEND_REFUSED_CONNECTIONS);
     }
@@ -291,8 +321,7 @@ struct kend_connection *kend_connections_open(struct kend_connections *connectio
     if (!connections->open++) pthread_cond_signal(&connections->wake);
     phase_enter(connections, connection, KEND_CONNECTION_FRESH);
     connection->surplus = most && connection->address->connections > most;
-    if (most && connection->address->connections > 2 * most) /* answering takes a connection, too */
-        refuse(connections, connection, KEND_REFUSED_ADDRESS);
+    if (is_beyond(connections, connection->address)) refuse(connections, connection, KEND_REFUSED_ADDRESS);
     make_room(connections);
     pthread_mutex_unlock(&connections->lock);
     return connection;

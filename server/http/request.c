@@ -264,7 +264,8 @@ static enum MHD_Result request_begin(struct kend_request *request, const char *m
     check_body(request);
     if (!kend_connection_reads(request->http->connections, request->peer, request->id)) return MHD_NO;
     if (!request->refused) return MHD_YES;
-    if (!headers->framing && !headers->value[KEND_EXPECT] && headers->content_length <= REQUEST_MAX_DROPPED) return MHD_YES;
+    const bool may_wait = !request->peer->surplus; /* for its body, with a connection of others */
+    if (may_wait && !headers->framing && !headers->value[KEND_EXPECT] && headers->content_length <= REQUEST_MAX_DROPPED) return MHD_YES;
     request->last = true; /* what follows is not read */
     return request_answer_refusal(request);
 }

@@ -205,5 +205,38 @@ START_TEST(who_rests_makes_room)
 }
 END_TEST
 
+START_TEST(one_address_leaves_some_to_others)
+{
+    const struct kend_conf conf = limits(16, 10); /* twice as many as 10 would be all */
+    struct kend_connections *connections = create(&conf);
+    struct peer peers[15];
+    for (int i = 0; i < 15; i++) peers[i] = connect_from(connections, "192.0.2.1", false);
+    ck_assert(!ends_within(&peers[13], 0) && ends_within(&peers[14], 0));
+    ck_assert(!kend_connections_are_scarce(connections));
+    for (int i = 0; i < 15; i++) hang_up(connections, &peers[i]);
+    kend_connections_destroy(&connections);
+}
+END_TEST
+
+START_TEST(a_slow_body_makes_room)
+{
+    const struct kend_conf conf = limits(8, 0);
+    struct kend_connections *connections = create(&conf);
+    struct peer peers[8];
+    for (int i = 0; i < 8; i++) {
+        peers[i] = connect_from(connections, i == 0 ? "192.0.2.1" : i < 4 ? "192.0.2.2" : "192.0.2.3", false);
+        ck_assert(kend_connection_reads(connections, peers[i].connection, "id"));
+    }
+    ck_assert(kend_connections_are_scarce(connections));
+    ck_assert(ends_within(&peers[4], 20000)); /* the oldest of those who have the most */
+    ck_assert(!kend_connections_are_scarce(connections));
+    ck_assert(!kend_connection_answers(connections, peers[4].connection));
+    for (int i = 0; i < 8; i++) ck_assert(i == 4 || !ends_within(&peers[i], 0));
+    ck_assert_uint_eq(refused(KEND_REFUSED_CONNECTIONS), 1);
+    for (int i = 0; i < 8; i++) hang_up(connections, &peers[i]);
+    kend_connections_destroy(&connections);
+}
+END_TEST
+
 UNIT_MAIN("connections", a_client_is_an_address_or_a_network_of_one, so_many_of_one_address, a_header_has_its_time, a_body_has_its_time,
-          who_rests_makes_room)
+          who_rests_makes_room, one_address_leaves_some_to_others, a_slow_body_makes_room)
