@@ -20,11 +20,13 @@ enum {
     /* A new connection that has not sent a header for so long, or a body that is not whole by then, may be given up for another one. */
     CONNECTION_PATIENCE_MS = 1000,
     CONNECTION_RESERVE = 8, /* one in so many is kept free while others can be given up */
+    CONNECTION_SHARE = 8,   /* of http.max_memory, those of one address hold one in so many */
 };
 
 struct kend_connection_address {
     struct kend_client client;
     uint32_t connections;
+    size_t held; /* bytes of all of them */
     struct kend_connection_address *next;
 };
 
@@ -372,6 +374,29 @@ bool kend_connection_rests(struct kend_connections *connections, struct kend_con
 uint64_t kend_connection_parted_bytes(const struct kend_connection *connection)
 {
     return connection->parted_bytes;
+}
+
+bool kend_connection_hold(struct kend_connections *connections, struct kend_connection *connection, size_t bytes)
+{
+    const struct kend_conf *conf = connections->conf;
+    struct kend_connection_address *address = connection->address;
+    pthread_mutex_lock(&connections->lock);
+    const bool fits = !conf->http_max_connections_per_address || address->held == connection->held ||
+                      address->held + bytes <= conf->http_max_memory / CONNECTION_SHARE;
+    if (fits) {
+        address->held += bytes;
+        connection->held += bytes;
+    }
+    pthread_mutex_unlock(&connections->lock);
+    return fits;
+}
+
+void kend_connection_let_go(struct kend_connections *connections, struct kend_connection *connection, size_t bytes)
+{
+    pthread_mutex_lock(&connections->lock);
+    connection->address->held -= bytes;
+    connection->held -= bytes;
+    pthread_mutex_unlock(&connections->lock);
 }
 
 bool kend_connections_are_scarce(struct kend_connections *connections)

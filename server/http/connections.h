@@ -44,6 +44,7 @@ struct kend_connection {
     enum kend_connection_phase phase;
     int64_t deadline; /* monotonic ms */
     const char *request;
+    size_t held; /* bytes of its request */
     struct kend_connection_address *address;
     TAILQ_ENTRY(kend_connection) order;
 };
@@ -71,6 +72,13 @@ bool kend_connection_answers(struct kend_connections *connections, struct kend_c
 bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection);
 /* Of the body of that 408, how many bytes were sent: all or none. */
 uint64_t kend_connection_parted_bytes(const struct kend_connection *connection);
+
+/*
+ * Counts bytes that the connection's request is about to hold. False: all of its address would hold more than their share of
+ * http.max_memory, and others than this one hold some. Without a limit of connections of an address, there is none of this.
+ */
+bool kend_connection_hold(struct kend_connections *connections, struct kend_connection *connection, size_t bytes);
+void kend_connection_let_go(struct kend_connections *connections, struct kend_connection *connection, size_t bytes);
 
 /* Whether so many are open that this one had better end with its answer. */
 bool kend_connections_are_scarce(struct kend_connections *connections);

@@ -74,7 +74,8 @@ enum MHD_Result kend_dry_run_start(struct kend_request *request, struct proto_jo
     request->deadline = kend_monotonic_ms() + (int64_t)(KEND_DRY_RUN_SECONDS + DRY_RUN_GRACE_SECONDS) * 1000;
     if (!kend_engine_dry_run(request->http->parts.engine, job, kend_request_owner(request), dry_run_done, run)) {
         dry_run_leave(run, false);
-        return kend_answer_problem(request, PROTO_RATE_LIMITED, "%d dry runs are being made already", KEND_DRY_RUNS);
+        return kend_answer_problem(request, PROTO_RATE_LIMITED, "too many dry runs are being made already (at most %d, %d of one owner)",
+                                   KEND_DRY_RUNS, KEND_DRY_RUNS_OF_OWNER);
     }
     return kend_dry_run_answer(request);
 }

@@ -115,15 +115,28 @@ bool kend_artifacts_gone(struct kend_request *request, enum MHD_Result *result)
     return evicted;
 }
 
+/* Where the job is: without memory for the document still, since who is not told that a job was made submits it twice. */
+static struct MHD_Response *add_location(struct kend_request *request, const struct kend_job *job, struct MHD_Response *response)
+{
+    char path[sizeof "/v1/jobs/" + PROTO_ID_SIZE], *url;
+    snprintf(path, sizeof path, "/v1/jobs/%s", job->id);
+    if (asprintf(&url, "%s%s", request->http->base_url, path) < 0) url = NULL;
+    kend_response_header(&response, MHD_HTTP_HEADER_LOCATION, url ? url : path);
+    if (!response) {
+        request->bytes = 0;
+        response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+        kend_response_header(&response, MHD_HTTP_HEADER_LOCATION, url ? url : path);
+    }
+    free(url);
+    return response;
+}
+
 enum MHD_Result kend_answer_job(struct kend_request *request, int status, const struct kend_job *job, bool location)
 {
     json_t *document;
-    char *url = NULL;
     enum kend_store_result result = kend_job_document(request, job, &document);
     if (result != KEND_STORE_OK) return kend_answer_store(request, result);
     struct MHD_Response *response = kend_response_json(request, document);
-    if (location && asprintf(&url, "%s/v1/jobs/%s", request->http->base_url, job->id) < 0) url = NULL;
-    if (location) kend_response_header(&response, MHD_HTTP_HEADER_LOCATION, url);
-    free(url);
+    if (location) response = add_location(request, job, response);
     return kend_send(request, status, response);
 }

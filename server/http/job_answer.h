@@ -13,7 +13,8 @@ json_t *kend_listed_job_document(const struct kend_request *request, const struc
  * removed since it was read.
  */
 enum kend_store_result kend_job_document(const struct kend_request *request, const struct kend_job *job, json_t **document);
-/* Answers with the job resource, or with what kept it from being made. `location`: add its URL. */
+/* Answers with the job resource, or with what kept it from being made. `location`: add its URL, which is told even
+ * where there is no memory for more. */
 enum MHD_Result kend_answer_job(struct kend_request *request, int status, const struct kend_job *job, bool location);
 /* The job's artifacts as an array. A new reference; NULL if out of memory. */
 json_t *kend_artifacts_document(const struct kend_request *request, const char *job, const struct kend_artifact_list *list);

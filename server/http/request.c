@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "http/access.h"
 #include "http/framing.h"
+#include "http/memory.h"
 #include "http/respond.h"
 #include "json_load.h"
 
@@ -36,25 +37,6 @@ void kend_request_refuse(struct kend_request *request, enum proto_problem proble
     va_start(arguments, format);
     vsnprintf(request->detail, sizeof request->detail, format, arguments);
     va_end(arguments);
-}
-
-bool kend_request_hold(struct kend_request *request, size_t bytes)
-{
-    struct kend_http *http = request->http;
-    size_t before = atomic_fetch_add(&http->held_bytes, bytes);
-    if (before > request->held && before + bytes > http->parts.conf->http_max_memory) { /* one alone may be as large as it is */
-        atomic_fetch_sub(&http->held_bytes, bytes);
-        kend_http_metrics_refused(&http->metrics, KEND_REFUSED_MEMORY);
-        return false;
-    }
-    request->held += bytes;
-    return true;
-}
-
-void kend_request_let_go(struct kend_request *request, size_t bytes)
-{
-    request->held -= bytes;
-    atomic_fetch_sub(&request->http->held_bytes, bytes);
 }
 
 static void body_free(struct kend_request *request)
@@ -319,14 +301,14 @@ json_t *kend_request_json(struct kend_request *request, enum MHD_Result *result)
         return NULL;
     }
     const size_t most = request->body_size * REQUEST_DOCUMENT_FACTOR;
-    if (!kend_request_hold(request, most)) {
+    if (!kend_request_hold_document(request, most)) {
         *result = kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
         return NULL;
     }
-    request->document = most;
     json_t *document = proto_json_load(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     body_free(request);
     if (document) return document;
+    kend_request_let_go_document(request);
     if (!*error.text)
         *result = kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     else
@@ -337,8 +319,7 @@ json_t *kend_request_json(struct kend_request *request, enum MHD_Result *result)
 void kend_request_json_free(struct kend_request *request, json_t *document)
 {
     json_decref(document);
-    kend_request_let_go(request, request->document);
-    request->document = 0;
+    kend_request_let_go_document(request);
 }
 
 /* ---- the whole */

@@ -39,8 +39,8 @@ struct kend_request {
     char detail[512];
     char *body; /* [body_size], NUL after it; NULL if there is none */
     size_t body_size, body_room, body_dropped;
-    size_t held;         /* of http->held_bytes, the body's room and the document among it */
-    size_t document;     /* bytes that its document may take */
+    size_t held;         /* of http->held_bytes, the body's room among it */
+    size_t document;     /* of http->held_bytes, what its document may take */
     int64_t retry_after; /* seconds, of the refusal; 0: as its problem says */
 
     int64_t started;        /* monotonic us */
@@ -71,11 +71,6 @@ void kend_request_closed(void *cls, struct MHD_Connection *connection, void **co
 /* Has the request answered with this problem, once its body has been read or dropped; the first reason stays. */
 void kend_request_refuse(struct kend_request *request, enum proto_problem problem, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* What a request is told that http.max_memory turns away. */
-#define KEND_CROWDED "too many large bodies and answers at once (http.max_memory)"
-/* Takes so many bytes of http.max_memory until the request ends, or kend_request_let_go. False if others hold too much already. */
-bool kend_request_hold(struct kend_request *request, size_t bytes);
-void kend_request_let_go(struct kend_request *request, size_t bytes);
 /* Whose the jobs are that the request makes: its token's owner's, "" without one. */
 const char *kend_request_owner(const struct kend_request *request);
 /* Whose jobs it may see and touch: NULL for everybody's, else that owner's. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/respond.h"
 
+#include "http/memory.h"
 #include "json.h"
 
 #include <stdarg.h>

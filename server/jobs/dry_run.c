@@ -12,6 +12,7 @@ struct dry_run {
     struct kend_engine *engine;
     struct proto_job *job;
     char *owner;
+    unsigned place;
     kend_dry_run_done *done;
     void *opaque;
     int64_t deadline; /* monotonic ms */
@@ -54,18 +55,34 @@ static void dry_run_free(struct dry_run *run)
     free(run);
 }
 
-static bool take_place(struct kend_engine *engine)
+/* Of the places, an owner has some; whoever has no name is alone. */
+static bool take_place(struct dry_run *run)
 {
+    struct kend_engine *engine = run->engine;
+    unsigned own = 0;
+    run->place = KEND_DRY_RUNS;
     pthread_mutex_lock(&engine->mutex);
-    bool taken = engine->dry_runs < KEND_DRY_RUNS && !engine->draining;
-    if (taken) engine->dry_runs++;
+    for (unsigned i = 0; i < KEND_DRY_RUNS; i++)
+        if (!engine->dry_run_owner[i])
+            run->place = i;
+        else
+            own += strcmp(engine->dry_run_owner[i], run->owner) == 0;
+    bool taken = run->place < KEND_DRY_RUNS && !engine->draining && (!*run->owner || own < KEND_DRY_RUNS_OF_OWNER);
+    if (taken) {
+        engine->dry_run_owner[run->place] = run->owner;
+        engine->dry_runs++;
+    }
     pthread_mutex_unlock(&engine->mutex);
     return taken;
 }
 
-static void give_place(struct kend_engine *engine)
+/* Frees the run; without the lock, its engine may be gone. */
+static void give_place(struct dry_run *run)
 {
+    struct kend_engine *engine = run->engine;
     pthread_mutex_lock(&engine->mutex);
+    engine->dry_run_owner[run->place] = NULL;
+    dry_run_free(run);
     engine->dry_runs--;
     pthread_cond_broadcast(&engine->settled);
     pthread_mutex_unlock(&engine->mutex);
@@ -74,10 +91,8 @@ static void give_place(struct kend_engine *engine)
 static void *dry_run_main(void *opaque)
 {
     struct dry_run *run = opaque;
-    struct kend_engine *engine = run->engine;
     look(run);
-    dry_run_free(run);
-    give_place(engine);
+    give_place(run);
     return NULL;
 }
 
@@ -95,13 +110,14 @@ bool kend_engine_dry_run(struct kend_engine *engine, struct proto_job *job, cons
                             .done = done,
                             .opaque = opaque,
                             .deadline = kend_monotonic_ms() + KEND_DRY_RUN_SECONDS * INT64_C(1000)};
-    if (!run->owner || !take_place(engine)) goto refused;
-    if (pthread_create(&thread, NULL, dry_run_main, run)) goto no_thread;
+    if (!run->owner || !take_place(run)) {
+        dry_run_free(run);
+        return false;
+    }
+    if (pthread_create(&thread, NULL, dry_run_main, run)) {
+        give_place(run);
+        return false;
+    }
     pthread_detach(thread);
     return true;
-no_thread:
-    give_place(engine);
-refused:
-    dry_run_free(run);
-    return false;
 }

@@ -50,9 +50,10 @@ void kend_engine_destroy(struct kend_engine **engine);
 typedef void kend_dry_run_done(void *opaque, int code, const char *pointer, const char *message, const json_t *plan);
 /*
  * Runs the check stage alone on a thread of its own and calls `done` from it, exactly once, within KEND_DRY_RUN_SECONDS. Takes the job
- * over. False if KEND_DRY_RUNS run already or the engine drains: `done` is not called, the job is freed.
+ * over. False if KEND_DRY_RUNS run already, or KEND_DRY_RUNS_OF_OWNER of an owner that has a name, or the engine drains: `done` is not
+ * called, the job is freed.
  */
-enum { KEND_DRY_RUNS = 8, KEND_DRY_RUN_SECONDS = 30 };
+enum { KEND_DRY_RUNS = 8, KEND_DRY_RUNS_OF_OWNER = 2, KEND_DRY_RUN_SECONDS = 30 };
 bool kend_engine_dry_run(struct kend_engine *engine, struct proto_job *job, const char *owner, kend_dry_run_done *done, void *opaque);
 
 /* For /metrics, since start. */

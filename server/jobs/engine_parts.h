@@ -68,7 +68,8 @@ struct kend_engine {
     pthread_t keepers[KEND_KEEPERS]; /* the keeper and retention */
     struct kend_room room;
     unsigned dry_runs;
-    struct kend_engine_metrics metrics; /* under mutex */
+    const char *dry_run_owner[KEND_DRY_RUNS]; /* of those that run; NULL: a free place */
+    struct kend_engine_metrics metrics;       /* under mutex */
 };
 
 /*

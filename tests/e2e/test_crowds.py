@@ -24,8 +24,9 @@ PROMPT = 10.0 if SANITIZED else 2.0
 class Crowd:
     """A kend with a job that does not end, and connections that a test opens on it."""
 
-    def __init__(self, kend: Kend, stack: contextlib.ExitStack, job: str) -> None:
-        self.kend, self.stack, self.job = kend, stack, job
+    def __init__(self, kend: Kend, stack: contextlib.ExitStack, document: "dict[str, object]") -> None:
+        self.kend, self.stack, self.document = kend, stack, document
+        self.job = kend.submit(document)
 
     def open(self, count: int, source: str = "127.0.0.1") -> "list[socket.socket]":
         return [self.stack.enter_context(connect(self.kend, source)) for _ in range(count)]
@@ -53,8 +54,7 @@ def crowd(tmp_path: Path, **settings: object) -> Iterator[Crowd]:
         with Kend(
             tmp_path, {"jobs.drain_seconds": 0, **{f"http.{key}": value for key, value in settings.items()}}
         ) as kend:
-            job = kend.submit({"model": url, "base": url, "k": 1})
-            yield Crowd(kend, stack, job)
+            yield Crowd(kend, stack, {"model": url, "base": url, "k": 1})
             stack.close()
 
 
@@ -90,9 +90,9 @@ def test_more_than_may_wait(tmp_path: Path) -> None:
         poll(lambda: metrics(here.kend)["kend_http_waiting"] == 3)
         begin = time.monotonic()
         assert here.kend.get(f"/v1/jobs/{here.job}?wait=60").json["finished_at"] is None
-        plan = {"model": "https://192.0.2.1/m.safetensors", "base": "https://192.0.2.1/b.safetensors", "k": 1}
-        response = here.kend.request("POST", "/v1/jobs?dry_run=true", plan)
-        assert response.status in (422, 429)  # unless it ended before it had to wait
+        response = here.kend.request("POST", "/v1/jobs?dry_run=true", here.document)
+        assert (response.status, response.json["code"]) == (429, "rate_limited")  # its origin never answers
+        assert response.json["detail"] == "too many requests wait"
         assert time.monotonic() - begin < 2 * PROMPT
         waiting.pop().close()
         poll(lambda: metrics(here.kend)["kend_http_waiting"] == 2)

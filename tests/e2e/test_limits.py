@@ -333,7 +333,8 @@ def test_no_limit_of_requests(tmp_path: Path) -> None:
 
 def test_memory_of_answers(tmp_path: Path) -> None:
     """Large answers that nobody takes are bounded in all; small ones are given, and large ones again as soon as there is room."""
-    settings = {"http.max_memory": "8MiB", "jobs.max_running": 1, "http.idle_seconds": 60, "fetch.connect_seconds": 600}
+    settings = {"http.max_memory": "8MiB", "http.max_connections_per_address": 0, "fetch.connect_seconds": 600}
+    settings.update({"jobs.max_running": 1, "http.idle_seconds": 60})
     rule = {"match": "a" * 250, "action": "keep"}
     large = {"model": "https://192.0.2.1/m", "base": "https://192.0.2.1/b", "k": 1, "rules": [rule] * 256}
     page = b"GET /v1/jobs?limit=200 HTTP/1.1\r\n" + KEEP + b"\r\n"
@@ -362,7 +363,7 @@ def test_memory_of_answers(tmp_path: Path) -> None:
 
 def test_memory_of_bodies(tmp_path: Path) -> None:
     """Large bodies that come at once are bounded in all; one alone may always come."""
-    settings = {"http.max_memory": "1MiB", "http.max_body_bytes": "2MiB"}
+    settings = {"http.max_memory": "1MiB", "http.max_body_bytes": "2MiB", "http.max_connections_per_address": 0}
     start = b" " * 1_000_000
     with Kend(tmp_path, settings) as kend, contextlib.ExitStack() as stack:
 
@@ -380,3 +381,17 @@ def test_memory_of_bodies(tmp_path: Path) -> None:
         assert answer(first, b"{}").status == 422  # was let in
         assert answer(begin(), b"{}").status == 422  # and now there is room
         assert refused(kend, "memory") == 1
+
+
+def test_memory_of_one_address(tmp_path: Path) -> None:
+    """By default: bodies of one address that never come whole leave room for the largest job of another, and for its document."""
+    text = b" " * ((1 << 20) - 2) + b"{}"
+    with Kend(tmp_path, {"http.body_seconds": 600}) as kend, contextlib.ExitStack() as stack:
+        for _ in range(64):
+            connection = stack.enter_context(connect(kend, "127.0.0.2"))
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(text) + text[:-1])
+        poll(lambda: refused(kend, "memory") >= 50)
+        for _ in range(3):
+            with connect(kend) as connection:
+                assert answer(connection, POST + b"Content-Length: %d\r\n\r\n" % len(text) + text).status == 422

@@ -238,5 +238,27 @@ START_TEST(a_slow_body_makes_room)
 }
 END_TEST
 
+START_TEST(one_address_holds_a_share_of_the_memory)
+{
+    struct kend_conf conf = limits(8, 4);
+    conf.http_max_memory = 800;
+    struct kend_connections *connections = create(&conf);
+    struct peer one = connect_from(connections, "192.0.2.1", false), two = connect_from(connections, "192.0.2.1", false);
+    struct peer other = connect_from(connections, "192.0.2.2", false);
+    ck_assert(kend_connection_hold(connections, one.connection, 60) && kend_connection_hold(connections, two.connection, 40));
+    ck_assert(!kend_connection_hold(connections, two.connection, 1) && !kend_connection_hold(connections, one.connection, 1));
+    ck_assert(kend_connection_hold(connections, other.connection, 700)); /* alone of its address */
+    kend_connection_let_go(connections, two.connection, 40);
+    ck_assert(kend_connection_hold(connections, one.connection, 400));
+    kend_connection_let_go(connections, one.connection, 460);
+    conf.http_max_connections_per_address = 0; /* a proxy's: no share */
+    ck_assert(kend_connection_hold(connections, one.connection, 500) && kend_connection_hold(connections, two.connection, 500));
+    hang_up(connections, &one);
+    hang_up(connections, &two);
+    hang_up(connections, &other);
+    kend_connections_destroy(&connections);
+}
+END_TEST
+
 UNIT_MAIN("connections", a_client_is_an_address_or_a_network_of_one, so_many_of_one_address, a_header_has_its_time, a_body_has_its_time,
-          who_rests_makes_room, one_address_leaves_some_to_others, a_slow_body_makes_room)
+          who_rests_makes_room, one_address_leaves_some_to_others, a_slow_body_makes_room, one_address_holds_a_share_of_the_memory)

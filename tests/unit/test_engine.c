@@ -458,7 +458,7 @@ static void answered(void *opaque, int code, const char *pointer, const char *me
     atomic_fetch_add(&answers->count, 1);
 }
 
-static bool dry_run(struct rig *rig, const char *url, struct answers *answers)
+static bool dry_run(struct rig *rig, const char *owner, const char *url, struct answers *answers)
 {
     static const struct proto_policy policy = {.schemes = "http,file"};
     struct proto_faults faults = {0};
@@ -466,7 +466,7 @@ static bool dry_run(struct rig *rig, const char *url, struct answers *answers)
     json_t *document = json_pack("{s:s, s:s, s:i}", "model", url, "base", url, "k", 3);
     ck_assert_int_eq(proto_job_parse(&job, document, &policy, &faults), 0);
     json_decref(document);
-    return kend_engine_dry_run(rig->engine, job, "", answered, answers);
+    return kend_engine_dry_run(rig->engine, job, owner, answered, answers);
 }
 
 START_TEST(dry_runs_are_bounded_and_end_with_a_drain)
@@ -477,17 +477,32 @@ START_TEST(dry_runs_are_bounded_and_end_with_a_drain)
     begin(&rig);
     start(&rig);
     snprintf(url, sizeof url, "file://%s/", rig.pair.model);
-    ck_assert(dry_run(&rig, url, &answers));
+    ck_assert(dry_run(&rig, "", url, &answers));
     while (atomic_load(&answers.count) < 1) pause_ms(5);
     ck_assert_int_eq(atomic_load(&answers.code), 0);
     unsigned running = 0;
-    while (dry_run(&rig, rig.stalled, &answers)) ck_assert_uint_le(++running, KEND_DRY_RUNS);
+    while (dry_run(&rig, "", rig.stalled, &answers)) ck_assert_uint_le(++running, KEND_DRY_RUNS);
     ck_assert_uint_ge(running, KEND_DRY_RUNS - 1); /* the first may still be ending */
     ck_assert_uint_eq(atomic_load(&answers.count), 1);
     kend_engine_drain(rig.engine, 0);
     ck_assert_uint_eq(atomic_load(&answers.count), 1 + running);
     ck_assert_int_eq(atomic_load(&answers.code), KEN_ECANCELLED);
-    ck_assert(!dry_run(&rig, url, &answers));
+    ck_assert(!dry_run(&rig, "", url, &answers));
+    end(&rig);
+}
+END_TEST
+
+START_TEST(an_owner_leaves_dry_runs_to_others)
+{
+    struct rig rig;
+    struct answers answers = {0};
+    begin(&rig);
+    start(&rig);
+    for (int i = 0; i < KEND_DRY_RUNS_OF_OWNER; i++) ck_assert(dry_run(&rig, "one", rig.stalled, &answers));
+    ck_assert(!dry_run(&rig, "one", rig.stalled, &answers));
+    ck_assert(dry_run(&rig, "other", rig.stalled, &answers));
+    kend_engine_drain(rig.engine, 0);
+    ck_assert_uint_eq(atomic_load(&answers.count), KEND_DRY_RUNS_OF_OWNER + 1);
     end(&rig);
 }
 END_TEST
@@ -495,4 +510,5 @@ END_TEST
 UNIT_MAIN("engine", an_outcome_is_told_until_the_store_has_it, a_drain_does_not_wait_for_a_store_that_is_gone,
           a_lost_lease_stops_the_work_and_changes_nothing, a_lease_that_cannot_be_renewed_is_given_back_before_it_ends,
           a_cancel_that_only_the_store_knows_is_found, a_drain_hands_back_what_does_not_end, a_drain_can_be_cut_short,
-          nothing_is_swept_that_the_store_cannot_speak_of, a_slow_removal_holds_up_no_lease, dry_runs_are_bounded_and_end_with_a_drain)
+          nothing_is_swept_that_the_store_cannot_speak_of, a_slow_removal_holds_up_no_lease, dry_runs_are_bounded_and_end_with_a_drain,
+          an_owner_leaves_dry_runs_to_others)

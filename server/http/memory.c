@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/memory.h"
+
+static bool take(struct kend_request *request, size_t bytes)
+{
+    struct kend_http *http = request->http;
+    const size_t before = atomic_fetch_add(&http->held_bytes, bytes), own = request->held + request->document;
+    if (before <= own || before + bytes <= http->parts.conf->http_max_memory) return true;
+    atomic_fetch_sub(&http->held_bytes, bytes);
+    return false;
+}
+
+bool kend_request_hold(struct kend_request *request, size_t bytes)
+{
+    struct kend_http *http = request->http;
+    if (kend_connection_hold(http->connections, request->peer, bytes)) {
+        if (take(request, bytes)) {
+            request->held += bytes;
+            return true;
+        }
+        kend_connection_let_go(http->connections, request->peer, bytes);
+    }
+    kend_http_metrics_refused(&http->metrics, KEND_REFUSED_MEMORY);
+    return false;
+}
+
+void kend_request_let_go(struct kend_request *request, size_t bytes)
+{
+    request->held -= bytes;
+    kend_connection_let_go(request->http->connections, request->peer, bytes);
+    atomic_fetch_sub(&request->http->held_bytes, bytes);
+}
+
+bool kend_request_hold_document(struct kend_request *request, size_t bytes)
+{
+    if (take(request, bytes)) {
+        request->document = bytes;
+        return true;
+    }
+    kend_http_metrics_refused(&request->http->metrics, KEND_REFUSED_MEMORY);
+    return false;
+}
+
+void kend_request_let_go_document(struct kend_request *request)
+{
+    atomic_fetch_sub(&request->http->held_bytes, request->document);
+    request->document = 0;
+}
