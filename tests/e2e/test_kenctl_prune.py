@@ -35,7 +35,9 @@ def test_an_independent_reader_makes_the_model(
         assert content == found[name], name
     expected = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]
     assert sorted(found) == (expected if sharded else ["model.safetensors"])
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted([*found, ".kend", "delta.safetensors", "report.json"])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
+        [*found, ".kend", "delta.safetensors", "report.json"]
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([model.name, base.name, "out"])
 
 
