@@ -92,7 +92,8 @@ int kend_check_open(struct kend_check *check, const struct kend_parts *parts, co
     }
     if (!code) check->pointer = "";
     if (!code) code = check->kind->plan(check, parts, request, error);
-    const struct kend_room_need need = {request->id, request->owner, still_to_fetch(check), check->need.disk_bytes};
+    /* What could not be opened has no state. */
+    const struct kend_room_need need = {request->id, request->owner, code ? 0 : still_to_fetch(check), check->need.disk_bytes};
     if (!code) code = kend_room_find(parts, &need, error);
     if (!code) code = reserve(check, parts, request->turn, error);
     if (!code && request->id) code = kend_room_make(parts, &need, error);
