@@ -76,6 +76,7 @@ def test_a_request_is_one_line(tmp_path: Path) -> None:
             "message": "request",
             "request": "mine",
             "trace": TRACE,
+            "client": "127.0.0.1",
             "method": "GET",
             "route": "/v1/jobs",
             "status": 200,
