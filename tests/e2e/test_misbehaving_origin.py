@@ -148,6 +148,7 @@ def test_a_response_behind_a_body_is_no_answer_to_the_next_request(house: House)
         origin.behave(PATH, Behaviour(extra=evil, times=2))
         job, _ = house.run(url + PATH)
         assert house.is_good(job) or job["error"]["code"] == "fetch_failed"
+        origin.behave(PATH)  # however many of the two requests the first job needed
         assert house.is_good(house.run(url + PATH)[0])
 
 
