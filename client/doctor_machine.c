@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What can be wrong with an installation on this machine, whether its kend runs or not. */
+#include "bytes.h"
 #include "doctor.h"
 #include "file_system.h"
 #include "files.h"
@@ -130,25 +131,19 @@ static void check_disk(const struct machine *machine)
         kenctl_find(machine->findings, KENCTL_CHECK_DISK, KENCTL_OK, NULL, "%s are free at %s", free_text, fullest);
 }
 
-/* a + b, or the most that there is. */
-static uint64_t add(uint64_t a, uint64_t b)
-{
-    uint64_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
-}
-
 /* Whether what cache and artifacts may take fits on the disk of the cache, as far as the artifacts lie there, too. */
 static void check_limits(const struct machine *machine)
 {
     const json_t *settings = machine->settings;
-    uint64_t wanted = add(kenctl_setting_number(settings, "disk.reserve_bytes"), kenctl_setting_number(settings, "cache.max_bytes"));
+    uint64_t wanted =
+        ken_bytes_add(kenctl_setting_number(settings, "disk.reserve_bytes"), kenctl_setting_number(settings, "cache.max_bytes"));
     char cache[PATH_MAX], artifacts[PATH_MAX], wanted_text[SIZE_TEXT], size_text[SIZE_TEXT];
     struct stat of_cache, of_artifacts;
     struct statvfs status;
     nearest(kenctl_setting_path(settings, "cache.dir"), cache);
     nearest(kenctl_setting_path(settings, "artifacts.url"), artifacts);
     if (statvfs(cache, &status) != 0 || stat(cache, &of_cache) != 0 || stat(artifacts, &of_artifacts) != 0) return;
-    if (of_cache.st_dev == of_artifacts.st_dev) wanted = add(wanted, kenctl_setting_number(settings, "artifacts.max_bytes"));
+    if (of_cache.st_dev == of_artifacts.st_dev) wanted = ken_bytes_add(wanted, kenctl_setting_number(settings, "artifacts.max_bytes"));
     const uint64_t size = (uint64_t)status.f_blocks * status.f_frsize;
     kenctl_human_size(wanted_text, sizeof wanted_text, wanted);
     kenctl_human_size(size_text, sizeof size_text, size);

@@ -2,6 +2,7 @@
 /* Room in the cache and on its disk: who may take how much, and what goes for it. */
 #include "fetch/cache_parts.h"
 
+#include "bytes.h"
 #include "log.h"
 
 #include <stdio.h>
@@ -39,11 +40,6 @@ static bool is_claimed(const struct kend_item *item, const struct kend_claim *cl
     return claimed;
 }
 
-static void add(uint64_t *sum, uint64_t bytes)
-{
-    if (__builtin_add_overflow(*sum, bytes, sum)) *sum = UINT64_MAX;
-}
-
 /* With the mutex held. */
 static struct room measure(const struct kend_cache *cache, const struct kend_claim *claims, size_t count)
 {
@@ -52,15 +48,15 @@ static struct room measure(const struct kend_cache *cache, const struct kend_cla
         uint64_t wanted;
         const bool own = is_claimed(item, claims, count, &wanted);
         const uint64_t charged = larger(larger(item->bytes, item->reserved), wanted);
-        add(&room.total, charged);
-        add(&room.coming, charged - item->bytes);
+        room.total = ken_bytes_add(room.total, charged);
+        room.coming = ken_bytes_add(room.coming, charged - item->bytes);
         if (own) {
-            add(&room.own, charged);
-            add(&room.own_coming, charged - item->bytes);
+            room.own = ken_bytes_add(room.own, charged);
+            room.own_coming = ken_bytes_add(room.own_coming, charged - item->bytes);
         } else if (item->pinned) {
-            add(&room.held, item->bytes);
+            room.held = ken_bytes_add(room.held, item->bytes);
         } else {
-            add(&room.evictable, item->bytes);
+            room.evictable = ken_bytes_add(room.evictable, item->bytes);
             if (!room.oldest || item->used < room.oldest->used) room.oldest = item;
         }
     }
@@ -81,8 +77,8 @@ static uint64_t free_bytes(const struct kend_cache *cache)
 static bool disk_holds(const struct kend_cache *cache, uint64_t coming, uint64_t spare)
 {
     uint64_t there = free_bytes(cache), wanted = cache->reserve_bytes;
-    add(&there, spare);
-    add(&wanted, coming);
+    there = ken_bytes_add(there, spare);
+    wanted = ken_bytes_add(wanted, coming);
     return wanted <= there;
 }
 
@@ -90,7 +86,7 @@ static bool disk_holds(const struct kend_cache *cache, uint64_t coming, uint64_t
 static bool fits(const struct kend_cache *cache, const struct room *room, uint64_t spare)
 {
     if (cache->max_bytes && room->total - spare > cache->max_bytes) return false;
-    add(&spare, room->late);
+    spare = ken_bytes_add(spare, room->late);
     return !room->own_coming || disk_holds(cache, room->coming, spare);
 }
 
@@ -98,7 +94,7 @@ static bool fits(const struct kend_cache *cache, const struct room *room, uint64
 static uint64_t late(const struct kend_cache *cache, uint64_t before, uint64_t given_up)
 {
     const uint64_t there = free_bytes(cache);
-    add(&before, given_up);
+    before = ken_bytes_add(before, given_up);
     return before > there ? before - there : 0;
 }
 
@@ -130,13 +126,13 @@ void kend_cache_room(struct kend_cache *cache, struct kend_cache_room *room)
 void kend_cache_make_room(struct kend_cache *cache, uint64_t bytes)
 {
     const uint64_t before = free_bytes(cache);
-    uint64_t wanted, given_up = 0;
-    if (__builtin_add_overflow(bytes, cache->reserve_bytes, &wanted)) wanted = UINT64_MAX;
+    const uint64_t wanted = ken_bytes_add(bytes, cache->reserve_bytes);
+    uint64_t given_up = 0;
     pthread_mutex_lock(&cache->mutex);
     while (free_bytes(cache) + late(cache, before, given_up) < wanted) {
         struct kend_item *oldest = measure(cache, NULL, 0).oldest;
         if (!oldest) break;
-        add(&given_up, evict(cache, oldest));
+        given_up = ken_bytes_add(given_up, evict(cache, oldest));
     }
     pthread_mutex_unlock(&cache->mutex);
 }
@@ -148,7 +144,7 @@ static int no_room(const struct kend_cache *cache, const struct room *room, stru
                         "%llu bytes do not fit into the cache beside what running jobs use of it (cache.max_bytes is %llu)",
                         (unsigned long long)room->own, (unsigned long long)cache->max_bytes);
     uint64_t others = room->evictable;
-    add(&others, room->held);
+    others = ken_bytes_add(others, room->held);
     return ken_fail(error, disk_holds(cache, room->own_coming, others) ? KEN_EBUSY : KEN_ENO_SPACE,
                     "%llu more bytes do not fit on the cache's disk beside what disk.reserve_bytes keeps",
                     (unsigned long long)room->own_coming);
@@ -171,7 +167,7 @@ static int make_fit(struct kend_cache *cache, const struct kend_claim *claims, s
         int code = too_large(cache, room.own, error);
         if (code || fits(cache, &room, 0)) return code;
         if (!room.oldest || !fits(cache, &room, room.evictable)) return no_room(cache, &room, error);
-        add(&given_up, evict(cache, room.oldest));
+        given_up = ken_bytes_add(given_up, evict(cache, room.oldest));
     }
 }
 
@@ -200,8 +196,8 @@ bool kend_cache_has_room(struct kend_cache *cache, uint64_t bytes)
     pthread_mutex_lock(&cache->mutex);
     struct room room = measure(cache, NULL, 0);
     pthread_mutex_unlock(&cache->mutex);
-    add(&room.total, bytes);
-    add(&room.coming, bytes);
+    room.total = ken_bytes_add(room.total, bytes);
+    room.coming = ken_bytes_add(room.coming, bytes);
     room.own_coming = bytes;
     return fits(cache, &room, room.evictable);
 }

@@ -17,6 +17,7 @@ void kend_meta_clear(struct kend_meta *meta)
     kend_ranges_clear(&meta->ranges);
     *meta = (struct kend_meta){0};
 }
+
 static bool copy_text(char *to, size_t size, const json_t *json)
 {
     if (!json_is_string(json) || json_string_length(json) >= size) return false;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/disk.h"
 
+#include "bytes.h"
+
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -40,7 +42,7 @@ bool kend_disk_room(const struct kend_http_parts *parts, enum kend_disk disk, st
     uint64_t device;
     kend_fetcher_room(parts->fetcher, &cache);
     if (!find_free(parts, disk, &cache, &room->free, &device)) return false;
-    if (__builtin_add_overflow(room->free, device == cache.device ? cache.evictable : 0, &room->available)) room->available = UINT64_MAX;
+    room->available = ken_bytes_add(room->free, device == cache.device ? cache.evictable : 0);
     room->available -= reserve < room->available ? reserve : room->available;
     return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/room.h"
 
+#include "bytes.h"
 #include "clock.h"
 #include "conf.h"
 #include "log.h"
@@ -10,11 +11,6 @@
 #include <string.h>
 
 #define HOUR_MS INT64_C(3600000)
-
-static uint64_t sum(uint64_t a, uint64_t b)
-{
-    return __builtin_add_overflow(a, b, &a) ? UINT64_MAX : a;
-}
 
 static uint64_t less(uint64_t from, uint64_t take)
 {
@@ -172,7 +168,7 @@ static int find_disk(const struct kend_parts *parts, bool make, uint64_t fetch, 
     int code = parts->artifacts->ops->free_bytes(parts->artifacts, &free_bytes, &device, error);
     if (code) return code;
     kend_fetcher_room(parts->fetcher, &cache);
-    const uint64_t for_inputs = sum(cache.free, cache.evictable), both = sum(fetch, outputs);
+    const uint64_t for_inputs = ken_bytes_add(cache.free, cache.evictable), both = ken_bytes_add(fetch, outputs);
     if (cache.device != device) {
         code = check_disk("fetching", fetch, reserve, for_inputs, error);
         return code ? code : check_disk("the work", outputs, reserve, free_bytes, error);
@@ -197,7 +193,8 @@ static uint64_t promised_to_others(const struct kend_parts *parts, const char *i
     uint64_t bytes = 0;
     for (size_t i = 0; i < KEND_PROMISES; i++) {
         const struct kend_promise *promise = &parts->room->promises[i];
-        if (*promise->id && strcmp(promise->id, id) != 0) bytes = sum(bytes, outputs_to_come(parts, promise->id, promise->outputs));
+        if (*promise->id && strcmp(promise->id, id) != 0)
+            bytes = ken_bytes_add(bytes, outputs_to_come(parts, promise->id, promise->outputs));
     }
     return bytes;
 }
@@ -232,7 +229,7 @@ static int find(const struct kend_parts *parts, const char *for_owner, uint64_t 
 static int find_beside_others(const struct kend_parts *parts, const struct kend_room_need *need, bool make, struct ken_error *error)
 {
     const uint64_t to_come = outputs_to_come(parts, need->id, need->outputs), others = promised_to_others(parts, need->id);
-    int code = find(parts, NULL, need->fetch, sum(to_come, others), error);
+    int code = find(parts, NULL, need->fetch, ken_bytes_add(to_come, others), error);
     if (code == KEN_ENO_SPACE && others) {
         code = find(parts, NULL, need->fetch, to_come, error); /* tells of the job's own need alone */
         if (!code)
@@ -241,7 +238,7 @@ static int find_beside_others(const struct kend_parts *parts, const struct kend_
                             " for outputs",
                             need->fetch, to_come);
     }
-    if (!code && make) code = find(parts, need->owner, need->fetch, sum(to_come, others), error);
+    if (!code && make) code = find(parts, need->owner, need->fetch, ken_bytes_add(to_come, others), error);
     if (code) return code;
     struct kend_promise *promise = promise_of(parts->room, need->id);
     snprintf(promise->id, sizeof promise->id, "%s", need->id);
