@@ -53,7 +53,7 @@ const char *proto_problem_title(enum proto_problem problem);
     X(PROTO_JOB_NO_SPACE, "no_space", "not enough disk")                                                            \
     X(PROTO_JOB_TOO_LARGE, "too_large", "an input is over a limit")                                                 \
     X(PROTO_JOB_ARTIFACT_STORE_FAILED, "artifact_store_failed", "the artifacts could not be stored")                \
-    X(PROTO_JOB_TIMED_OUT, "timed_out", "the job took longer than its timeout_seconds")                             \
+    X(PROTO_JOB_TIMED_OUT, "timed_out", "the job took longer than its timeout_seconds or jobs.max_seconds allow")   \
     X(PROTO_JOB_ATTEMPTS_EXHAUSTED, "attempts_exhausted", "the job ended the process three times without progress") \
     X(PROTO_JOB_INTERNAL, "internal", "an error of kend's own")
 

@@ -19,6 +19,7 @@
     X(HOSTS, char *, "host names, with or without a port, comma-separated")                            \
     X(SCHEMES, char *, "one or more of https, http, file, comma-separated")                            \
     X(NETWORKS, char *, "networks as ADDRESS/LENGTH, comma-separated, without bits behind the length") \
+    X(PORTS, char *, "port numbers from 1 to 65535, comma-separated")                                  \
     X(FOLDERS, char *, "absolute paths, comma-separated")                                              \
     X(PATH, char *, "a path")                                                                          \
     X(FILE, char *, "empty, or the path of a file")                                                    \
@@ -82,6 +83,8 @@
     X(fetch, allow_schemes, SCHEMES, "https", 0, 0, "URL schemes that jobs may name: https, http, file, comma-separated.")                \
     X(fetch, allow_networks, NETWORKS, "", 0, 0,                                                                                          \
       "Networks beyond the global addresses that may be connected to, as CIDRs, comma-separated.")                                        \
+    X(fetch, allow_ports, PORTS, "", 0, 0,                                                                                                \
+      "Ports that may be connected to, also by redirects; with fetch.proxy, that of the proxy among them. Empty: all.")                   \
     X(fetch, file_roots, FOLDERS, "", 0, 0, "Folders below which file: URLs may lie, comma-separated.")                                   \
     X(fetch, max_bytes, SIZE, "0", 0, 0, "Largest file that is fetched; 0: no limit.")                                                    \
     X(fetch, max_header_bytes, SIZE, "25MB", 1024, 1000000000, "Largest safetensors header, index, or data.pkl of a torch file.")         \
@@ -102,6 +105,8 @@
     X(jobs, max_queued_per_owner, NUMBER, "0", 0, 100000000, "Queued jobs of one owner; more are refused with 429. 0: no limit.")         \
     X(jobs, max_running, NUMBER, "2", 1, 64, "Jobs that run at once. Owners take turns, each with its oldest job.")                       \
     X(jobs, max_running_per_owner, NUMBER, "0", 0, 64, "Jobs of one owner that run at once; more wait. 0: no limit.")                     \
+    X(jobs, max_seconds, NUMBER, "0", 0, 31622400,                                                                                        \
+      "A job fails with timed_out after so many seconds from its first start, whatever its timeout_seconds says. 0: no limit.")           \
     X(jobs, keep_days, NUMBER, "30", 0, 36500,                                                                                            \
       "Ended jobs and their artifacts are removed after this many days; 0: never. A change holds for what ends after it.")                \
     X(jobs, drain_seconds, NUMBER, "25", 0, 86400, "How long a SIGTERM lets running jobs go on before they are handed back.")             \

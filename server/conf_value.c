@@ -198,6 +198,13 @@ static bool is_network(const char *text)
     return true;
 }
 
+static bool is_port(const char *text)
+{
+    const char *end;
+    uint64_t port;
+    return parse_number(text, &end, &port) && !*end && port >= 1 && port <= UINT16_MAX;
+}
+
 static bool is_folder(const char *text)
 {
     return *text == '/';
@@ -212,6 +219,7 @@ static const struct list_kind {
 } list_kinds[] = {{is_host, KEND_CONF_KIND_HOSTS, true, true},
                   {is_scheme, KEND_CONF_KIND_SCHEMES, true, false},
                   {is_network, KEND_CONF_KIND_NETWORKS, true, true},
+                  {is_port, KEND_CONF_KIND_PORTS, false, true},
                   {is_area, KEND_CONF_KIND_AREAS, true, true},
                   {is_folder, KEND_CONF_KIND_FOLDERS, false, true}};
 

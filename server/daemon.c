@@ -64,6 +64,7 @@ static struct kend_fetch_options fetch_options(const struct kend_conf *conf)
         .reserve_bytes = conf->disk_reserve_bytes,
         .allow_schemes = conf->fetch_allow_schemes,
         .allow_networks = conf->fetch_allow_networks,
+        .allow_ports = conf->fetch_allow_ports,
         .file_roots = conf->fetch_file_roots,
         .max_bytes = conf->fetch_max_bytes,
         .connections = (unsigned)conf->fetch_connections,

@@ -10,7 +10,8 @@ static curl_socket_t open_socket(void *opaque, curlsocktype purpose, struct curl
 {
     struct kend_connection *connection = opaque;
     (void)purpose;
-    if (kend_vet_socket(&address->addr, address->addrlen, &connection->settings->policy.networks, &connection->veto)) {
+    const struct kend_policy *policy = &connection->settings->policy;
+    if (kend_vet_socket(&address->addr, address->addrlen, &policy->networks, &policy->ports, &connection->veto)) {
         connection->vetoed++;
         return CURL_SOCKET_BAD;
     }

@@ -17,6 +17,7 @@ struct kend_fetch_options {
     uint64_t reserve_bytes;                                  /* free disk never used */
     const char *allow_schemes;                               /* "https,http,file" */
     const char *allow_networks;                              /* CIDRs beyond global addresses, comma-separated; "" none */
+    const char *allow_ports;                                 /* comma-separated; "" all */
     const char *file_roots;                                  /* comma-separated folders; "" none */
     uint64_t max_bytes;                                      /* per file; 0: no limit */
     unsigned connections;                                    /* parallel ranges per file */

@@ -28,8 +28,9 @@ static int vet_host(const struct kend_url *url, const struct kend_policy *policy
 {
     struct kend_ip address;
     struct ken_error reason;
-    if (!kend_ip_parse(&address, url->host)) return 0; /* a name: its addresses are vetted when they are connected to */
-    int code = kend_vet_address(&address, &policy->networks, &reason);
+    int code = kend_vet_port((unsigned)strtoul(url->port, NULL, 10), &policy->ports, &reason); /* a socket has that of the proxy */
+    /* The addresses of a name are vetted when they are connected to. */
+    if (!code && kend_ip_parse(&address, url->host)) code = kend_vet_address(&address, &policy->networks, &reason);
     return code ? ken_fail(error, code, "%.200s: %s", url->shown, reason.message) : 0;
 }
 

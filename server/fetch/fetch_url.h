@@ -4,6 +4,7 @@
 #define KEND_FETCH_URL_H
 
 #include "fetch/networks.h"
+#include "fetch/ports.h"
 
 #include <stdbool.h>
 
@@ -11,6 +12,7 @@
 struct kend_policy {
     char *schemes; /* comma-separated, lower case */
     struct kend_networks networks;
+    struct kend_ports ports;
 };
 
 /* All text is owned; all zero: none. */

@@ -72,6 +72,8 @@ static int take_options(struct kend_fetcher *fetcher, const struct kend_fetch_op
     if (code) return code;
     code = kend_networks_parse(&settings->policy.networks, options->allow_networks, &reason);
     if (code) return ken_fail(error, code, "fetch.allow_networks: %s", reason.message);
+    code = kend_ports_parse(&settings->policy.ports, options->allow_ports, &reason);
+    if (code) return ken_fail(error, code, "fetch.allow_ports: %s", reason.message);
     settings->policy.schemes = strdup(options->allow_schemes);
     if (!settings->policy.schemes || !copy_text(&settings->ca_file, options->ca_file) || !copy_text(&settings->proxy, options->proxy))
         return ken_fail(error, KEN_ENOMEM, "out of memory");
@@ -100,6 +102,7 @@ static void drop_options(struct kend_fetcher *fetcher)
     free(fetcher->roots);
     struct kend_connection_settings *settings = &fetcher->settings.connection;
     kend_networks_clear(&settings->policy.networks);
+    kend_ports_clear(&settings->policy.ports);
     free(settings->policy.schemes);
     free(settings->ca_file);
     free(settings->proxy);

@@ -50,6 +50,22 @@ static int refuse(const struct kend_url *url, struct ken_error *error)
 }
 
 /*
+ * Whether a path that does not resolve may be told of: the part of it that is there lies below a root, and what comes next is no link,
+ * which might have led anywhere. Cuts the path.
+ */
+static bool may_be_told(const struct kend_fetcher *fetcher, char *path)
+{
+    char above[PATH_MAX];
+    struct stat next;
+    for (char *slash; (slash = strrchr(path, '/'));) {
+        if (lstat(path, &next) == 0 && S_ISLNK(next.st_mode)) return false;
+        *slash = '\0';
+        if (realpath(*path ? path : "/", above)) return is_allowed(fetcher, above);
+    }
+    return false;
+}
+
+/*
  * The path with symbolic links resolved, below a root; malloc'ed. What is outside answers the same whether it exists or not: of two paths
  * neither of which may be read, nothing is to be learned.
  */
@@ -64,7 +80,7 @@ static int resolve(const struct kend_fetcher *fetcher, const struct kend_url *ur
         code = is_allowed(fetcher, *resolved) ? 0 : refuse(url, error);
     else if (failed == ENOMEM)
         code = ken_fail(error, KEN_ENOMEM, "out of memory");
-    else if (!is_allowed(fetcher, path))
+    else if (!may_be_told(fetcher, path))
         code = refuse(url, error);
     else if (failed == ENOENT || failed == ENOTDIR)
         code = ken_fail(error, KEN_ENOT_FOUND, "%.300s: there is no such file", url->shown);
@@ -216,14 +232,38 @@ static void file_stop(struct kend_source *source)
 static const struct ken_source_ops source_ops = {NULL, file_read, file_digest, file_check, file_close};
 static const struct kend_source_ops more_ops = {file_fetch, file_state, file_whole, file_cached, file_stop};
 
-/* O_NONBLOCK: a FIFO must not hold it up. */
-static int open_checked(struct file_source *source, const struct kend_url *url, uint64_t max_bytes, struct ken_error *error)
+/*
+ * Opens the path for nothing but to look at it: neither a FIFO nor a device notices. Where it is not what was checked any more, a link may
+ * have been put in between, and what that leads to is told as nothing.
+ */
+static int open_path(struct file_source *source, const struct kend_url *url, struct ken_error *error)
 {
-    source->fd = open(source->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (source->fd < 0) return ken_fail(error, KEN_EFETCH, "%.300s: %m", url->shown);
+    source->fd = open(source->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (source->fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+        return ken_fail(error, KEN_EFETCH, "%.300s: %m", url->shown);
+    if (source->fd < 0 || !is_of_path(source->fd, source->path)) return refuse(url, error);
     if (fstat(source->fd, &source->opened)) return ken_fail(error, KEN_EFETCH, "%.300s: %m", url->shown);
     if (!S_ISREG(source->opened.st_mode)) return ken_fail(error, KEN_EFETCH, "%.300s is not a regular file", url->shown);
-    if (!is_of_path(source->fd, source->path)) return refuse(url, error);
+    return 0;
+}
+
+/* The file that the descriptor is of, whatever its path leads to by now. */
+static int reopen(struct file_source *source, const struct kend_url *url, struct ken_error *error)
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", source->fd);
+    int fd = open(link, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return ken_fail(error, KEN_EFETCH, "%.300s: %m", url->shown);
+    close(source->fd);
+    source->fd = fd;
+    return 0;
+}
+
+static int open_checked(struct file_source *source, const struct kend_url *url, uint64_t max_bytes, struct ken_error *error)
+{
+    int code = open_path(source, url, error);
+    if (!code) code = reopen(source, url, error);
+    if (code) return code;
     source->source.base.size = (uint64_t)source->opened.st_size;
     ken_source_set_file_state(&source->source.base, &source->opened);
     if (max_bytes && source->source.base.size > max_bytes)

@@ -125,10 +125,17 @@ int kend_vet_address(const struct kend_ip *address, const struct kend_networks *
     return vet_carried(address, special->carries, allowed, error);
 }
 
-int kend_vet_socket(const struct sockaddr *socket, socklen_t length, const struct kend_networks *allowed, struct ken_error *error)
+int kend_vet_port(unsigned port, const struct kend_ports *allowed, struct ken_error *error)
+{
+    return kend_ports_hold(allowed, port) ? 0 : ken_fail(error, KEN_EADDRESS, "fetch.allow_ports does not list port %u", port);
+}
+
+int kend_vet_socket(const struct sockaddr *socket, socklen_t length, const struct kend_networks *networks, const struct kend_ports *ports,
+                    struct ken_error *error)
 {
     struct kend_ip address;
     if (!kend_ip_of(&address, socket, length))
         return ken_fail(error, KEN_EADDRESS, "a socket of family %d; only IPv4 and IPv6 are connected to", socket->sa_family);
-    return kend_vet_address(&address, allowed, error);
+    const int code = kend_vet_address(&address, networks, error);
+    return code ? code : kend_vet_port(kend_port_of(socket), ports, error);
 }

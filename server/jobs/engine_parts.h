@@ -31,6 +31,7 @@ struct kend_run {
     char token[KEND_TOKEN_SIZE];
     atomic_int stop;         /* enum kend_stop */
     int64_t deadline;        /* monotonic ms; 0: none */
+    const char *late;        /* what a run that is not done by then is told */
     atomic_llong lease_ends; /* monotonic ms */
     atomic_ullong rows_done, rows_durable;
     bool kept; /* under engine->mutex: the keeper is looking at it, so it may not go */

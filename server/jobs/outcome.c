@@ -48,7 +48,7 @@ static struct kend_outcome outcome_of(const struct kend_run *run, int code, enum
     case KEND_STOP_HAND_BACK: outcome.event = PROTO_HAND_BACK; return outcome;
     case KEND_STOP_TIMEOUT:
         outcome.error = PROTO_JOB_TIMED_OUT;
-        outcome.error_message = "the job took longer than its timeout_seconds";
+        outcome.error_message = run->late;
         return outcome;
     default: break;
     }

@@ -298,17 +298,26 @@ static void run_end(struct kend_runner *runner, struct kend_run *run)
     kend_job_free(&run->job);
 }
 
+/* The shorter of what the job and the operator allow; counted from the first start, over all attempts. */
+static void set_deadline(struct kend_run *run, int64_t claimed_at)
+{
+    const int64_t own = json_integer_value(json_object_get(run->document, "timeout_seconds"));
+    const int64_t most = (int64_t)run->engine->parts.conf->jobs_max_seconds;
+    const bool bounded = most && (!own || most < own);
+    const int64_t seconds = bounded ? most : own;
+    run->late = bounded ? "the job took longer than the server's jobs.max_seconds" : "the job took longer than its timeout_seconds";
+    if (seconds) run->deadline = claimed_at + seconds * 1000 - (proto_now_ms() - run->job->started_at);
+}
+
 static void run_setup(struct kend_run *run, int64_t claimed_at)
 {
     const int64_t lease = (int64_t)run->engine->parts.conf->jobs_lease_seconds * 1000;
     json_error_t error;
     run->document = proto_json_load(run->job->spec, strlen(run->job->spec), 0, &error);
     if (!run->document && !*error.text) kend_run_stop(run, KEND_STOP_HAND_BACK); /* out of memory is no fault of the document */
-    const int64_t timeout = json_integer_value(json_object_get(run->document, "timeout_seconds"));
     atomic_store(&run->lease_ends, claimed_at + lease);
     run->stage_since = claimed_at;
-    /* Counted from the first start, over all attempts. */
-    if (timeout) run->deadline = claimed_at + timeout * 1000 - (proto_now_ms() - run->job->started_at);
+    set_deadline(run, claimed_at);
     memcpy(run->state.timings, run->job->timings, sizeof run->state.timings);
     run->state.progress = run->job->progress;
     run->bytes_shown = run->job->progress.bytes_fetched;

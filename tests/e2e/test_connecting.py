@@ -87,6 +87,43 @@ def test_no_step_down_from_https(certificates: Certificates, origin: Origin, fet
         assert origin.seen() == []
 
 
+# ---------------------------------------------------------------- ports
+
+
+def port_of(origin: Origin) -> str:
+    return origin.url.rpartition(":")[2]
+
+
+def test_a_redirect_to_a_port_that_is_not_listed(origin: Origin, fetch: Prober) -> None:
+    with Origin() as other:
+        other.put("/there", BODY)
+        origin.behave("/here", Behaviour(redirect=other.url + "/there"))
+        got = fetch(origin.url + "/here", ports=port_of(origin))
+        assert got.code == "KEN_EADDRESS"
+        assert got.message.endswith(f"fetch.allow_ports does not list port {port_of(other)}")
+        assert len(origin.seen()) == 1 and other.seen() == []
+        assert fetch(origin.url + "/here", ports=f"{port_of(origin)},{port_of(other)}").seen == sha256(BODY)
+
+
+def test_ports_of_names_and_of_schemes(origin: Origin, fetch: Prober) -> None:
+    """Nothing is looked up or connected to for a port that is not listed; a URL without one has its scheme's."""
+    for url, port in ((origin.url, port_of(origin)), ("http://nowhere.invalid", "80"), ("https://192.0.2.1", "443")):
+        got = fetch(url + "/x", ports="8443")
+        assert (got.code, got.message) == (
+            "KEN_EADDRESS",
+            f"{url}/x: fetch.allow_ports does not list port {port}",
+        )
+    assert origin.seen() == []
+
+
+def test_the_port_of_a_proxy(origin: Origin, fetch: Prober) -> None:
+    """A proxy's port is judged like any other, and so is the one that it would connect to."""
+    for ports, port in (("80", port_of(origin)), (port_of(origin), "80")):
+        got = fetch("http://origin.test/x", proxy=origin.url, ports=ports)
+        assert got.code == "KEN_EADDRESS" and got.message.endswith(f"fetch.allow_ports does not list port {port}")
+    assert origin.seen() == []
+
+
 # ---------------------------------------------------------------- addresses, schemes, URLs
 
 

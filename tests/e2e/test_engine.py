@@ -151,6 +151,17 @@ def test_timeout_counts_from_the_first_start(tmp_path: Path, stalled: str) -> No
         assert time.monotonic() - begin < STOP_SECONDS
 
 
+@pytest.mark.parametrize("own, most, named", [(0, 1, "jobs.max_seconds"), (60, 1, "jobs.max_seconds"), (1, 60, "timeout_seconds")])
+def test_the_operators_bound(tmp_path: Path, stalled: str, own: int, most: int, named: str) -> None:
+    """The shorter one of what a job and the operator allow ends it, and is named."""
+    with kend_of(tmp_path, jobs__max_seconds=most) as kend:
+        begin = time.monotonic()
+        ended = kend.wait(kend.submit({"model": stalled, "base": stalled, "k": 1, "timeout_seconds": own}))
+        assert 1 <= time.monotonic() - begin < 4
+        assert (ended["status"], ended["error"]["code"], ended["timeout_seconds"]) == ("failed", "timed_out", own)
+        assert named in ended["error"]["message"]
+
+
 def test_warnings_are_told_before_the_work(tmp_path: Path, files: Path) -> None:
     rules = [{"match": f"none.{i}", "action": "keep"} for i in range(25)]
     with kend_of(tmp_path) as kend:

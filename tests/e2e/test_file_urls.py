@@ -24,6 +24,8 @@ def files(tmp_path: Path) -> Path:
     (root / "out").symlink_to(tmp_path / "outside")
     (root / "in").symlink_to("sub/a b.bin")
     (root / "up").symlink_to("..")
+    (root / "dangling").symlink_to(tmp_path / "nowhere")
+    (root / "loop").symlink_to("loop")
     os.mkfifo(root / "fifo")
     return root
 
@@ -38,16 +40,26 @@ def test_files_below_the_roots(path: str, files: Path, fetch: Prober) -> None:
     assert (got.sha256, got.cache_bytes, got.received, got.read_in_place) == ("", 0, 0, SIZE)
 
 
-@pytest.mark.parametrize(
-    "path", ["out", "../outside", "up/outside", "%2e%2e/outside", "../files-too/x", "../nothing", "up/nothing"]
-)
+#: Each by a way of its own; what is not there is told in the same words as what is.
+OUTSIDE = ["out", "../outside", "up/outside", "%2e%2e/outside", "sub%2f..%2f..%2foutside", "../files-too/x"]
+NOWHERE = ["dangling", "dangling/x", "dangling/", "loop", "loop/x", "../nothing", "up/nothing", "up/no/thing"]
+NOWHERE += ["up/outside/x", "out/x", "%2e%2e/nothing", "sub%2f..%2f..%2fnothing", "up/files-too/nothing"]
+
+
+@pytest.mark.parametrize("path", OUTSIDE + NOWHERE)
 def test_files_outside_the_roots(path: str, files: Path, fetch: Prober) -> None:
-    got = fetch(f"file://{files}/{path}", roots=files)
-    if path == "up/nothing":  # a link may lead out, but not to anything
-        assert got.code in ("KEN_EADDRESS", "KEN_EFETCH")
-    else:
-        assert got.code == "KEN_EADDRESS"
-        assert got.message.endswith("does not lie below a folder that fetch.file_roots lists")
+    url = f"file://{files}/{path}"
+    got = fetch(url, roots=files)
+    assert got.code == "KEN_EADDRESS"
+    assert re.search(r"^file://\S+ does not lie below a folder that fetch.file_roots lists$", got.message)
+
+
+def test_roots_that_are_links(files: Path, tmp_path: Path, fetch: Prober) -> None:
+    (tmp_path / "alias").symlink_to(files)
+    for root, told in (("alias", "files"), ("files", "alias"), ("alias", "alias")):
+        assert fetch(f"file://{tmp_path}/{told}/model.safetensors", roots=tmp_path / root).seen == sha256(BODY)
+        got = fetch(f"file://{tmp_path}/{told}/nothing", roots=tmp_path / root)
+        assert (got.code, got.message.rpartition(": ")[2]) == ("KEN_EFETCH", "there is no such file")
 
 
 def test_files_without_roots(files: Path, fetch: Prober) -> None:
@@ -59,6 +71,8 @@ def test_files_without_roots(files: Path, fetch: Prober) -> None:
     [
         ("nothing", "KEN_EFETCH", "there is no such file$"),
         ("fifo", "KEN_EFETCH", "is not a regular file$"),
+        ("in/x", "KEN_EFETCH", "there is no such file$"),
+        ("no/thing", "KEN_EFETCH", "there is no such file$"),
         ("model.safetensors/x", "KEN_EFETCH", "there is no such file$"),
     ],
 )

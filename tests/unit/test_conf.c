@@ -159,6 +159,7 @@ static const char golden_input[] = "# a comment\n"
                                    "[fetch]\n"
                                    "allow_schemes = HTTPS , http,file\n"
                                    "allow_networks = 127.0.0.0/8, 10.1.2.3/32, fd00::/8, 0.0.0.0/0\n"
+                                   "allow_ports = 443 , 8443,\n"
                                    "file_roots = /usr,/\n"
                                    "max_bytes = 2TB\n"
                                    "proxy = http://proxy.example:3128\n"
@@ -336,6 +337,7 @@ END_TEST
 
 /* ---- bad */
 
+#define PORTS "must be port numbers from 1 to 65535, comma-separated"
 #define NETWORKS "must be networks as ADDRESS/LENGTH, comma-separated, without bits behind the length"
 #define SIZES "must be a number of bytes, with an optional KiB, MiB, GiB, TiB, kB, MB, GB or TB"
 #define LISTEN "must be ADDRESS:PORT with an IPv4 address, an IPv6 address in brackets or localhost"
@@ -393,6 +395,9 @@ START_TEST(bad_values_name_what_is_allowed)
         {"fetch.allow_schemes=", "must be one or more of https, http, file, comma-separated"},
         {"fetch.allow_schemes=https,ftp", "must be one or more of https, http, file, comma-separated"},
         {"fetch.allow_networks=10.0.0.0", NETWORKS},
+        {"fetch.allow_ports=443,0", PORTS},
+        {"fetch.allow_ports=65536", PORTS},
+        {"fetch.allow_ports=https", PORTS},
         {"fetch.allow_networks=10.0.0.0/33", NETWORKS},
         {"fetch.allow_networks=10.0.0.1/24", NETWORKS},
         {"fetch.allow_networks=10.0.0.0/", NETWORKS},

@@ -112,6 +112,7 @@ static void open_parts(struct rig *rig)
     const struct kend_fetch_options options = {.cache_dir = conf->cache_dir,
                                                .allow_schemes = conf->fetch_allow_schemes,
                                                .allow_networks = conf->fetch_allow_networks,
+                                               .allow_ports = "",
                                                .file_roots = conf->fetch_file_roots,
                                                .connections = 1,
                                                .ca_file = "",

@@ -62,6 +62,7 @@ static void set_up(struct rig *rig)
     const struct kend_fetch_options options = {.cache_dir = cache,
                                                .allow_schemes = "file",
                                                .allow_networks = "",
+                                               .allow_ports = "",
                                                .file_roots = root,
                                                .connections = 1,
                                                .ca_file = "",
@@ -101,7 +102,7 @@ static int read_file(struct rig *rig, const char *name, char content[8])
 START_TEST(a_link_put_in_between_opens_nothing_outside)
 {
     struct rig rig;
-    char content[8];
+    char content[8], path[PATH_MAX];
     set_up(&rig);
     whose = &rig;
     ck_assert_int_eq(read_file(&rig, "root/sub", content), 0);
@@ -114,6 +115,12 @@ START_TEST(a_link_put_in_between_opens_nothing_outside)
     ck_assert_int_eq(read_file(&rig, "root/sub", content), KEN_EADDRESS);
     ck_assert_int_eq(happens, NOTHING);
     ck_assert_int_eq(read_file(&rig, "root/sub/file", content), KEN_EADDRESS);
+    exchange(); /* back again */
+    ck_assert_int_eq(unlink(unit_path(path, &rig.folder, "outside/file")), 0);
+    for (int i = 0; i < 2; i++) { /* what is not there is told as what is */
+        happens = i ? MEANWHILE : BEFORE;
+        ck_assert_int_eq(read_file(&rig, "root/sub/file", content), KEN_EADDRESS);
+    }
     tear_down(&rig);
 }
 END_TEST

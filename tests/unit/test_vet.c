@@ -250,20 +250,49 @@ END_TEST
 START_TEST(sockets_of_other_families_are_refused)
 {
     struct kend_networks none = {0};
+    struct kend_ports all = {0};
     struct ken_error error = {0};
     struct sockaddr_un local = {.sun_family = AF_UNIX, .sun_path = "/run/x"};
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(80), .sin_addr.s_addr = htonl(0x08080808)};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_scope_id = 2};
-    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&local, sizeof local, &none, &error), KEN_EADDRESS);
-    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&v4, sizeof v4, &none, &error), 0);
-    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&v4, 4, &none, &error), KEN_EADDRESS);
+    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&local, sizeof local, &none, &all, &error), KEN_EADDRESS);
+    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&v4, sizeof v4, &none, &all, &error), 0);
+    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&v4, 4, &none, &all, &error), KEN_EADDRESS);
     ck_assert_int_eq(inet_pton(AF_INET6, "fe80::1", &v6.sin6_addr), 1);
-    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&v6, sizeof v6, &none, &error), KEN_EADDRESS);
+    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&v6, sizeof v6, &none, &all, &error), KEN_EADDRESS);
     v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&v4, sizeof v4, &none, &error), KEN_EADDRESS);
+    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&v4, sizeof v4, &none, &all, &error), KEN_EADDRESS);
     ck_assert_str_eq(error.message, "the address 127.0.0.1 is loopback; fetch.allow_networks does not list it");
 }
 END_TEST
 
+START_TEST(ports_pass_where_they_are_listed)
+{
+    static const char *const bad[] = {"0", "65536", "443,http", "-1", "443:444", "000443"};
+    struct kend_networks none = {0};
+    struct kend_ports ports;
+    struct ken_error error = {0};
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(443), .sin_addr.s_addr = htonl(0x08080808)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(444)};
+    ck_assert_int_eq(inet_pton(AF_INET6, "2606:4700::1", &v6.sin6_addr), 1);
+    ck_assert_int_eq(kend_ports_parse(&ports, " 8443, 443,", &error), 0);
+    ck_assert_uint_eq(ports.count, 2);
+    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&v4, sizeof v4, &none, &ports, &error), 0);
+    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&v6, sizeof v6, &none, &ports, &error), KEN_EADDRESS);
+    ck_assert_str_eq(error.message, "fetch.allow_ports does not list port 444");
+    v6.sin6_port = htons(8443);
+    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&v6, sizeof v6, &none, &ports, &error), 0);
+    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK); /* a port opens no address */
+    ck_assert_int_eq(kend_vet_socket((struct sockaddr *)&v4, sizeof v4, &none, &ports, &error), KEN_EADDRESS);
+    kend_ports_clear(&ports);
+    ck_assert_int_eq(kend_ports_parse(&ports, "", &error), 0);
+    ck_assert_int_eq(kend_vet_port(1, &ports, &error), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert_msg(kend_ports_parse(&ports, bad[i], &error) == KEN_EINVALID, "%s", bad[i]);
+        ck_assert_uint_eq(ports.count, 0);
+    }
+}
+END_TEST
+
 UNIT_MAIN("vet", global_addresses_pass, all_others_are_refused_by_name, listed_networks_pass_and_no_others,
-          what_an_address_carries_must_pass_as_well, sockets_of_other_families_are_refused)
+          what_an_address_carries_must_pass_as_well, sockets_of_other_families_are_refused, ports_pass_where_they_are_listed)
