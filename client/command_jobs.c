@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commands over jobs that are there: list, show, watch, cancel, delete. */
 #include "kenctl.h"
+#include "job_pages.h"
 #include "lifecycle.h"
+#include "owner_jobs.h"
 #include "print.h"
 #include "remote_job.h"
 #include "url.h"
@@ -9,21 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_IN_A_PAGE = 200 };
-
 /* ---- list */
-
-/* Appends "&key=value", the value percent-encoded. */
-static bool add_query(char **path, const char *key, const char *value)
-{
-    char *encoded = proto_percent_encode(value, ""), *longer = NULL;
-    bool added = encoded && asprintf(&longer, "%s%c%s=%s", *path, strchr(*path, '?') ? '&' : '?', key, encoded) >= 0;
-    free(encoded);
-    if (!added) return false;
-    free(*path);
-    *path = longer;
-    return true;
-}
 
 static int add_metadata(const struct kenctl *kenctl, char **path)
 {
@@ -32,7 +20,7 @@ static int add_metadata(const struct kenctl *kenctl, char **path)
         const char *text = kenctl->arguments.values[i].text, *equals = strchr(text, '=');
         if (!equals || equals == text) return kenctl_usage(kenctl, "--metadata is KEY=VALUE, not '%s'", text);
         char *key = strndup(text, (size_t)(equals - text)), *encoded = key ? proto_percent_encode(key, "") : NULL, *name = NULL;
-        bool added = encoded && asprintf(&name, "metadata.%s", encoded) >= 0 && add_query(path, name, equals + 1);
+        bool added = encoded && asprintf(&name, "metadata.%s", encoded) >= 0 && kenctl_query_add(path, name, equals + 1);
         free(key);
         free(encoded);
         if (name) free(name);
@@ -48,11 +36,11 @@ static char *list_path(const struct kenctl *kenctl, const char *after, int *stat
     const char *limit = kenctl_option(kenctl, KENCTL_OPT_LIMIT);
     bool all = kenctl_option(kenctl, KENCTL_OPT_ALL) != NULL;
     char *path = strdup("/v1/jobs"), most[16];
-    snprintf(most, sizeof most, "%d", MOST_IN_A_PAGE);
+    snprintf(most, sizeof most, "%d", KENCTL_PAGE_MOST);
     if (!limit && all) limit = most;
     *status = KENCTL_FAILURE;
-    bool added = path && (!owner || add_query(&path, "owner", owner)) && (!wanted || add_query(&path, "status", wanted)) &&
-                 (!limit || add_query(&path, "limit", limit)) && (!after || add_query(&path, "after", after));
+    bool added = path && (!owner || kenctl_query_add(&path, "owner", owner)) && (!wanted || kenctl_query_add(&path, "status", wanted)) &&
+                 (!limit || kenctl_query_add(&path, "limit", limit)) && (!after || kenctl_query_add(&path, "after", after));
     if (!added)
         kenctl_fail(KENCTL_FAILURE, "out of memory");
     else
@@ -65,19 +53,8 @@ static char *list_path(const struct kenctl *kenctl, const char *after, int *stat
 /* GETs one page. New reference; NULL and *status after a fault. */
 static json_t *get_page(const struct kenctl *kenctl, struct kenctl_http *http, const char *after, int *status)
 {
-    struct kenctl_response response = {0};
-    struct ken_error error = {0};
-    json_t *page = NULL;
     char *path = list_path(kenctl, after, status);
-    if (!path) return NULL;
-    struct kenctl_request request = {.method = "GET", .path = path};
-    if (kenctl_http_call(http, &request, &response, &error))
-        *status = kenctl_call_failed(kenctl, &error);
-    else if (response.status != 200 || !json_is_array(json_object_get(response.json, "data")))
-        *status = kenctl_refused(kenctl, &response);
-    else
-        page = json_incref(response.json);
-    kenctl_response_clear(&response);
+    json_t *page = path ? kenctl_page_get(kenctl, http, path, status) : NULL;
     free(path);
     return page;
 }
@@ -242,8 +219,22 @@ out:
     return status;
 }
 
+/* One job by its ID, or all of an owner; KENCTL_USAGE (and told) if it is not said which. */
+static int check_which(const struct kenctl *kenctl)
+{
+    const char *name = kenctl->command->name;
+    const bool one = kenctl->arguments.operand_count, all = kenctl_option(kenctl, KENCTL_OPT_OWNED) != NULL;
+    if (one && all) return kenctl_usage(kenctl, "'%s' takes an ID or --owner, not both", name);
+    return one || all ? KENCTL_SUCCESS : kenctl_usage(kenctl, "'%s' needs ID, or --owner NAME", name);
+}
+
+static const unsigned char owner_options[] = {KENCTL_OPT_FORMAT, KENCTL_OPT_OWNED};
+
 static int run_cancel(struct kenctl *kenctl)
 {
+    const char *owner = kenctl_option(kenctl, KENCTL_OPT_OWNED);
+    if (check_which(kenctl) != KENCTL_SUCCESS) return KENCTL_USAGE;
+    if (owner) return kenctl_owner_cancel(kenctl, owner);
     json_t *job = NULL;
     int status = act(kenctl, "POST", "/cancel", 202, &job);
     if (status == KENCTL_SUCCESS && kenctl->json)
@@ -259,20 +250,26 @@ static int run_cancel(struct kenctl *kenctl)
 
 const struct kenctl_command kenctl_command_cancel = {
     .name = "cancel",
-    .summary = "Cancel a job",
-    .operands = "ID",
+    .summary = "Cancel a job, or all of an owner",
+    .operands = "ID | --owner NAME",
     .text = "Its work stops within a second. A job that has ended cannot be cancelled.\n"
-            "\nExample:\n"
-            "  kenctl cancel job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n",
-    .options = plain_options,
-    .option_count = sizeof plain_options,
-    .least = 1,
+            "With --owner, an admin cancels all jobs of an owner that are queued or running, as after the owner's tokens were revoked: first\n"
+            "revoke and send the server a SIGHUP, so that no new ones come. On a terminal it asks before; -q asks nothing. It may be\n"
+            "repeated.\n"
+            "\nExamples:\n"
+            "  kenctl cancel job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n"
+            "  kenctl --token-file admin.token cancel --owner nlp\n",
+    .options = owner_options,
+    .option_count = sizeof owner_options,
     .most = 1,
     .run = run_cancel,
 };
 
 static int run_delete(struct kenctl *kenctl)
 {
+    const char *owner = kenctl_option(kenctl, KENCTL_OPT_OWNED);
+    if (check_which(kenctl) != KENCTL_SUCCESS) return KENCTL_USAGE;
+    if (owner) return kenctl_owner_delete(kenctl, owner);
     int status = act(kenctl, "DELETE", "", 204, NULL);
     if (status == KENCTL_SUCCESS && kenctl->json) {
         json_t *answer = json_pack("{s:s, s:b}", "id", kenctl->arguments.operands[0], "deleted", 1);
@@ -285,14 +282,16 @@ static int run_delete(struct kenctl *kenctl)
 
 const struct kenctl_command kenctl_command_delete = {
     .name = "delete",
-    .summary = "Delete a job that has ended, with its artifacts",
-    .operands = "ID",
+    .summary = "Delete a job that has ended, or all of an owner, with their artifacts",
+    .operands = "ID | --owner NAME",
     .text = "A job that is active must be cancelled first.\n"
-            "\nExample:\n"
-            "  kenctl delete job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n",
-    .options = plain_options,
-    .option_count = sizeof plain_options,
-    .least = 1,
+            "With --owner, an admin deletes all jobs of an owner that have ended. The exit status is 1 if others are left. On a terminal it\n"
+            "asks before; -q asks nothing. It may be repeated.\n"
+            "\nExamples:\n"
+            "  kenctl delete job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n"
+            "  kenctl --token-file admin.token delete --owner nlp\n",
+    .options = owner_options,
+    .option_count = sizeof owner_options,
     .most = 1,
     .run = run_delete,
 };

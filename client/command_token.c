@@ -134,11 +134,39 @@ static int list(struct kenctl *kenctl)
 
 /* ---- revoke */
 
+/* Whose the token is, and how many others of that owner are good; false if that cannot be told. */
+static bool find_owner(const char *file, const char *id, char owner[PROTO_OWNER_MAX + 1], unsigned *others)
+{
+    struct proto_token_list tokens;
+    struct ken_error ignored = {0};
+    const int64_t now = proto_now_ms();
+    bool found = false;
+    *others = 0;
+    if (proto_token_list_read(&tokens, file, &ignored)) return false;
+    for (size_t i = 0; !found && i < tokens.count; i++)
+        if ((found = strcmp(tokens.item[i].id, id) == 0)) strcpy(owner, tokens.item[i].owner);
+    for (size_t i = 0; found && i < tokens.count; i++)
+        *others += strcmp(tokens.item[i].id, id) != 0 && strcmp(tokens.item[i].owner, owner) == 0 && !proto_token_is_over(&tokens.item[i], now);
+    proto_token_list_clear(&tokens);
+    return found;
+}
+
+/* A token is how to come in: what it has started goes on. */
+static void advise_on_jobs(const char *owner, unsigned others)
+{
+    fprintf(stderr, "A kend that runs forgets it at SIGHUP. The jobs of %s go on: `kenctl cancel --owner %s` ends them with an admin's token,\n"
+                    "and `kenctl delete --owner %s` removes them with their artifacts.\n", owner, owner, owner);
+    if (others) fprintf(stderr, "%s has %u other token%s that %s good.\n", owner, others, kenctl_plural(others), others == 1 ? "is" : "are");
+}
+
 static int revoke(struct kenctl *kenctl)
 {
-    const char *id = kenctl->arguments.operands[1];
+    const char *id = kenctl->arguments.operands[1], *file = kenctl_option(kenctl, KENCTL_OPT_TOKENS);
     struct ken_error error = {0};
-    if (proto_token_file_remove(kenctl_option(kenctl, KENCTL_OPT_TOKENS), id, &error))
+    char owner[PROTO_OWNER_MAX + 1] = "";
+    unsigned others;
+    const bool known = find_owner(file, id, owner, &others);
+    if (proto_token_file_remove(file, id, &error))
         return kenctl_fail(KENCTL_FAILURE, "%s", error.message);
     if (kenctl->json) {
         json_t *answer = json_pack("{s:s, s:b}", "id", id, "revoked", 1);
@@ -147,7 +175,7 @@ static int revoke(struct kenctl *kenctl)
         return status;
     }
     puts("revoked");
-    if (!kenctl->quiet) fprintf(stderr, "A kend that runs forgets it at SIGHUP.\n");
+    if (!kenctl->quiet && known) advise_on_jobs(owner, others);
     return KENCTL_SUCCESS;
 }
 
@@ -181,7 +209,7 @@ const struct kenctl_command kenctl_command_token = {
     .text =
         "Works on the tokens file (auth.tokens_file), on the server's machine. `create` prints the token on standard output, this once;\n"
         "the file keeps a salted hash of it. Without --file the line for the file is printed too, on standard error. A kend that runs\n"
-        "reads its file again at SIGHUP.\n"
+        "reads its file again at SIGHUP. Jobs of a token that is revoked go on until they are cancelled (`kenctl cancel --owner`).\n"
         "\n"
         "Scopes: read sees the jobs of the token's owner, submit makes, cancels and deletes them too, admin does so with everybody's.\n"
         "\nExamples:\n"

@@ -479,6 +479,8 @@ def test_kenctl_makes_lists_and_revokes(tmp_path: Path, kenctl: Any) -> None:
 
     revoked = kenctl("token", "revoke", token["id"], "--file", file)
     assert (revoked.returncode, revoked.stdout) == (0, "revoked\n")
+    assert "SIGHUP" in revoked.stderr and "kenctl cancel --owner nlp" in revoked.stderr
+    assert "other token" not in revoked.stderr  # that there is none left of this owner
     again = kenctl("token", "revoke", token["id"], "--file", file)
     assert again.returncode == 1 and "there is no token" in again.stderr
     assert len(json.loads(kenctl("-o", "json", "token", "list", "--file", file).stdout)) == 2
