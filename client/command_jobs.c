@@ -252,13 +252,14 @@ const struct kenctl_command kenctl_command_cancel = {
     .name = "cancel",
     .summary = "Cancel a job, or all of an owner",
     .operands = "ID | --owner NAME",
-    .text = "Its work stops within a second. A job that has ended cannot be cancelled.\n"
-            "With --owner, an admin cancels all jobs of an owner that are queued or running, as after the owner's tokens were revoked: first\n"
-            "revoke and send the server a SIGHUP, so that no new ones come. On a terminal it asks before; -q asks nothing. It may be\n"
-            "repeated.\n"
-            "\nExamples:\n"
-            "  kenctl cancel job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n"
-            "  kenctl --token-file admin.token cancel --owner nlp\n",
+    .text =
+        "Its work stops within a second. A job that has ended cannot be cancelled.\n"
+        "With --owner, an admin cancels all jobs of an owner that are queued or running, as after the owner's tokens were revoked: first\n"
+        "revoke and send the server a SIGHUP, so that no new ones come. On a terminal it asks before; -q asks nothing. It may be\n"
+        "repeated.\n"
+        "\nExamples:\n"
+        "  kenctl cancel job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n"
+        "  kenctl --token-file admin.token cancel --owner nlp\n",
     .options = owner_options,
     .option_count = sizeof owner_options,
     .most = 1,
@@ -284,12 +285,13 @@ const struct kenctl_command kenctl_command_delete = {
     .name = "delete",
     .summary = "Delete a job that has ended, or all of an owner, with their artifacts",
     .operands = "ID | --owner NAME",
-    .text = "A job that is active must be cancelled first.\n"
-            "With --owner, an admin deletes all jobs of an owner that have ended. The exit status is 1 if others are left. On a terminal it\n"
-            "asks before; -q asks nothing. It may be repeated.\n"
-            "\nExamples:\n"
-            "  kenctl delete job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n"
-            "  kenctl --token-file admin.token delete --owner nlp\n",
+    .text =
+        "A job that is active must be cancelled first.\n"
+        "With --owner, an admin deletes all jobs of an owner that have ended. The exit status is 1 if others are left. On a terminal it\n"
+        "asks before; -q asks nothing. It may be repeated.\n"
+        "\nExamples:\n"
+        "  kenctl delete job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n"
+        "  kenctl --token-file admin.token delete --owner nlp\n",
     .options = owner_options,
     .option_count = sizeof owner_options,
     .most = 1,

@@ -146,7 +146,8 @@ static bool find_owner(const char *file, const char *id, char owner[PROTO_OWNER_
     for (size_t i = 0; !found && i < tokens.count; i++)
         if ((found = strcmp(tokens.item[i].id, id) == 0)) strcpy(owner, tokens.item[i].owner);
     for (size_t i = 0; found && i < tokens.count; i++)
-        *others += strcmp(tokens.item[i].id, id) != 0 && strcmp(tokens.item[i].owner, owner) == 0 && !proto_token_is_over(&tokens.item[i], now);
+        *others +=
+            strcmp(tokens.item[i].id, id) != 0 && strcmp(tokens.item[i].owner, owner) == 0 && !proto_token_is_over(&tokens.item[i], now);
     proto_token_list_clear(&tokens);
     return found;
 }
@@ -154,9 +155,12 @@ static bool find_owner(const char *file, const char *id, char owner[PROTO_OWNER_
 /* A token is how to come in: what it has started goes on. */
 static void advise_on_jobs(const char *owner, unsigned others)
 {
-    fprintf(stderr, "A kend that runs forgets it at SIGHUP. The jobs of %s go on: `kenctl cancel --owner %s` ends them with an admin's token,\n"
-                    "and `kenctl delete --owner %s` removes them with their artifacts.\n", owner, owner, owner);
-    if (others) fprintf(stderr, "%s has %u other token%s that %s good.\n", owner, others, kenctl_plural(others), others == 1 ? "is" : "are");
+    fprintf(stderr,
+            "A kend that runs forgets it at SIGHUP. The jobs of %s go on: `kenctl cancel --owner %s` ends them with an admin's token,\n"
+            "and `kenctl delete --owner %s` removes them with their artifacts.\n",
+            owner, owner, owner);
+    if (others)
+        fprintf(stderr, "%s has %u other token%s that %s good.\n", owner, others, kenctl_plural(others), others == 1 ? "is" : "are");
 }
 
 static int revoke(struct kenctl *kenctl)
@@ -166,8 +170,7 @@ static int revoke(struct kenctl *kenctl)
     char owner[PROTO_OWNER_MAX + 1] = "";
     unsigned others;
     const bool known = find_owner(file, id, owner, &others);
-    if (proto_token_file_remove(file, id, &error))
-        return kenctl_fail(KENCTL_FAILURE, "%s", error.message);
+    if (proto_token_file_remove(file, id, &error)) return kenctl_fail(KENCTL_FAILURE, "%s", error.message);
     if (kenctl->json) {
         json_t *answer = json_pack("{s:s, s:b}", "id", id, "revoked", 1);
         int status = kenctl_print_json(answer);

@@ -3,6 +3,7 @@
 #ifndef KENCTL_DOCTOR_H
 #define KENCTL_DOCTOR_H
 
+#include "certificate.h"
 #include "kenctl.h"
 
 /* symbol, name, what is right where it finds nothing; in the order in which they are made. */
@@ -18,8 +19,13 @@
     X(KENCTL_CHECK_KERNEL, "kernel", "the fastest kernel that the processor has is used")                             \
     X(KENCTL_CHECK_PROXY, "proxy", "no proxy is set in the environment, where kend does not look")                    \
     X(KENCTL_CHECK_FILES, "files", "files and folders that the configuration names are there and can be read")        \
+    X(KENCTL_CHECK_ACCESS, "access", "who can reach kend needs a token, or is a user of this machine")                \
+    X(KENCTL_CHECK_SECRETS, "secrets", "tokens file and key are private, and no admin.token is left")                 \
+    X(KENCTL_CHECK_OWNERS, "owners", "where several owners submit, each has its limits")                              \
+    X(KENCTL_CHECK_CERTIFICATE, "certificate", "kend speaks https where others reach it, and not just for days")      \
     X(KENCTL_CHECK_WORK, "work", "no job waits half done for a kend that does not run")                               \
     X(KENCTL_CHECK_SERVER, "server", "a kend answers at the URL")                                                     \
+    X(KENCTL_CHECK_SERVER_TLS, "server_tls", "its certificate is good for more than two weeks")                       \
     X(KENCTL_CHECK_CLOCK, "clock", "its clock and this machine's differ by less than half a minute")                  \
     X(KENCTL_CHECK_VERSION, "version", "it is of the version of this kenctl")                                         \
     X(KENCTL_CHECK_READY, "ready", "it takes jobs: /readyz answers 200")                                              \
@@ -62,6 +68,11 @@ int kenctl_findings_finish(struct kenctl_findings *findings, const struct kenctl
 
 /* The installation on this machine that --config and --data name: the checks up to `work`. */
 void kenctl_doctor_machine(const struct kenctl *kenctl, struct kenctl_findings *findings);
+/* Its checks from `access` to `certificate`. settings: as of kenctl_installation_read. */
+void kenctl_doctor_access(const json_t *settings, struct kenctl_findings *findings);
+/* Judges how long a certificate, which is told as `name`, is good. */
+void kenctl_find_validity(struct kenctl_findings *findings, enum kenctl_check check, const char *name,
+                          const struct kenctl_validity *validity);
 /* The kend at kenctl->server: the checks from `server` on. */
 void kenctl_doctor_server(const struct kenctl *kenctl, struct kenctl_findings *findings);
 

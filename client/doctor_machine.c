@@ -254,6 +254,11 @@ static void check_files(const struct machine *machine)
     if (!bad) kenctl_find(machine->findings, KENCTL_CHECK_FILES, KENCTL_OK, NULL, good ? "all %u can be read" : "none is named", good);
 }
 
+static void check_access(const struct machine *machine)
+{
+    kenctl_doctor_access(machine->settings, machine->findings);
+}
+
 /* Whether a kend has the data folder: it holds a lock on a file there. False if that cannot be told. */
 static bool is_running(const char *data)
 {
@@ -306,7 +311,7 @@ void kenctl_doctor_machine(const struct kenctl *kenctl, struct kenctl_findings *
 {
     static void (*const checks[])(const struct machine *) = {check_data,   check_file_system, check_disk,       check_limits,
                                                              check_memory, check_threads,     check_open_files, check_kernel,
-                                                             check_proxy,  check_files,       check_work};
+                                                             check_proxy,  check_files,       check_access,     check_work};
     const char *config = kenctl_option(kenctl, KENCTL_OPT_CONFIG);
     json_t *settings;
     struct ken_error error = {0};

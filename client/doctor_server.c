@@ -44,6 +44,16 @@ static void check_clock(const struct server *server, const struct kenctl_respons
         kenctl_find(server->findings, KENCTL_CHECK_CLOCK, KENCTL_OK, NULL, "within %d s", CLOCK_SECONDS);
 }
 
+/* Right after the first answer: later ones may come over the same connection, without a handshake. */
+static void check_tls(const struct server *server)
+{
+    struct kenctl_validity validity;
+    if (kenctl_http_validity(server->http, &validity))
+        kenctl_find_validity(server->findings, KENCTL_CHECK_SERVER_TLS, "its certificate", &validity);
+    else
+        kenctl_find(server->findings, KENCTL_CHECK_SERVER_TLS, KENCTL_OK, NULL, "none: it speaks plain http");
+}
+
 /* Whether there is a kend; if there is none, all else is idle. */
 static bool check_server(const struct server *server)
 {
@@ -64,6 +74,7 @@ static bool check_server(const struct server *server)
     else
         good = true;
     if (good) kenctl_find(server->findings, KENCTL_CHECK_SERVER, KENCTL_OK, NULL, "%s", url);
+    if (good) check_tls(server);
     if (good) check_clock(server, &response);
     kenctl_response_clear(&response);
     return good;

@@ -4,6 +4,7 @@
 #include "kenctl.h"
 
 #include <curl/curl.h>
+#include <openssl/x509_vfy.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -24,6 +25,7 @@ struct kenctl_http {
     CURL *curl;
     char *server; /* without a slash at the end */
     char *authorization;
+    bool has_cert; /* of a client */
     bool answered; /* ever */
     char message[CURL_ERROR_SIZE];
 };
@@ -66,7 +68,9 @@ struct kenctl_http *kenctl_http_open(const struct kenctl *kenctl)
     curl_easy_setopt(http->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(http->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
     curl_easy_setopt(http->curl, CURLOPT_USERAGENT, "kenctl/" PACKAGE_VERSION);
+    curl_easy_setopt(http->curl, CURLOPT_CERTINFO, 1L);
     if (ca_file) curl_easy_setopt(http->curl, CURLOPT_CAINFO, ca_file);
+    http->has_cert = cert != NULL;
     if (cert) curl_easy_setopt(http->curl, CURLOPT_SSLCERT, cert);
     if (key) curl_easy_setopt(http->curl, CURLOPT_SSLKEY, key);
     return http;
@@ -176,13 +180,44 @@ static bool prepare(struct kenctl_http *http, const char *path, struct transfer 
     return true;
 }
 
+/* Errors of OpenSSL's verification that mean that an authority is not known. */
+static bool is_unknown_authority(long result)
+{
+    return result == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT || result == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
+           result == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE || result == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
+           result == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN;
+}
+
+/* What else to give after a failure that TLS may explain; "" if that says nothing. A server that wants a certificate just hangs up. */
+static const char *hint(const struct kenctl_http *http, CURLcode code)
+{
+    const bool secure = strncasecmp(http->server, "https:", 6) == 0;
+    long result = 0;
+    switch (code) {
+    case CURLE_PEER_FAILED_VERIFICATION:
+        curl_easy_getinfo(http->curl, CURLINFO_SSL_VERIFYRESULT, &result);
+        return is_unknown_authority(result) ? "; --ca-file FILE names the authority to trust" : "";
+    case CURLE_SSL_CERTPROBLEM: return "; --cert and --key name PEM files that belong together";
+    case CURLE_GOT_NOTHING:
+        if (!secure) return "; does it speak https?";
+        /* fall through */
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_RECV_ERROR:
+        if (!secure || http->answered) return "";
+        return http->has_cert ? "; does the server know the authority of --cert?"
+                              : "; where the server wants a client certificate, --cert FILE and --key FILE give it";
+    default: return "";
+    }
+}
+
 static int perform(struct kenctl_http *http, struct transfer *transfer, struct ken_error *error)
 {
     CURLcode code = curl_easy_perform(http->curl);
     struct kenctl_response *response = transfer->response;
     if (kenctl_interrupted(NULL)) return ken_fail(error, KEN_ECANCELLED, "interrupted");
     if (code != CURLE_OK)
-        return ken_fail(error, KEN_EFETCH, "%s: %s", http->server, *http->message ? http->message : curl_easy_strerror(code));
+        return ken_fail(error, KEN_EFETCH, "%s: %s%s", http->server, *http->message ? http->message : curl_easy_strerror(code),
+                        hint(http, code));
     curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &response->status);
     http->answered = true;
     if (response->text) response->json = json_loadb(response->text, transfer->length, JSON_REJECT_DUPLICATES, NULL);
@@ -216,6 +251,27 @@ out:
     curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(headers);
     return code;
+}
+
+/* The value of one of libcurl's lines about a certificate, "Name:value", as a time; false if it is not that, or no time. */
+static bool read_time(time_t *time, const char *line, const char *name)
+{
+    const size_t length = strlen(name);
+    if (strncmp(line, name, length) != 0) return false;
+    *time = curl_getdate(line + length, NULL);
+    return *time != -1;
+}
+
+bool kenctl_http_validity(const struct kenctl_http *http, struct kenctl_validity *validity)
+{
+    struct curl_certinfo *chain = NULL;
+    bool from = false, until = false;
+    if (curl_easy_getinfo(http->curl, CURLINFO_CERTINFO, &chain) != CURLE_OK || !chain || chain->num_of_certs < 1) return false;
+    for (const struct curl_slist *line = chain->certinfo[0]; line; line = line->next) {
+        from = from || read_time(&validity->from, line->data, "Start date:");
+        until = until || read_time(&validity->until, line->data, "Expire date:");
+    }
+    return from && until;
 }
 
 bool kenctl_back_off(const struct kenctl_http *http, unsigned attempt)

@@ -3,6 +3,7 @@
 #ifndef KENCTL_HTTP_H
 #define KENCTL_HTTP_H
 
+#include "certificate.h"
 #include "error.h"
 
 #include <jansson.h>
@@ -42,6 +43,9 @@ void kenctl_http_close(struct kenctl_http **http);
  */
 int kenctl_http_call(struct kenctl_http *http, const struct kenctl_request *request, struct kenctl_response *response,
                      struct ken_error *error);
+
+/* How long the certificate is good that the last answer's connection began with. False: it did not begin with that answer, or has none. */
+bool kenctl_http_validity(const struct kenctl_http *http, struct kenctl_validity *validity);
 
 struct kenctl_sink {
     /* The answer begins: status 200 (from the first byte) or 206 (from `offset`). False ends the transfer. */

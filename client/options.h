@@ -70,7 +70,7 @@
     X(TOKENS, "file", 0, "FILE", "the tokens file (auth.tokens_file of the server)")                                                 \
     X(OWNER, "owner", 0, "NAME", "whose jobs the token is about")                                                                    \
     X(WHOSE, "owner", 0, "NAME", "only jobs of this owner, \"\" for the nameless one; needs an admin's token")                       \
-    X(OWNED, "owner", 0, "NAME", "all jobs of this owner, \"\" for the nameless one, instead of one; needs an admin's token")          \
+    X(OWNED, "owner", 0, "NAME", "all jobs of this owner, \"\" for the nameless one, instead of one; needs an admin's token")        \
     X(SCOPE, "scope", 0, "LIST", "of read, submit and admin; submit includes read, admin both")                                      \
     X(EXPIRES, "expires", 0, "DAYS", "when the token ends by itself (default: never)")
 

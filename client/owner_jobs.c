@@ -158,8 +158,8 @@ static int tell(const struct owner *owner, int status, const char *done_as, size
         putchar('\n');
         return status;
     }
-    json_t *answer = json_pack("{s:s?, s:I, s:I}", "owner", *owner->name ? owner->name : NULL, done_as, (json_int_t)done, rest_as,
-                               (json_int_t)rest);
+    json_t *answer =
+        json_pack("{s:s?, s:I, s:I}", "owner", *owner->name ? owner->name : NULL, done_as, (json_int_t)done, rest_as, (json_int_t)rest);
     const int printed = kenctl_print_new_json(answer);
     return status != KENCTL_SUCCESS ? status : printed;
 }

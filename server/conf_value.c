@@ -216,12 +216,9 @@ static const struct list_kind {
     bool (*is_item)(const char *text);
     enum kend_conf_kind kind;
     bool lower_case, may_be_empty;
-} list_kinds[] = {{is_host, KEND_CONF_KIND_HOSTS, true, true},
-                  {is_scheme, KEND_CONF_KIND_SCHEMES, true, false},
-                  {is_network, KEND_CONF_KIND_NETWORKS, true, true},
-                  {is_port, KEND_CONF_KIND_PORTS, false, true},
-                  {is_area, KEND_CONF_KIND_AREAS, true, true},
-                  {is_folder, KEND_CONF_KIND_FOLDERS, false, true}};
+} list_kinds[] = {{is_host, KEND_CONF_KIND_HOSTS, true, true},       {is_scheme, KEND_CONF_KIND_SCHEMES, true, false},
+                  {is_network, KEND_CONF_KIND_NETWORKS, true, true}, {is_port, KEND_CONF_KIND_PORTS, false, true},
+                  {is_area, KEND_CONF_KIND_AREAS, true, true},       {is_folder, KEND_CONF_KIND_FOLDERS, false, true}};
 
 static const struct list_kind *find_list_kind(enum kend_conf_kind kind)
 {

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import json
 import os
 import platform
 import re
 import resource
+import shutil
 import stat
 import subprocess
 import time
@@ -18,7 +20,10 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 import pytest
 
 from daemon import BUILD, Kend
+from origin import Certificates
 from test_kenctl_remote import Fake, Handler, fake  # noqa: F401  a fixture
+from test_tls import certificates  # noqa: F401  a fixture
+from tokens import Tokens
 
 #: What may be scarce on the machine that the tests run on.
 SCARCE = {"disk", "server_disk", "file_system"}
@@ -236,6 +241,130 @@ def test_a_proxy_that_kend_does_not_use(tmp_path: Path, variable: str) -> None:
     assert found(doctor("--config", config, "--data", data, env=env)[1], "proxy")["status"] == "ok"
 
 
+def configured(tmp_path: Path, text: str) -> List[Finding]:
+    config = tmp_path / "kend.conf"
+    config.write_text(text)
+    return doctor("--config", config, "--data", tmp_path / "data")[1]
+
+
+@pytest.mark.parametrize(
+    "text, status, message",
+    [
+        ("[http]\nlisten = 127.0.0.1:1\n", "ok", "127.0.0.1:1 is for users of this machine alone"),
+        ("[http]\nlisten = 0.0.0.0:1\n", "ok", "tokens are required"),
+        ("[http]\nlisten = [::]:1\n[auth]\nallow_anonymous = true\n", "warn", "whoever reaches [::]:1 may submit"),
+        ("[http]\nlisten = [::1]:1\n[auth]\nallow_anonymous = true\n", "ok", "users of this machine alone"),
+        ("[http]\npublic_url = https://kend.example\n", "warn", "whoever reaches https://kend.example may submit"),
+    ],
+)
+def test_who_needs_no_token(tmp_path: Path, text: str, status: str, message: str) -> None:
+    private(tmp_path / "data")
+    finding = found(configured(tmp_path, text), "access")
+    assert finding["status"] == status and message in finding["found"]
+
+
+def test_secrets_that_are_open(tmp_path: Path, certificates: Certificates) -> None:
+    data, tokens, key = private(tmp_path / "data"), Tokens(tmp_path), tmp_path / "key.pem"
+    shutil.copyfile(certificates.good[1], key)
+    text = f"[auth]\ntokens_file = {tokens.path}\n[http]\ntls_cert = {certificates.good[0]}\ntls_key = {key}\n"
+    for mode, good in ((0o600, True), (0o640, True), (0o400, True), (0o644, False), (0o660, False), (0o602, False)):
+        key.chmod(mode)
+        finding = found(configured(tmp_path, text), "secrets")
+        assert (finding["status"] == "ok") == good, oct(mode)
+        assert good or f"{key} is open to other users (mode {mode:03o})" in finding["found"]
+    key.chmod(0o600)
+    tokens.path.chmod(0o644)
+    assert str(tokens.path) in found(configured(tmp_path, text), "secrets")["found"]
+    tokens.path.chmod(0o600)
+    (data / "admin.token").touch(0o600)
+    assert "admin.token is still there" in found(configured(tmp_path, text), "secrets")["found"]
+    if os.geteuid() == 0:
+        (data / "admin.token").unlink()
+        os.chown(key, 12345, -1)
+        assert f"{key} belongs to user 12345" in found(configured(tmp_path, text), "secrets")["found"]
+        os.chown(data, 12345, -1)  # whom kend runs as
+        assert found(configured(tmp_path, text), "secrets")["status"] == "ok"
+
+
+def test_owners_without_limits(tmp_path: Path) -> None:
+    private(tmp_path / "data")
+    tokens = Tokens(tmp_path)
+    text = f"[auth]\ntokens_file = {tokens.path}\n"
+    for name, owner, scope in (
+        ("a", "nlp", "submit"),
+        ("b", "nlp", "submit"),
+        ("c", "ops", "admin"),
+        ("d", "eye", "read"),
+    ):
+        tokens.make(name, owner, scope)
+    assert found(configured(tmp_path, text), "owners")["found"] == "not more than one"
+    tokens.make("e", "vision", "submit")
+    finding = found(configured(tmp_path, text + "[jobs]\nmax_queued_per_owner = 100\n"), "owners")
+    assert finding["status"] == "warn"
+    assert finding["found"] == "2 owners, and no jobs.max_running_per_owner, jobs.max_seconds"
+    limits = "[jobs]\nmax_queued_per_owner = 100\nmax_running_per_owner = 1\nmax_seconds = 3600\n"
+    assert found(configured(tmp_path, text + limits), "owners")["found"] == "2, with limits of their own"
+    tokens.expire("e")
+    assert found(configured(tmp_path, text), "owners")["status"] == "ok"
+
+
+def lasting(folder: Path, since: int, days: int) -> str:
+    """Makes a certificate that is good since some days and for some more; the options that name it."""
+    (folder / "ca.conf").write_text(
+        "[ca]\ndefault_ca = d\n[d]\ndatabase = index\nnew_certs_dir = .\nrand_serial = yes\ndefault_md = sha256\npolicy = p\n"
+        "copy_extensions = copy\nunique_subject = no\n[p]\ncommonName = supplied\n"
+    )
+    (folder / "index").touch()
+    now = datetime.datetime.now(datetime.timezone.utc)
+    begin, end = (f"{now + datetime.timedelta(days=day):%Y%m%d%H%M%SZ}" for day in (-since, days))
+    for words in (
+        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=kend -addext subjectAltName=IP:127.0.0.1 "
+        "-keyout key.pem -out request.pem",
+        f"ca -batch -config ca.conf -selfsign -keyfile key.pem -in request.pem -out cert.pem -notext -startdate {begin} -enddate {end}",
+    ):
+        subprocess.run(["openssl", *words.split()], cwd=folder, check=True, capture_output=True, timeout=60)
+    (folder / "key.pem").chmod(0o600)
+    return f"tls_cert = {folder}/cert.pem\ntls_key = {folder}/key.pem\n"
+
+
+CERTIFICATES = [
+    (1, 90, "ok", "good until "),
+    (80, 13, "warn", " is good for 13 more days, until "),
+    (1, 2, "ok", "good until "),  # it is for three days in all
+    (5, 1, "warn", " is good for 1 more day, until "),
+]
+
+
+@pytest.mark.parametrize(
+    "since, days, status, message",
+    [*CERTIFICATES, (9, -1, "fail", " is over since "), (-1, 9, "fail", " does not hold yet")],
+)
+def test_certificates_that_end(tmp_path: Path, since: int, days: int, status: str, message: str) -> None:
+    private(tmp_path / "data")
+    text = "[http]\nlisten = 0.0.0.0:1\n" + lasting(tmp_path, since, days)
+    finding = found(configured(tmp_path, text), "certificate")
+    assert finding["status"] == status and message in finding["found"]
+
+
+def test_where_certificates_are_needed(tmp_path: Path) -> None:
+    private(tmp_path / "data")
+    plain = found(configured(tmp_path, "[http]\nlisten = 0.0.0.0:1\n"), "certificate")
+    assert plain["status"] == "warn" and "can be overheard" in plain["found"]
+    proxied = "[http]\nlisten = 0.0.0.0:1\npublic_url = https://kend.example\n"
+    assert found(configured(tmp_path, proxied), "certificate")["status"] == "ok"
+
+
+@pytest.mark.parametrize("since, days, status, message", CERTIFICATES)
+def test_the_certificate_of_a_server(tmp_path: Path, since: int, days: int, status: str, message: str) -> None:
+    text = lasting(tmp_path, since, days)
+    settings = {f"http.{key}": value for key, value in (line.split(" = ") for line in text.splitlines())}
+    with Kend(tmp_path, settings) as kend:
+        finding = found(doctor("--server", kend.url, "--ca-file", tmp_path / "cert.pem")[1], "server_tls")
+        assert finding["status"] == status and message in finding["found"]
+        finding = found(doctor("--server", kend.url)[1], "server")
+        assert finding["status"] == "fail" and "--ca-file FILE names the authority to trust" in finding["found"]
+
+
 def test_work_that_was_left(tmp_path: Path) -> None:
     data = private(tmp_path / "data")
     (data / "artifacts" / ".work" / "job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C").mkdir(parents=True)
@@ -331,7 +460,7 @@ def answering(fake: Fake, answers: Answers) -> Fake:
 
 def test_a_server_that_is_well(fake: Fake) -> None:
     status, checks = doctor("--server", answering(fake, WELL).url)
-    assert status == 0 and [check["status"] for check in checks] == ["ok"] * 10
+    assert status == 0 and [check["status"] for check in checks] == ["ok"] * 11
     assert found(checks, "token")["found"] == "not needed"
     assert found(doctor("--server", fake.url, env={"KENCTL_TOKEN": "t"})[1], "token")["found"] == "accepted"
 
@@ -392,4 +521,5 @@ def test_a_host_that_is_not_allowed(tmp_path: Path) -> None:
 
 def test_every_check_was_seen_to_fail() -> None:
     others = {"data_folder", "file_system", "open_files", "proxy", "work"}  # by tests of their own above
+    others |= {"access", "secrets", "owners", "certificate", "server_tls"}
     assert set(names()) == set(CONFIGURATIONS) | set(SERVERS) | others

@@ -151,7 +151,9 @@ def test_timeout_counts_from_the_first_start(tmp_path: Path, stalled: str) -> No
         assert time.monotonic() - begin < STOP_SECONDS
 
 
-@pytest.mark.parametrize("own, most, named", [(0, 1, "jobs.max_seconds"), (60, 1, "jobs.max_seconds"), (1, 60, "timeout_seconds")])
+@pytest.mark.parametrize(
+    "own, most, named", [(0, 1, "jobs.max_seconds"), (60, 1, "jobs.max_seconds"), (1, 60, "timeout_seconds")]
+)
 def test_the_operators_bound(tmp_path: Path, stalled: str, own: int, most: int, named: str) -> None:
     """The shorter one of what a job and the operator allow ends it, and is named."""
     with kend_of(tmp_path, jobs__max_seconds=most) as kend:

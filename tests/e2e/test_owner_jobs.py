@@ -86,7 +86,9 @@ def test_a_person_is_asked(tmp_path: Path, answer: str, left: int) -> None:
         house.job()
         person, terminal = pty.openpty()
         os.write(person, answer.encode() + b"\n")
-        done = kenctl(house, "admin", "delete", "--owner", "nlp", stdin=terminal, stdout=-1, stderr=terminal, capture_output=False)
+        done = kenctl(
+            house, "admin", "delete", "--owner", "nlp", stdin=terminal, stdout=-1, stderr=terminal, capture_output=False
+        )
         os.close(terminal)
         assert b"Delete 1 job of nlp? [y/N]" in os.read(person, 4096)
         os.close(person)
@@ -95,10 +97,16 @@ def test_a_person_is_asked(tmp_path: Path, answer: str, left: int) -> None:
 
 
 def test_which_jobs_must_be_said(fake: Fake) -> None:  # noqa: F811
-    for words, message in (((), "needs ID, or --owner NAME"), (("job_x", "--owner", "nlp"), "takes an ID or --owner, not both")):
+    for words, message in (
+        ((), "needs ID, or --owner NAME"),
+        (("job_x", "--owner", "nlp"), "takes an ID or --owner, not both"),
+    ):
         for command in ("cancel", "delete"):
             done = subprocess.run(
-                [str(BUILD / "kenctl"), "--server", fake.url, command, *words], capture_output=True, text=True, check=False
+                [str(BUILD / "kenctl"), "--server", fake.url, command, *words],
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert done.returncode == 2 and message in done.stderr
     assert fake.asked == []
@@ -129,7 +137,10 @@ def test_what_others_do_meanwhile_is_no_fault(fake: Fake) -> None:  # noqa: F811
 
     fake.answer = answer
     done = subprocess.run(
-        [str(BUILD / "kenctl"), "--server", fake.url, "cancel", "--owner", "nlp"], capture_output=True, text=True, check=False
+        [str(BUILD / "kenctl"), "--server", fake.url, "cancel", "--owner", "nlp"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (1, "1 job cancelled\n")
     assert "500 internal" in done.stderr

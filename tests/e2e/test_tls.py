@@ -213,3 +213,27 @@ def test_a_bad_configuration_is_refused(
         assert (done.returncode, done.stdout) == (2, "")
         assert message in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_kenctl_says_what_it_lacks(tmp_path: Path, certificates: Certificates, others: Certificates) -> None:
+    """What OpenSSL and libcurl tell of a handshake, with the option that would help."""
+
+    def said(secured: Secured, *words: str, url: str = "") -> str:
+        command = [str(BUILD / "kenctl"), "--server", url or secured.kend.url, "list", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == (1 if done.stderr else 0)
+        return done.stderr
+
+    secured = Secured(tmp_path, certificates, **{"http.tls_client_ca": certificates.authority})
+    trusting = ("--ca-file", certificates.authority)
+    with secured.kend as kend:
+        assert "; --ca-file FILE names the authority to trust\n" in said(secured)
+        assert "; --ca-file FILE names the authority to trust\n" in said(secured, "--ca-file", others.authority)
+        assert "--cert FILE and --key FILE give it\n" in said(secured, *trusting)
+        shown = (*trusting, "--cert", others.good[0], "--key", others.good[1])
+        assert "; does the server know the authority of --cert?\n" in said(secured, *shown)
+        shown = (*trusting, "--cert", certificates.good[0], "--key", others.good[1])
+        assert "; --cert and --key name PEM files that belong together\n" in said(secured, *shown)
+        shown = (*trusting, "--cert", certificates.good[0], "--key", certificates.good[1])
+        assert said(secured, *shown) == ""
+        assert "; does it speak https?\n" in said(secured, url=kend.url.replace("https:", "http:"))
