@@ -293,8 +293,12 @@ def test_labels_in_alerts_are_those_of_the_metrics(kend: Kend) -> None:
     """A value that no series has would make an alert that never fires."""
     series = metrics(kend)
     for rule in rules():
-        for name, label, value in re.findall(r'(kend_\w+)\{(\w+)="([^"]*)"', rule["expr"]):
-            assert any(text.startswith(name) and f'{label}="{value}"' in text for text in series), f"{name} {value}"
+        selectors = re.findall(r"\b((?:kend|process)_\w+)(\{[^}]*\})?", rule["expr"])
+        for name, labels in selectors:
+            pairs = re.findall(r'(\w+)="([^"]*)"', labels)
+            assert pairs[0] == ("job", "kend"), f"{rule['alert']}: {name} of any job"  # which Prometheus adds
+            for label, value in pairs[1:]:
+                assert any(text.startswith(name) and f'{label}="{value}"' in text for text in series), f"{name} {value}"
 
 
 # ---- the board
