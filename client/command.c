@@ -193,7 +193,8 @@ static int settle_server(struct kenctl *kenctl)
     const char *token = getenv("KENCTL_TOKEN");
     if (!server) server = getenv("KENCTL_SERVER");
     kenctl->server = server && *server ? server : KENCTL_DEFAULT_SERVER;
-    if (file) {
+    if (!file && !(token && *token)) file = getenv("KENCTL_TOKEN_FILE");
+    if (file && *file) {
         kenctl->token = read_token(file);
         if (!kenctl->token) return KENCTL_FAILURE;
     } else if (token && *token) {

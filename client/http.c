@@ -46,10 +46,18 @@ void kenctl_response_clear(struct kenctl_response *response)
     *response = (struct kenctl_response){0};
 }
 
+/* An option, else what the environment says. NULL: neither. */
+static const char *setting(const struct kenctl *kenctl, enum kenctl_option option, const char *variable)
+{
+    const char *text = kenctl_option(kenctl, option);
+    if (!text) text = getenv(variable);
+    return text && *text ? text : NULL;
+}
+
 struct kenctl_http *kenctl_http_open(const struct kenctl *kenctl)
 {
-    const char *server = kenctl->server, *ca_file = kenctl_option(kenctl, KENCTL_OPT_CA_FILE);
-    const char *cert = kenctl_option(kenctl, KENCTL_OPT_CERT), *key = kenctl_option(kenctl, KENCTL_OPT_KEY);
+    const char *server = kenctl->server, *ca_file = setting(kenctl, KENCTL_OPT_CA_FILE, "KENCTL_CA_FILE");
+    const char *cert = setting(kenctl, KENCTL_OPT_CERT, "KENCTL_CERT"), *key = setting(kenctl, KENCTL_OPT_KEY, "KENCTL_KEY");
     if (strncasecmp(server, "http://", 7) != 0 && strncasecmp(server, "https://", 8) != 0) {
         kenctl_fail(KENCTL_USAGE, "the server must be a URL as %s, not '%s'", KENCTL_DEFAULT_SERVER, server);
         return NULL;

@@ -10,10 +10,10 @@
 /* symbol, name, short name or 0, name of its value or NULL for a flag, help. A command accepts those that it lists, and the global ones. */
 #define KENCTL_OPTION_MAP(X)                                                                                                         \
     X(SERVER, "server", 0, "URL", "the kend to talk to (KENCTL_SERVER; default " KENCTL_DEFAULT_SERVER ")")                          \
-    X(TOKEN_FILE, "token-file", 0, "FILE", "a file with the token; KENCTL_TOKEN holds the token itself")                             \
-    X(CA_FILE, "ca-file", 0, "FILE", "certificates to trust instead of the system's")                                                \
-    X(CERT, "cert", 0, "FILE", "a client certificate, where the server wants one")                                                   \
-    X(KEY, "key", 0, "FILE", "its private key")                                                                                      \
+    X(TOKEN_FILE, "token-file", 0, "FILE", "a file with the token (KENCTL_TOKEN_FILE); KENCTL_TOKEN holds the token itself")         \
+    X(CA_FILE, "ca-file", 0, "FILE", "certificates to trust instead of the system's (KENCTL_CA_FILE)")                               \
+    X(CERT, "cert", 0, "FILE", "a client certificate, where the server wants one (KENCTL_CERT)")                                     \
+    X(KEY, "key", 0, "FILE", "its private key (KENCTL_KEY)")                                                                         \
     X(JSON, "json", 0, NULL, "print JSON")                                                                                           \
     X(QUIET, "quiet", 'q', NULL, "no progress, no notes; warnings stay")                                                             \
     X(HELP, "help", 'h', NULL, "print this help")                                                                                    \

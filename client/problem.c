@@ -10,7 +10,7 @@
 static const struct {
     const char *code, *advice;
 } advices[] = {
-    {"unauthorized", "Give a token with --token-file FILE or KENCTL_TOKEN."},
+    {"unauthorized", "Give a token with --token-file FILE, KENCTL_TOKEN_FILE or KENCTL_TOKEN."},
     {"forbidden", "This token may not do that; ask whoever runs the server for another."},
     {"not_found", "`kenctl list` shows the jobs that there are."},
     {"job_active", "Wait for its end (`kenctl watch ID`) or cancel it (`kenctl cancel ID`)."},

@@ -293,12 +293,15 @@ def test_server_and_token_from_everywhere(kenctl: Run, fake: Fake, tmp_path: Pat
     assert kenctl("--token-file", "token", "show", ID, env=environment).returncode == 0
     assert kenctl("show", ID, "--token-file", "token", "--server", fake.url).returncode == 0
     assert kenctl("show", ID, "--server", fake.url).returncode == 0
+    del environment["KENCTL_TOKEN"]
+    assert kenctl("show", ID, env={**environment, "KENCTL_TOKEN_FILE": "token"}).returncode == 0
     asked_for_job = [asked for asked in fake.asked if "/events" not in asked[1]]
     assert [asked[2].get("authorization") for asked in asked_for_job] == [
         "Bearer from-environment",
         "Bearer from-file",
         "Bearer from-file",
         None,
+        "Bearer from-file",
     ]
     assert {asked[1] for asked in asked_for_job} == {f"/v1/jobs/{ID}"}
     for content, message in (
@@ -319,7 +322,7 @@ def test_ids_cannot_leave_their_path(kenctl: Run, fake: Fake) -> None:
 @pytest.mark.parametrize(
     ("status", "code", "advice"),
     (
-        (401, "unauthorized", "Give a token with --token-file FILE or KENCTL_TOKEN."),
+        (401, "unauthorized", "Give a token with --token-file FILE, KENCTL_TOKEN_FILE or KENCTL_TOKEN."),
         (403, "forbidden", "This token may not do that"),
         (409, "job_active", "cancel it"),
         (429, "queue_full", "Try again when some jobs have ended."),

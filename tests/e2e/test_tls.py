@@ -218,9 +218,9 @@ def test_a_bad_configuration_is_refused(
 def test_kenctl_says_what_it_lacks(tmp_path: Path, certificates: Certificates, others: Certificates) -> None:
     """What OpenSSL and libcurl tell of a handshake, with the option that would help."""
 
-    def said(secured: Secured, *words: str, url: str = "") -> str:
+    def said(secured: Secured, *words: str, url: str = "", env: "Optional[dict[str, str]]" = None) -> str:
         command = [str(BUILD / "kenctl"), "--server", url or secured.kend.url, "list", *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == (1 if done.stderr else 0)
         return done.stderr
 
@@ -236,4 +236,7 @@ def test_kenctl_says_what_it_lacks(tmp_path: Path, certificates: Certificates, o
         assert "; --cert and --key name PEM files that belong together\n" in said(secured, *shown)
         shown = (*trusting, "--cert", certificates.good[0], "--key", certificates.good[1])
         assert said(secured, *shown) == ""
+        names = ("KENCTL_CA_FILE", "KENCTL_CERT", "KENCTL_KEY")
+        environment = dict(zip(names, (certificates.authority, *certificates.good)))
+        assert said(secured, env={**os.environ, **environment}) == ""
         assert "; does it speak https?\n" in said(secured, url=kend.url.replace("https:", "http:"))
