@@ -187,7 +187,7 @@ int kenctl_owner_delete(const struct kenctl *kenctl, const char *name)
     json_t *left = status == KENCTL_SUCCESS ? gather_all(&owner, false, &status) : NULL;
     if (left || tally.done) status = tell(&owner, status, "deleted", tally.done, "active", json_object_size(left));
     if (json_object_size(left) && status == KENCTL_SUCCESS)
-        status = kenctl_fail(KENCTL_FAILURE, "some are active: `kenctl cancel --owner NAME`, and then this again");
+        status = kenctl_fail(KENCTL_FAILURE, "some are active: `kenctl cancel --owner NAME` ends them within a second, then do this again");
     json_decref(left);
     kenctl_http_close(&owner.http);
     return status;
