@@ -29,9 +29,8 @@ bool kend_piece_is_too_large(const struct kend_piece *piece, uint64_t size, stru
     if (most && size > most)
         return ken_fail(&outcome->error, KEN_ETOO_LARGE, "%.240s: has %llu bytes, fetch.max_bytes is %llu", entry->url.shown,
                         (unsigned long long)size, (unsigned long long)most);
-    uint64_t bytes;
     struct ken_error reason;
-    if (piece->endless || !kend_cache_check(entry->fetcher->cache, &(struct kend_claim){entry->cached, size}, 1, &bytes, &reason))
+    if (piece->endless || !kend_cached_check(entry->cached, size, &reason))
         return false; /* without a length it is judged where room is made */
     return ken_fail(&outcome->error, KEN_ETOO_LARGE, "%.240s: %.200s", entry->url.shown, reason.message);
 }

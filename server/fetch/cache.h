@@ -60,7 +60,11 @@ int kend_cache_reserve(struct kend_cache *cache, const struct kend_claim *claims
 int kend_cache_check(struct kend_cache *cache, const struct kend_claim *claims, size_t count, uint64_t *bytes, struct ken_error *error);
 /* Whether there is room for so many bytes beside what is in use. */
 bool kend_cache_has_room(struct kend_cache *cache, uint64_t bytes);
-/* Tells how many bytes the data now has. Any thread. */
+/* What it takes of the cache if it has so many bytes; never less than was reserved. Any thread; waits for nobody. */
+uint64_t kend_cached_charge(const struct kend_cached *cached, uint64_t bytes);
+/* Whether the limit lets it have so many bytes at all: 0 or KEN_ETOO_LARGE. Any thread; waits for nobody. */
+int kend_cached_check(const struct kend_cached *cached, uint64_t bytes, struct ken_error *error);
+/* Tells how many bytes the data now has. Any thread; waits for nobody. */
 void kend_cached_wrote(struct kend_cached *cached, uint64_t bytes);
 /* Makes the data durable, then says in meta what it is; both survive a crash whole. `url` is for people who look into the folder. */
 int kend_cached_save(struct kend_cached *cached, const struct kend_meta *meta, const char *url, struct ken_error *error);

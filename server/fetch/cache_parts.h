@@ -14,9 +14,9 @@ enum { KEND_GONE_NAME = 40 };
 struct kend_item {
     struct kend_item *next;
     char key[KEND_CACHE_KEY]; /* empty: detached */
-    uint64_t bytes;           /* of data that are there */
-    uint64_t reserved;        /* that it may grow to; at least what was asked for while pinned */
-    int64_t used;             /* nanoseconds since 1970 */
+    _Atomic uint64_t bytes;    /* of data that are there; told without the mutex by who has it pinned */
+    _Atomic uint64_t reserved; /* that it may grow to; at least what was asked for while pinned */
+    int64_t used;              /* nanoseconds since 1970 */
     bool pinned;
 };
 

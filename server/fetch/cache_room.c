@@ -47,16 +47,17 @@ static struct room measure(const struct kend_cache *cache, const struct kend_cla
     for (struct kend_item *item = cache->items; item; item = item->next) {
         uint64_t wanted;
         const bool own = is_claimed(item, claims, count, &wanted);
-        const uint64_t charged = larger(larger(item->bytes, item->reserved), wanted);
+        const uint64_t there = item->bytes; /* may grow meanwhile */
+        const uint64_t charged = larger(larger(there, item->reserved), wanted);
         room.total = ken_bytes_add(room.total, charged);
-        room.coming = ken_bytes_add(room.coming, charged - item->bytes);
+        room.coming = ken_bytes_add(room.coming, charged - there);
         if (own) {
             room.own = ken_bytes_add(room.own, charged);
-            room.own_coming = ken_bytes_add(room.own_coming, charged - item->bytes);
+            room.own_coming = ken_bytes_add(room.own_coming, charged - there);
         } else if (item->pinned) {
-            room.held = ken_bytes_add(room.held, item->bytes);
+            room.held = ken_bytes_add(room.held, there);
         } else {
-            room.evictable = ken_bytes_add(room.evictable, item->bytes);
+            room.evictable = ken_bytes_add(room.evictable, there);
             if (!room.oldest || item->used < room.oldest->used) room.oldest = item;
         }
     }
@@ -189,6 +190,16 @@ int kend_cache_check(struct kend_cache *cache, const struct kend_claim *claims, 
     *bytes = measure(cache, claims, count).own;
     pthread_mutex_unlock(&cache->mutex);
     return too_large(cache, *bytes, error);
+}
+
+uint64_t kend_cached_charge(const struct kend_cached *cached, uint64_t bytes)
+{
+    return larger(larger(cached->item->bytes, cached->item->reserved), bytes);
+}
+
+int kend_cached_check(const struct kend_cached *cached, uint64_t bytes, struct ken_error *error)
+{
+    return too_large(cached->cache, kend_cached_charge(cached, bytes), error);
 }
 
 bool kend_cache_has_room(struct kend_cache *cache, uint64_t bytes)

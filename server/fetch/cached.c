@@ -90,9 +90,7 @@ int kend_cached_fd(const struct kend_cached *cached)
 
 void kend_cached_wrote(struct kend_cached *cached, uint64_t bytes)
 {
-    pthread_mutex_lock(&cached->cache->mutex);
     cached->item->bytes = bytes;
-    pthread_mutex_unlock(&cached->cache->mutex);
 }
 
 int kend_cached_save(struct kend_cached *cached, const struct kend_meta *meta, const char *url, struct ken_error *error)

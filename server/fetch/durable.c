@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What of an entry runs in libuv's pool: saving what came in, its digest, and making room for more. */
+/* What of an entry runs in libuv's pool: saving what came in, its digest, making room for more, and letting go. */
 #include "fetch/entry.h"
 
 #include "clock.h"
@@ -31,7 +31,7 @@ static void queue(struct kend_entry *entry, uv_work_t *work, uv_work_cb run, uv_
 
 bool kend_durable_is_busy(const struct kend_entry *entry)
 {
-    return entry->saving || entry->hashing || entry->reserving;
+    return entry->saving || entry->hashing || entry->reserving || entry->dropping;
 }
 
 /* ---- saving */
@@ -61,7 +61,7 @@ static void after_save(uv_work_t *work, int status)
 /* Only what can be used later is worth saving. With the mutex held. */
 static bool is_worth_saving(const struct kend_entry *entry)
 {
-    if (!entry->has_size || entry->detached || entry->stale) return false;
+    if (!entry->has_size || entry->unwanted || entry->stale) return false;
     return entry->complete ? kend_validators_known(&entry->validators) : entry->validators.strong && entry->good.total;
 }
 
@@ -199,7 +199,7 @@ static bool is_of(const struct kend_entry *entry, const void *job, bool *alone)
 static uint64_t bytes_of_job(struct kend_entry *entry)
 {
     struct kend_fetcher *fetcher = entry->fetcher;
-    uint64_t sum = 0, bytes;
+    uint64_t sum = 0;
     bool alone;
     pthread_mutex_lock(&entry->mutex);
     const void *job = entry->sources ? entry->sources->source.location->opaque : NULL;
@@ -208,12 +208,8 @@ static uint64_t bytes_of_job(struct kend_entry *entry)
     if (!job || !alone) return 0;
     pthread_mutex_lock(&fetcher->mutex);
     for (struct kend_entry *one = fetcher->entries; one; one = one->next) {
-        const struct kend_claim claim = {one->cached, one == entry ? entry->asked_least : 0};
         pthread_mutex_lock(&one->mutex);
-        if (is_of(one, job, &alone)) {
-            kend_cache_check(fetcher->cache, &claim, 1, &bytes, NULL);
-            sum += bytes;
-        }
+        if (is_of(one, job, &alone)) sum += kend_cached_charge(one->cached, one == entry ? entry->asked_least : 0);
         pthread_mutex_unlock(&one->mutex);
     }
     pthread_mutex_unlock(&fetcher->mutex);
@@ -223,9 +219,7 @@ static uint64_t bytes_of_job(struct kend_entry *entry)
 /* A job whose own files are more than the cache may hold waits for nobody. */
 static void judge_own(struct kend_entry *entry)
 {
-    uint64_t bytes;
-    const struct kend_claim own = {entry->cached, bytes_of_job(entry)};
-    kend_cache_check(entry->fetcher->cache, &own, 1, &bytes, &entry->room_error);
+    kend_cached_check(entry->cached, bytes_of_job(entry), &entry->room_error);
 }
 
 static void run_reserve(uv_work_t *work)
@@ -260,8 +254,42 @@ static void schedule_room(struct kend_entry *entry)
     queue(entry, &entry->room_work, run_reserve, after_reserve);
 }
 
+/* ---- letting go */
+
+static void run_drop(uv_work_t *work)
+{
+    struct kend_entry *entry = work->data;
+    kend_cached_detach(entry->cached);
+}
+
+static void after_drop(uv_work_t *work, int status)
+{
+    struct kend_entry *entry = work->data;
+    struct kend_fetcher *fetcher = entry->fetcher;
+    KEN_ASSERT(status == 0);
+    entry->dropping = false;
+    pthread_mutex_lock(&fetcher->mutex);
+    pthread_mutex_lock(&entry->mutex);
+    entry->detached = true;
+    kend_entry_poke(entry);
+    pthread_mutex_unlock(&entry->mutex);
+    pthread_cond_broadcast(&fetcher->changed);
+    pthread_mutex_unlock(&fetcher->mutex);
+}
+
+static void schedule_drop(struct kend_entry *entry)
+{
+    pthread_mutex_lock(&entry->mutex);
+    const bool due = entry->unwanted && !entry->detached && !entry->dropping;
+    pthread_mutex_unlock(&entry->mutex);
+    if (!due) return;
+    entry->dropping = true;
+    queue(entry, &entry->drop_work, run_drop, after_drop);
+}
+
 int64_t kend_durable_schedule(struct kend_entry *entry, bool last)
 {
+    schedule_drop(entry);
     if (!last) schedule_hash(entry);
     if (!last) schedule_room(entry);
     return schedule_save(entry, last);

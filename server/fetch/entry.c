@@ -83,6 +83,15 @@ static void free_entry(struct kend_entry *entry)
     free(entry);
 }
 
+/* Takes it out of the list. With the fetcher's mutex held. */
+static void unlist(struct kend_entry *entry)
+{
+    struct kend_entry **at = &entry->fetcher->entries;
+    while (*at != entry) at = &(*at)->next;
+    *at = entry->next;
+    pthread_cond_broadcast(&entry->fetcher->changed);
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
     free_entry(handle->data);
@@ -92,6 +101,7 @@ static void on_timer_closed(uv_handle_t *handle)
 static void close_cached(uv_work_t *work)
 {
     struct kend_entry *entry = work->data;
+    if (entry->unwanted) kend_cached_detach(entry->cached); /* said at the last moment */
     kend_cached_close(&entry->cached);
 }
 
@@ -101,10 +111,7 @@ static void after_close(uv_work_t *work, int status)
     struct kend_fetcher *fetcher = entry->fetcher;
     KEN_ASSERT(status == 0);
     pthread_mutex_lock(&fetcher->mutex);
-    struct kend_entry **at = &fetcher->entries;
-    while (*at != entry) at = &(*at)->next;
-    *at = entry->next;
-    pthread_cond_broadcast(&fetcher->changed);
+    unlist(entry);
     pthread_mutex_unlock(&fetcher->mutex);
     uv_close((uv_handle_t *)&entry->timer, on_timer_closed);
 }
@@ -182,50 +189,46 @@ static bool can_be_resumed(const struct kend_meta *meta)
     return meta->complete ? kend_validators_known(&meta->validators) : meta->validators.strong;
 }
 
-/* A new entry, in the list. With the fetcher's mutex held. */
-static int create(struct kend_entry **result, struct kend_fetcher *fetcher, const char *key, const struct kend_url *url,
-                  struct ken_error *error)
+/* A new entry, which nobody else touches until it is open. With the fetcher's mutex held. NULL: out of memory. */
+static struct kend_entry *add(struct kend_fetcher *fetcher, const char *key)
 {
-    struct kend_meta meta = {0};
     struct kend_entry *entry = calloc(1, sizeof *entry);
-    if (!entry) return ken_fail(error, KEN_ENOMEM, "out of memory");
+    if (!entry) return NULL;
     pthread_mutex_init(&entry->mutex, NULL);
     ken_condition_init(&entry->changed);
     entry->tick.run = on_tick;
     entry->fetcher = fetcher;
+    entry->opening = true;
     memcpy(entry->key, key, sizeof entry->key);
+    entry->next = fetcher->entries;
+    fetcher->entries = entry;
+    return entry;
+}
+
+/* What the cache has of it. No mutex is held: it waits for the disk. */
+static int open_cached(struct kend_entry *entry, const struct kend_url *url, struct ken_error *error)
+{
+    struct kend_meta meta = {0};
     int code = kend_url_copy(&entry->url, url) ? ken_fail(error, KEN_ENOMEM, "out of memory") : 0;
-    if (!code) code = kend_cache_open(fetcher->cache, key, &entry->cached, &meta, error);
+    if (!code) code = kend_cache_open(entry->fetcher->cache, entry->key, &entry->cached, &meta, error);
     if (!code && meta.has_size && !can_be_resumed(&meta)) {
         kend_meta_clear(&meta);
         code = kend_cached_truncate(entry->cached, error);
     }
     if (!code && adopt(entry, &meta)) code = ken_fail(error, KEN_ENOMEM, "out of memory");
     kend_meta_clear(&meta);
-    if (code) {
-        free_entry(entry);
-        return code;
-    }
-    entry->next = fetcher->entries;
-    fetcher->entries = entry;
-    *result = entry;
-    return 0;
-}
-
-/* Takes it out of the cache and of sight. With the fetcher's mutex and its own held. */
-static void detach(struct kend_entry *entry)
-{
-    entry->detached = true;
-    kend_cached_detach(entry->cached);
+    if (code) kend_cached_close(&entry->cached); /* before the key is free for others */
+    return code;
 }
 
 void kend_entry_drop(struct kend_entry *entry)
 {
-    pthread_mutex_lock(&entry->fetcher->mutex);
     pthread_mutex_lock(&entry->mutex);
-    if (!entry->detached && !entry->closing) detach(entry);
+    if (!entry->unwanted && !entry->closing) {
+        entry->unwanted = true;
+        kend_entry_poke(entry);
+    }
     pthread_mutex_unlock(&entry->mutex);
-    pthread_mutex_unlock(&entry->fetcher->mutex);
 }
 
 static struct kend_entry *find(struct kend_fetcher *fetcher, const char *key)
@@ -248,23 +251,37 @@ static void join(struct kend_entry *entry, struct kend_entry_source *source)
     kend_entry_poke(entry);
 }
 
-/* With the fetcher's mutex held. *joined is false where an earlier entry has to end first; impatient, it is put out of the way. */
-static int try_join(struct kend_fetcher *fetcher, const char *key, const struct kend_url *url, struct kend_entry_source *source,
-                    bool patient, bool *joined, struct ken_error *error)
+/* False where the entry has to be opened, or to end first; impatient, it is put out of the way. With the fetcher's mutex held. */
+static bool try_join(struct kend_entry *entry, struct kend_entry_source *source, bool patient)
 {
-    struct kend_entry *entry = find(fetcher, key);
-    bool created = !entry;
-    int code = created ? create(&entry, fetcher, key, url, error) : 0;
-    if (code) return code;
+    if (entry->opening) return false;
     pthread_mutex_lock(&entry->mutex);
-    bool usable = created || (entry->sources && entry->state != KEND_ENTRY_FAILED && !entry->stale);
-    if (usable)
-        join(entry, source);
-    else if ((entry->stale || !patient) && !entry->closing)
-        detach(entry);
+    bool usable = entry->sources && entry->state != KEND_ENTRY_FAILED && !entry->stale && !entry->unwanted;
+    bool in_the_way = !usable && (entry->stale || !patient);
+    if (usable) join(entry, source);
     pthread_mutex_unlock(&entry->mutex);
-    *joined = usable;
-    return 0;
+    if (in_the_way) kend_entry_drop(entry);
+    return usable;
+}
+
+/* Opens a new entry and is the first to have it. */
+static int open_and_join(struct kend_entry *entry, const struct kend_url *url, struct kend_entry_source *source, struct ken_error *error)
+{
+    struct kend_fetcher *fetcher = entry->fetcher;
+    const int code = open_cached(entry, url, error);
+    pthread_mutex_lock(&fetcher->mutex);
+    entry->opening = false;
+    if (code) {
+        unlist(entry);
+    } else {
+        pthread_mutex_lock(&entry->mutex);
+        join(entry, source);
+        pthread_mutex_unlock(&entry->mutex);
+        pthread_cond_broadcast(&fetcher->changed);
+    }
+    pthread_mutex_unlock(&fetcher->mutex);
+    if (code) free_entry(entry);
+    return code;
 }
 
 int kend_entry_acquire(struct kend_entry_source *source, struct kend_location *location, const struct kend_url *url,
@@ -275,14 +292,16 @@ int kend_entry_acquire(struct kend_entry_source *source, struct kend_location *l
     int64_t deadline = kend_monotonic_ms() + HANDOVER_MS;
     int code = kend_cache_key(key, location->owner, url->text, error);
     if (code) return code;
-    for (bool joined = false; !code && !joined;) {
+    for (;;) {
         if (kend_location_is_over(location)) return ken_fail(error, KEN_ECANCELLED, "cancelled");
         pthread_mutex_lock(&fetcher->mutex);
-        code = try_join(fetcher, key, url, source, kend_monotonic_ms() < deadline, &joined, error);
-        if (!code && !joined) ken_condition_wait_ms(&fetcher->changed, &fetcher->mutex, KEND_ENTRY_POLL_MS);
+        struct kend_entry *there = find(fetcher, key), *added = there ? NULL : add(fetcher, key);
+        const bool joined = there && try_join(there, source, kend_monotonic_ms() < deadline);
+        if (there && !joined) ken_condition_wait_ms(&fetcher->changed, &fetcher->mutex, KEND_ENTRY_POLL_MS);
         pthread_mutex_unlock(&fetcher->mutex);
+        if (joined) return 0;
+        if (!there) return added ? open_and_join(added, url, source, error) : ken_fail(error, KEN_ENOMEM, "out of memory");
     }
-    return code;
 }
 
 void kend_entry_release(struct kend_entry_source *source)

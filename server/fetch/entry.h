@@ -44,6 +44,7 @@ struct kend_entry {
     struct kend_cached *cached;
     struct kend_entry *next; /* the fetcher's list */
     char key[KEND_CACHE_KEY];
+    bool opening; /* under the fetcher's mutex: somebody reads what the cache has of it, and has it alone */
 
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -53,7 +54,8 @@ struct kend_entry {
     enum kend_entry_state state;
     struct ken_error error;
     bool has_size, complete, has_sha256;
-    bool detached;    /* by anyone: the fetcher's list must not find it any more; the cache has let go of it */
+    bool unwanted;    /* by anyone: nobody may build on it any more, the cache is to let go of it */
+    bool detached;    /* the cache has; the fetcher's list does not find it any more */
     bool closing;     /* it is on its way out */
     bool revalidate;  /* by anyone: somebody wants the origin asked again */
     bool stale;       /* the origin has another file now */
@@ -80,8 +82,8 @@ struct kend_entry {
     struct ken_digest digest;
     uint64_t hashed, hash_end, reserved, room_least, room_most, asked_least, asked_most, room_granted;
     int64_t saved_at;
-    bool saving, hashing, reserving, dirty;
-    uv_work_t save_work, hash_work, room_work;
+    bool saving, hashing, reserving, dropping, dirty;
+    uv_work_t save_work, hash_work, room_work, drop_work;
     struct ken_error save_error, hash_error, room_error;
 };
 
@@ -91,7 +93,7 @@ struct kend_entry {
 void kend_entry_poke(struct kend_entry *entry);
 /* The first failure counts. Loop's thread. */
 void kend_entry_fail(struct kend_entry *entry, const struct ken_error *error);
-/* Takes it out of the cache, so that nobody builds on it any more. Any thread that has it. */
+/* From now on nobody builds on it any more; soon it is out of the cache, too. Any thread that has it. */
 void kend_entry_drop(struct kend_entry *entry);
 /* A line for all locations that use it. Loop's thread, mutex not held. */
 void kend_entry_note(struct kend_entry *entry, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -116,7 +118,7 @@ void kend_pieces_resume(struct kend_entry *entry);
 
 /* ---- durable.c: what of an entry runs in libuv's pool; loop's thread */
 
-/* Starts saving, hashing and making room where due. As kend_pieces_schedule. `last`: save now. */
+/* Starts saving, hashing, making room and letting go where due. As kend_pieces_schedule. `last`: save now. */
 int64_t kend_durable_schedule(struct kend_entry *entry, bool last);
 bool kend_durable_is_busy(const struct kend_entry *entry);
 /* Whether `bytes` of data may be there; false: room for them is asked for. */

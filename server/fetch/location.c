@@ -17,11 +17,88 @@ bool kend_location_is_over(struct kend_location *location)
     return over;
 }
 
-void kend_location_note(struct kend_location *location, const char *text)
+/* ---- notes: whoever takes them may write them to a disk, which the loop's thread does not wait for */
+
+struct kend_note {
+    struct kend_note *next;
+    char text[];
+};
+
+/* Somebody in the pool, who hands them over. */
+struct teller {
+    uv_work_t work;
+    struct kend_location *location; /* retained */
+};
+
+/* The first one; NULL: none is left, and nobody is about to hand over any. */
+static struct kend_note *take_note(struct kend_location *location)
 {
     pthread_mutex_lock(&location->mutex);
-    if (!location->closed && location->note) location->note(location->opaque, text);
+    struct kend_note *note = location->notes;
+    if (note) {
+        location->notes = note->next;
+        if (!location->notes) location->last_note = &location->notes;
+    } else {
+        location->told = false;
+    }
     pthread_mutex_unlock(&location->mutex);
+    return note;
+}
+
+/* With `telling` held: who closes the location waits for that, and leaves none. */
+static void tell_notes(struct kend_location *location)
+{
+    for (struct kend_note *note; (note = take_note(location));) {
+        location->note(location->opaque, note->text);
+        free(note);
+    }
+}
+
+static void run_teller(uv_work_t *work)
+{
+    struct kend_location *location = ((struct teller *)work)->location;
+    pthread_mutex_lock(&location->telling);
+    tell_notes(location);
+    pthread_mutex_unlock(&location->telling);
+}
+
+static void after_teller(uv_work_t *work, int status)
+{
+    struct teller *teller = (struct teller *)work;
+    KEN_ASSERT(status == 0);
+    kend_location_release(teller->location);
+    free(teller);
+}
+
+static void send_teller(struct kend_location *location)
+{
+    struct teller *teller = calloc(1, sizeof *teller);
+    if (!teller) return; /* they are told when it is closed */
+    teller->location = location;
+    kend_location_retain(location);
+    const int failed = uv_queue_work(kend_loop_uv(location->fetcher->loop), &teller->work, run_teller, after_teller);
+    KEN_ASSERT(!failed);
+}
+
+void kend_location_note(struct kend_location *location, const char *text)
+{
+    const size_t size = strlen(text) + 1;
+    struct kend_note *note = location->note ? malloc(sizeof *note + size) : NULL;
+    if (!note) return;
+    note->next = NULL;
+    memcpy(note->text, text, size);
+    pthread_mutex_lock(&location->mutex);
+    const bool closed = location->closed, told = location->told;
+    if (!closed) {
+        *location->last_note = note;
+        location->last_note = &note->next;
+        location->told = true;
+    }
+    pthread_mutex_unlock(&location->mutex);
+    if (closed)
+        free(note);
+    else if (!told)
+        send_teller(location);
 }
 
 void kend_location_retain(struct kend_location *location)
@@ -32,8 +109,9 @@ void kend_location_retain(struct kend_location *location)
 void kend_location_release(struct kend_location *location)
 {
     if (atomic_fetch_sub(&location->references, 1) > 1) return;
-    KEN_ASSERT(!location->sources);
+    KEN_ASSERT(!location->sources && !location->notes);
     kend_url_clear(&location->url);
+    pthread_mutex_destroy(&location->telling);
     pthread_mutex_destroy(&location->mutex);
     free(location->owner);
     free(location->label);
@@ -87,7 +165,9 @@ int kend_location_open(struct kend_location **result, struct kend_fetcher *fetch
     location->opaque = request->opaque;
     location->has_sha256 = request->sha256;
     if (request->sha256) memcpy(location->sha256, request->sha256, sizeof location->sha256);
+    pthread_mutex_init(&location->telling, NULL);
     pthread_mutex_init(&location->mutex, NULL);
+    location->last_note = &location->notes;
     location->owner = strdup(request->owner);
     int code = location->owner ? kend_url_parse(&location->url, request->url, NULL, &fetcher->settings.connection.policy, error)
                                : ken_fail(error, KEN_ENOMEM, "out of memory");
@@ -137,10 +217,13 @@ void kend_location_close(struct kend_location **own)
 {
     struct kend_location *location = *own;
     if (!location) return;
+    pthread_mutex_lock(&location->telling);
     pthread_mutex_lock(&location->mutex);
     location->closed = true;
     for (struct kend_source *source = location->sources; source; source = source->next) source->more->stop(source);
     pthread_mutex_unlock(&location->mutex);
+    tell_notes(location); /* from here on there are no more */
+    pthread_mutex_unlock(&location->telling);
     kend_location_release(location);
     *own = NULL;
 }

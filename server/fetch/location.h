@@ -20,14 +20,17 @@ struct kend_location {
     struct ken_opener opener;
     unsigned pieces;             /* transfers that have a share of it; the fetcher's thread */
     _Atomic unsigned references; /* the runner's, those of its sources and of who passes a note on */
-    pthread_mutex_t mutex;       /* the two below; taken before an entry's */
+    pthread_mutex_t telling;     /* held by who hands notes over: in order, one at a time; taken before the other */
+    pthread_mutex_t mutex;       /* all below; taken before an entry's */
     bool closed;                 /* the callbacks must not be called any more */
+    bool told;                   /* somebody in the pool is about to hand the notes over */
+    struct kend_note *notes, **last_note;
     struct kend_source *sources;
 };
 
 /* Whether what blocks for this location is to give up: it was cancelled, or closed. */
 bool kend_location_is_over(struct kend_location *location);
-/* Hands a line to its owner; nothing if it was closed. */
+/* A line for its owner, who gets it from a thread that may block, at the latest when it is closed. Loop's thread. */
 void kend_location_note(struct kend_location *location, const char *text);
 void kend_location_retain(struct kend_location *location);
 void kend_location_release(struct kend_location *location);

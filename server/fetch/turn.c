@@ -100,9 +100,10 @@ int kend_turn_wait(struct kend_fetcher *fetcher, struct kend_turn *turn, bool (*
         pthread_mutex_lock(&fetcher->mutex);
         enqueue(fetcher, turn);
         ken_condition_wait_ms(&fetcher->changed, &fetcher->mutex, POLL_MS);
+        const bool first = fetcher->turns == turn;
+        pthread_mutex_unlock(&fetcher->mutex); /* looking for room asks the disk */
         const int64_t now = kend_monotonic_ms();
-        due = fetcher->turns == turn && now >= earliest && (now >= latest || kend_cache_has_room(fetcher->cache, bytes));
-        pthread_mutex_unlock(&fetcher->mutex);
+        due = first && now >= earliest && (now >= latest || kend_cache_has_room(fetcher->cache, bytes));
     }
     return 0;
 }
