@@ -170,7 +170,7 @@ static enum kend_verdict turn_into_stream(struct kend_piece *piece)
 {
     struct kend_entry *entry = piece->entry;
     piece->kind = KEND_PIECE_STREAM;
-    piece->first = piece->at = 0;
+    piece->first = piece->written = piece->at = 0;
     piece->end = entry->size;
     for (unsigned i = 0; i < entry->piece_count; i++)
         if (entry->pieces[i] != piece) entry->pieces[i]->doomed = true;

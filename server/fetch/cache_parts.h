@@ -13,7 +13,7 @@ enum { KEND_GONE_NAME = 40 };
 /* One entry that is on disk. In the cache's list until its folder is gone and nobody has it pinned. */
 struct kend_item {
     struct kend_item *next;
-    char key[KEND_CACHE_KEY]; /* empty: detached */
+    char key[KEND_CACHE_KEY];  /* empty: detached */
     _Atomic uint64_t bytes;    /* of data that are there; told without the mutex by who has it pinned */
     _Atomic uint64_t reserved; /* that it may grow to; at least what was asked for while pinned */
     int64_t used;              /* nanoseconds since 1970 */

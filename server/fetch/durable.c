@@ -31,7 +31,7 @@ static void queue(struct kend_entry *entry, uv_work_t *work, uv_work_cb run, uv_
 
 bool kend_durable_is_busy(const struct kend_entry *entry)
 {
-    return entry->saving || entry->hashing || entry->reserving || entry->dropping;
+    return entry->saving || entry->hashing || entry->reserving || entry->dropping || entry->writing;
 }
 
 /* ---- saving */

@@ -71,6 +71,12 @@ struct kend_entry {
     struct kend_ranges seen; /* readers may have read these: good, and what was good before the file was started anew */
     struct kend_piece *pieces[KEND_MAX_PIECES];
     unsigned piece_count;
+    /* writing.c */
+    struct kend_block *writing;             /* the pool has them */
+    struct kend_block *blocks, *last_block; /* next, in the order in which they came */
+    struct kend_ranges written;             /* seen, as it was when writing began: the pool's */
+    uint64_t pending;                       /* bytes of all of these blocks */
+    uv_work_t write_work;
     struct kend_entry *next_starved; /* the fetcher's */
     bool no_ranges, anew, doubtful;
     unsigned failures;
@@ -115,6 +121,8 @@ int64_t kend_pieces_schedule(struct kend_entry *entry);
 void kend_pieces_cancel(struct kend_entry *entry);
 /* After room was granted. */
 void kend_pieces_resume(struct kend_entry *entry);
+/* After bytes were written: those that waited for it go on, or end. */
+void kend_pieces_written(struct kend_entry *entry);
 
 /* ---- durable.c: what of an entry runs in libuv's pool; loop's thread */
 

@@ -56,7 +56,8 @@ struct kend_location_request {
     const char *owner;               /* whose request it is: the cache answers nobody through another's credentials */
     bool hasty;                      /* somebody waits for the answer: at most one short retry */
     bool (*cancelled)(void *opaque); /* asked at least every 100 ms while something blocks; true ends it with KEN_ECANCELLED */
-    /* A line worth a durable event ("resuming at ...", "retrying ..."): called one after another, from threads that may block. May be NULL. */
+    /* A line worth a durable event ("resuming at ...", "retrying ..."): called one after another, from threads that may block. May be NULL.
+     */
     void (*note)(void *opaque, const char *text);
     void *opaque; /* the same for all locations of a job, and for no other */
 };

@@ -4,10 +4,7 @@
 
 #include "clock.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 enum {
     STREAM_AHEAD = 4 << 20,   /* a stream that nobody waits for any more goes on so far: shorter than coming back */
@@ -15,85 +12,8 @@ enum {
     FIRST_PAUSE_MS = 400,
     MAX_PAUSE_MS = 30000,
     HASTY_PAUSE_MS = 3000,
-    MAX_RETRY_AFTER_SECONDS = 120,
-    COMPARE_BYTES = 16 << 10
+    MAX_RETRY_AFTER_SECONDS = 120
 };
-
-/* Bytes that were there before must be the same. */
-static bool compare(const struct kend_entry *entry, uint64_t at, const char *bytes, size_t length, int *failed)
-{
-    char there[COMPARE_BYTES];
-    while (length) {
-        size_t want = length < sizeof there ? length : sizeof there;
-        ssize_t got = pread(kend_cached_fd(entry->cached), there, want, (off_t)at);
-        if (got <= 0) {
-            *failed = got < 0 ? errno : EIO;
-            return true;
-        }
-        if (memcmp(there, bytes, (size_t)got) != 0) return false;
-        at += (uint64_t)got;
-        bytes += got;
-        length -= (size_t)got;
-    }
-    return true;
-}
-
-static int write_all(const struct kend_entry *entry, uint64_t at, const char *bytes, size_t length)
-{
-    while (length) {
-        ssize_t put = pwrite(kend_cached_fd(entry->cached), bytes, length, (off_t)at);
-        if (put < 0 && errno == EINTR) continue;
-        if (put < 0) return errno;
-        at += (uint64_t)put;
-        bytes += put;
-        length -= (size_t)put;
-    }
-    return 0;
-}
-
-/* Writes what is new and compares what is not. False: *outcome tells. */
-static bool put(struct kend_piece *piece, const char *bytes, size_t length, struct kend_outcome *outcome)
-{
-    struct kend_entry *entry = piece->entry;
-    uint64_t at = piece->at, end = piece->at + length;
-    int failed = 0;
-    while (at < end && !failed) {
-        uint64_t until = kend_ranges_reach(&entry->seen, at);
-        struct kend_range gap;
-        if (until > at) {
-            if (until > end) until = end;
-            if (!compare(entry, at, bytes, (size_t)(until - at), &failed)) {
-                kend_piece_refuse(piece, outcome, KEN_EFETCH, "the file changed on the server while it was being fetched");
-                return false;
-            }
-        } else {
-            until = kend_ranges_gap(&entry->seen, at, end, &gap) ? gap.end : end;
-            failed = write_all(entry, at, bytes, (size_t)(until - at));
-        }
-        bytes += until - at;
-        at = until;
-    }
-    outcome->may_pass = false;
-    if (failed) ken_fail_errno(&outcome->error, failed, "writing the cached copy of %.200s", entry->url.shown);
-    return !failed;
-}
-
-/* Tells readers what is there. False: out of memory. */
-static bool account(struct kend_piece *piece, size_t length)
-{
-    struct kend_entry *entry = piece->entry;
-    uint64_t end = piece->at + length;
-    pthread_mutex_lock(&entry->mutex);
-    bool good = !kend_ranges_add(&entry->seen, piece->at, end) && !kend_ranges_add(&entry->good, piece->at, end);
-    if (entry->has_size && entry->good.total == entry->size) entry->complete = true;
-    if (!entry->dirty) kend_entry_poke(entry); /* from now on there is something to save */
-    entry->dirty = true;
-    if (entry->waiters || entry->complete) pthread_cond_broadcast(&entry->changed);
-    pthread_mutex_unlock(&entry->mutex);
-    piece->at = end;
-    kend_cached_wrote(entry->cached, entry->seen.total);
-    return good;
-}
 
 /* Whether it is still of use. */
 static bool is_wanted(const struct kend_piece *piece)
@@ -117,6 +37,13 @@ static uint64_t missing(const struct kend_entry *entry, uint64_t first, uint64_t
     return bytes;
 }
 
+/* What the data come to with these bytes and all that is not written yet; as far as that is known: of it some may be there already. */
+static uint64_t size_with(const struct kend_entry *entry, uint64_t first, uint64_t end)
+{
+    const uint64_t bytes = entry->seen.total + entry->pending + missing(entry, first, end);
+    return entry->has_size && bytes > entry->size ? entry->size : bytes;
+}
+
 static enum kend_verdict on_body(void *opaque, const char *bytes, size_t length, struct kend_outcome *outcome)
 {
     struct kend_piece *piece = opaque;
@@ -124,12 +51,13 @@ static enum kend_verdict on_body(void *opaque, const char *bytes, size_t length,
     if (piece->doomed) return kend_piece_enough(piece);
     if (length > piece->end - piece->at) return kend_piece_refuse(piece, outcome, KEN_EFETCH, "the server sends more bytes than it said");
     if (piece->endless && kend_piece_is_too_large(piece, piece->at + length, outcome)) return KEND_REFUSE;
-    if (!kend_durable_has_room(entry, entry->seen.total + missing(entry, piece->at, piece->at + length))) {
+    if (!kend_durable_has_room(entry, size_with(entry, piece->at, piece->at + length))) {
         piece->paused = true;
         return KEND_PAUSE;
     }
-    if (!put(piece, bytes, length, outcome)) return KEND_REFUSE;
-    if (!account(piece, length)) return kend_piece_refuse(piece, outcome, KEN_ENOMEM, "out of memory");
+    const enum kend_verdict verdict = kend_writing_put(piece, bytes, length);
+    if (verdict == KEND_REFUSE) return kend_piece_refuse(piece, outcome, KEN_ENOMEM, "out of memory");
+    if (verdict == KEND_PAUSE) return verdict;
     return is_wanted(piece) ? KEND_GO_ON : kend_piece_enough(piece);
 }
 
@@ -139,6 +67,7 @@ void kend_piece_remove(struct kend_piece *piece)
 {
     struct kend_entry *entry = piece->entry;
     unsigned i = 0;
+    kend_writing_forget(entry, piece);
     while (entry->pieces[i] != piece) i++;
     entry->pieces[i] = entry->pieces[--entry->piece_count];
     kend_share_give_back(entry->fetcher, piece->share);
@@ -214,9 +143,10 @@ static void count_progress(struct kend_entry *entry)
     entry->failures = 0;
 }
 
-static void end_piece(struct kend_piece *piece, const struct kend_outcome *outcome)
+static void end_piece(struct kend_piece *piece)
 {
     struct kend_entry *entry = piece->entry;
+    const struct kend_outcome *outcome = &piece->outcome;
     struct kend_outcome early = {.retry_after = -1, .may_pass = true};
     count_progress(entry);
     if (outcome->error.code) {
@@ -232,15 +162,30 @@ static void end_piece(struct kend_piece *piece, const struct kend_outcome *outco
     }
 }
 
-static void on_end(void *opaque, const struct kend_outcome *outcome)
+void kend_piece_conclude(struct kend_piece *piece)
 {
-    struct kend_piece *piece = opaque;
     struct kend_entry *entry = piece->entry;
-    if (!piece->doomed) end_piece(piece, outcome);
+    if (!piece->doomed) end_piece(piece);
     kend_piece_remove(piece);
     pthread_mutex_lock(&entry->mutex);
     kend_entry_poke(entry);
     pthread_mutex_unlock(&entry->mutex);
+}
+
+void kend_piece_differs(struct kend_piece *piece)
+{
+    struct kend_outcome outcome = {.retry_after = -1};
+    kend_piece_refuse(piece, &outcome, KEN_EFETCH, "the file changed on the server while it was being fetched");
+    fail_piece(piece, &outcome);
+}
+
+static void on_end(void *opaque, const struct kend_outcome *outcome)
+{
+    struct kend_piece *piece = opaque;
+    piece->transfer = NULL;
+    piece->paused = false;
+    piece->outcome = *outcome;
+    if (!piece->pending) kend_piece_conclude(piece);
 }
 
 const struct kend_transfer_ops kend_piece_ops = {kend_piece_answer, on_body, on_end};

@@ -16,21 +16,36 @@ enum kend_piece_kind {
 /* One transfer of an entry. */
 struct kend_piece {
     struct kend_entry *entry;
-    struct kend_transfer *transfer;
-    struct kend_location *share; /* NULL: it has none, and goes on only while somebody waits for it */
+    struct kend_transfer *transfer; /* NULL: it has ended, as `outcome` tells */
+    struct kend_location *share;    /* NULL: it has none, and goes on only while somebody waits for it */
     enum kend_piece_kind kind;
-    bool conditional; /* it asks whether what is known still holds */
-    bool endless;     /* the size is told by the end of the stream */
-    bool doomed;      /* to be cancelled: it is of a state of the file that is no more */
-    bool enough;      /* it was ended because nothing more is wanted of it */
-    bool paused;      /* until there is room */
-    uint64_t first, at, end;
+    bool conditional;                 /* it asks whether what is known still holds */
+    bool endless;                     /* the size is told by the end of the stream */
+    bool doomed;                      /* to be cancelled: it is of a state of the file that is no more */
+    bool enough;                      /* it was ended because nothing more is wanted of it */
+    bool paused;                      /* until there is room, or what came before is written */
+    uint64_t first, written, at, end; /* [written, at) came in and is not on the disk yet */
+    uint64_t pending;                 /* bytes that wait to be written */
+    struct kend_outcome outcome;
 };
 
 extern const struct kend_transfer_ops kend_piece_ops;
 
-/* Frees it. It must be one of its entry's. */
+/* Frees it, and forgets what was not written. It must be one of its entry's. */
 void kend_piece_remove(struct kend_piece *piece);
+/* Its transfer has ended and all bytes are written: that is its end. */
+void kend_piece_conclude(struct kend_piece *piece);
+/* What came through it is not what had come before. */
+void kend_piece_differs(struct kend_piece *piece);
+
+/* ---- writing.c: from the network to the disk; loop's thread */
+
+/* Takes bytes that come next. KEND_PAUSE: not before others are written. KEND_REFUSE: out of memory. */
+enum kend_verdict kend_writing_put(struct kend_piece *piece, const char *bytes, size_t length);
+/* Empties the file, after what came before. KEN_ENOMEM */
+int kend_writing_cut(struct kend_entry *entry);
+/* Nobody waits for the piece's bytes any more; NULL: for the file to be emptied. */
+void kend_writing_forget(struct kend_entry *entry, const struct kend_piece *piece);
 
 /* ---- share.c: what a location may have under way; loop's thread */
 

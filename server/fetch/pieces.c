@@ -5,7 +5,6 @@
 #include "clock.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { MIN_PIECE = 8 << 20, MAX_PIECE = 32 << 20 };
 
@@ -19,7 +18,7 @@ static bool start(struct kend_entry *entry, const struct kend_piece *model)
     }
     *piece = *model;
     piece->entry = entry;
-    piece->at = piece->first;
+    piece->written = piece->at = piece->first;
     const struct kend_transfer_request request = {
         .url = &entry->url,
         .has_range = piece->kind != KEND_PIECE_STREAM,
@@ -45,7 +44,7 @@ static bool start_probe(struct kend_entry *entry, bool conditional)
         kend_ranges_clear(&entry->good);
         kend_ranges_clear(&entry->seen);
         pthread_mutex_unlock(&entry->mutex);
-        if (ftruncate(kend_cached_fd(entry->cached), 0)) return false;
+        if (kend_writing_cut(entry)) return false;
     }
     return start(entry, &(struct kend_piece){.kind = KEND_PIECE_PROBE, .conditional = conditional, .end = KEND_FIRST_BYTES});
 }
@@ -72,8 +71,10 @@ static bool start_stream(struct kend_entry *entry, bool fetching)
 static int covered(const struct kend_entry *entry, struct kend_ranges *ranges)
 {
     int code = kend_ranges_copy(ranges, &entry->good);
-    for (unsigned i = 0; !code && i < entry->piece_count; i++)
-        if (!entry->pieces[i]->conditional) code = kend_ranges_add(ranges, entry->pieces[i]->at, entry->pieces[i]->end);
+    for (unsigned i = 0; !code && i < entry->piece_count; i++) {
+        const struct kend_piece *piece = entry->pieces[i];
+        if (!piece->conditional) code = kend_ranges_add(ranges, piece->written, piece->transfer ? piece->end : piece->at);
+    }
     return code;
 }
 
@@ -189,11 +190,11 @@ int64_t kend_pieces_schedule(struct kend_entry *entry)
 void kend_pieces_cancel(struct kend_entry *entry)
 {
     while (entry->piece_count) {
-        struct kend_piece *last = entry->pieces[--entry->piece_count];
+        struct kend_piece *last = entry->pieces[entry->piece_count - 1];
         kend_transfer_cancel(&last->transfer);
-        kend_share_give_back(entry->fetcher, last->share);
-        free(last);
+        kend_piece_remove(last);
     }
+    kend_writing_forget(entry, NULL);
 }
 
 void kend_pieces_resume(struct kend_entry *entry)
@@ -206,4 +207,11 @@ void kend_pieces_resume(struct kend_entry *entry)
         entry->pieces[i]->paused = false;
     }
     for (unsigned i = 0; i < count; i++) kend_transfer_resume(paused[i]);
+}
+
+void kend_pieces_written(struct kend_entry *entry)
+{
+    for (unsigned i = entry->piece_count; i-- > 0;)
+        if (!entry->pieces[i]->transfer && !entry->pieces[i]->pending) kend_piece_conclude(entry->pieces[i]);
+    kend_pieces_resume(entry);
 }

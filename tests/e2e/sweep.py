@@ -36,6 +36,7 @@ class Fault:
     lasting: bool = False  # not one use alone, but all later ones, until the test says so
     codes: "tuple[str, ...]" = ("internal",)
     text: str = "out of memory"
+    holds: bool = False  # nothing fails: it takes until the test says so
 
     def __str__(self) -> str:
         return f"{self.kind}-{self.error}" + ("-lasting" if self.lasting else "")
@@ -70,7 +71,7 @@ FAULTS = (
 class Control:
     """The file that a swept kend shares (struct sweep)."""
 
-    LAYOUT = struct.Struct("=6I6Q")
+    LAYOUT = struct.Struct("=7I4x6Q")
 
     def __init__(self, path: Path) -> None:
         path.write_bytes(bytes(self.LAYOUT.size))
@@ -80,7 +81,7 @@ class Control:
 
     def arm(self, fault: Fault, first: int) -> None:
         """The call `first` of the fault's kind fails, counted from 1."""
-        self._memory[:] = self.LAYOUT.pack(0, first, int(fault.lasting), fault.error, *(0,) * 8)
+        self._memory[:] = self.LAYOUT.pack(0, first, int(fault.lasting), fault.error, 0, 0, int(fault.holds), *(0,) * 6)
         self._memory[:4] = struct.pack("=I", KINDS.index(fault.kind))
 
     def disarm(self) -> int:
@@ -94,7 +95,9 @@ class Control:
 
     def place(self) -> str:
         """Where in kend the first call was that failed, and who called that."""
-        places = [hex(one) for one in self.LAYOUT.unpack(self._memory[:])[6:] if one]
+        places = [hex(one) for one in self.LAYOUT.unpack(self._memory[:])[7:] if one]
+        if not places:
+            return ""
         command = ["addr2line", "-sfp", "-e", str(BUILD / SweptKend.program), *places]
         found = subprocess.run(command, capture_output=True, text=True, check=False)
         return " < ".join(line for line in found.stdout.splitlines() if "sweep.c" not in line)

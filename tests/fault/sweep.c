@@ -54,6 +54,10 @@ static bool hit(enum sweep_kind kind)
     const unsigned first = atomic_load(&sweep->first), count = atomic_fetch_add(&sweep->count, 1) + 1;
     if (!(atomic_load(&sweep->lasting) ? count >= first : count == first)) return false;
     if (atomic_fetch_add(&sweep->failed, 1) == 0) tell_place();
+    if (atomic_load(&sweep->holds)) {
+        while (atomic_load(&sweep->kind) == kind) usleep(1000);
+        return false;
+    }
     errno = (int)atomic_load(&sweep->error);
     return true;
 }

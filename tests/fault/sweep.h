@@ -36,6 +36,7 @@ struct sweep {
     atomic_uint error;   /* the errno, or the code of SQLite */
     atomic_uint count;   /* uses so far */
     atomic_uint failed;  /* of which so many failed */
+    atomic_uint holds;   /* 1: none fails; the one that would takes until nothing is to fail any more */
     _Atomic uint64_t
         place[SWEEP_PLACES]; /* where in the program the first was called that failed, the innermost place first, as addr2line takes them */
 };
