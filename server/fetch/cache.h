@@ -70,7 +70,7 @@ void kend_cached_wrote(struct kend_cached *cached, uint64_t bytes);
 int kend_cached_save(struct kend_cached *cached, const struct kend_meta *meta, const char *url, struct ken_error *error);
 /* Forgets what is known and empties the data. */
 int kend_cached_truncate(struct kend_cached *cached, struct ken_error *error);
-/* Removes it from the cache; the descriptor stays readable until the handle is closed, and the key is free at once. */
+/* Removes it from the cache; the descriptor stays readable until the handle is closed, and the key is free when it returns. */
 void kend_cached_detach(struct kend_cached *cached);
 /* Unpins. What was never saved is removed. */
 void kend_cached_close(struct kend_cached **cached);

@@ -115,17 +115,20 @@ int kend_cached_truncate(struct kend_cached *cached, struct ken_error *error)
 void kend_cached_detach(struct kend_cached *cached)
 {
     struct kend_cache *cache = cached->cache;
+    if (!cached->item->key[0]) return;
     pthread_mutex_lock(&cache->mutex);
-    if (cached->item->key[0]) {
-        kend_cache_gone_name(cache, cached->gone);
-        const bool moved = renameat(cache->fd, cached->item->key, cache->fd, cached->gone) == 0;
-        cached->dropped = !moved && errno != ENOENT;
-        if (!moved) cached->gone[0] = '\0';
-        if (cached->dropped) /* it keeps its key, so that nobody else gets its folder; nothing is known of it any more */
-            unlinkat(cached->folder, "meta", 0);
-        else
-            cached->item->key[0] = '\0';
+    kend_cache_gone_name(cache, cached->gone);
+    pthread_mutex_unlock(&cache->mutex);
+    /* Meanwhile it keeps its key, so that nobody else gets its folder. */
+    const bool moved = renameat(cache->fd, cached->item->key, cache->fd, cached->gone) == 0;
+    cached->dropped = !moved && errno != ENOENT;
+    if (!moved) cached->gone[0] = '\0';
+    if (cached->dropped) {
+        unlinkat(cached->folder, "meta", 0); /* nothing is known of it any more */
+        return;
     }
+    pthread_mutex_lock(&cache->mutex);
+    cached->item->key[0] = '\0';
     pthread_mutex_unlock(&cache->mutex);
 }
 

@@ -175,6 +175,7 @@ static int adopt(struct kend_entry *entry, struct kend_meta *meta)
     entry->has_size = meta->has_size;
     entry->size = meta->size;
     entry->complete = meta->complete;
+    entry->was_cached = meta->has_size;
     entry->has_sha256 = meta->has_sha256;
     memcpy(entry->sha256, meta->sha256, sizeof entry->sha256);
     entry->validators = meta->validators;
@@ -206,12 +207,12 @@ static struct kend_entry *add(struct kend_fetcher *fetcher, const char *key)
 }
 
 /* What the cache has of it. No mutex is held: it waits for the disk. */
-static int open_cached(struct kend_entry *entry, const struct kend_url *url, struct ken_error *error)
+static int open_cached(struct kend_entry *entry, const struct kend_url *url, bool afresh, struct ken_error *error)
 {
     struct kend_meta meta = {0};
     int code = kend_url_copy(&entry->url, url) ? ken_fail(error, KEN_ENOMEM, "out of memory") : 0;
     if (!code) code = kend_cache_open(entry->fetcher->cache, entry->key, &entry->cached, &meta, error);
-    if (!code && meta.has_size && !can_be_resumed(&meta)) {
+    if (!code && meta.has_size && (afresh || !can_be_resumed(&meta))) {
         kend_meta_clear(&meta);
         code = kend_cached_truncate(entry->cached, error);
     }
@@ -246,6 +247,7 @@ static void join(struct kend_entry *entry, struct kend_entry_source *source)
     source->entry = entry;
     source->active = true;
     source->resumed = entry->good.total;
+    source->source.location->was_cached |= entry->was_cached;
     source->next = entry->sources;
     entry->sources = source;
     kend_entry_poke(entry);
@@ -257,7 +259,9 @@ static bool try_join(struct kend_entry *entry, struct kend_entry_source *source,
     if (entry->opening) return false;
     pthread_mutex_lock(&entry->mutex);
     bool usable = entry->sources && entry->state != KEND_ENTRY_FAILED && !entry->stale && !entry->unwanted;
-    bool in_the_way = !usable && (entry->stale || !patient);
+    const bool distrusted = entry->was_cached && source->source.location->afresh;
+    const bool in_the_way = distrusted || (!usable && (entry->stale || !patient));
+    usable = usable && !distrusted;
     if (usable) join(entry, source);
     pthread_mutex_unlock(&entry->mutex);
     if (in_the_way) kend_entry_drop(entry);
@@ -268,7 +272,7 @@ static bool try_join(struct kend_entry *entry, struct kend_entry_source *source,
 static int open_and_join(struct kend_entry *entry, const struct kend_url *url, struct kend_entry_source *source, struct ken_error *error)
 {
     struct kend_fetcher *fetcher = entry->fetcher;
-    const int code = open_cached(entry, url, error);
+    const int code = open_cached(entry, url, source->source.location->afresh, error);
     pthread_mutex_lock(&fetcher->mutex);
     entry->opening = false;
     if (code) {

@@ -54,6 +54,7 @@ struct kend_entry {
     enum kend_entry_state state;
     struct ken_error error;
     bool has_size, complete, has_sha256;
+    bool was_cached;  /* some of it was in the cache; set once, before others see it */
     bool unwanted;    /* by anyone: nobody may build on it any more, the cache is to let go of it */
     bool detached;    /* the cache has; the fetcher's list does not find it any more */
     bool closing;     /* it is on its way out */

@@ -70,6 +70,11 @@ int kend_location_open(struct kend_location **location, struct kend_fetcher *fet
  * (Range reads of headers) until kend_location_fetch.
  */
 struct ken_opener *kend_location_opener(struct kend_location *location);
+/*
+ * What was read of its files makes no sense. True, once, if some of it was in the cache before: then its files, closed by now, can be
+ * opened anew, and are fetched anew, whatever the origin says of the copies that were there.
+ */
+bool kend_location_refresh(struct kend_location *location);
 /* From now on everything of every file opened so far is fetched, ascending, in parallel ranges. */
 void kend_location_fetch(struct kend_location *location);
 struct kend_location_state {

@@ -2,6 +2,7 @@
 #include "fetch/fetcher.h"
 
 #include "condition.h"
+#include "fetch/curl_memory.h"
 #include "fetch/entry.h"
 
 #include <stdlib.h>
@@ -121,7 +122,7 @@ int kend_fetcher_check(const struct kend_fetch_options *options, struct ken_erro
 int kend_fetcher_create(struct kend_fetcher **result, const struct kend_fetch_options *options, struct ken_error *error)
 {
     *result = NULL;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT)) return ken_fail(error, KEN_ENOMEM, "libcurl could not be initialised");
+    if (kend_curl_memory_begin()) return ken_fail(error, KEN_ENOMEM, "libcurl could not be initialised");
     struct kend_fetcher *fetcher = calloc(1, sizeof *fetcher);
     if (!fetcher) {
         curl_global_cleanup();

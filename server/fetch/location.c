@@ -189,6 +189,14 @@ struct ken_opener *kend_location_opener(struct kend_location *location)
     return &location->opener;
 }
 
+bool kend_location_refresh(struct kend_location *location)
+{
+    const bool refreshed = location->was_cached && !location->afresh;
+    location->afresh = true;
+    if (refreshed && location->note) location->note(location->opaque, "what the cache has of it makes no sense; fetching it anew");
+    return refreshed;
+}
+
 void kend_location_fetch(struct kend_location *location)
 {
     pthread_mutex_lock(&location->mutex);

@@ -18,6 +18,7 @@ struct kend_location {
     void (*note)(void *opaque, const char *text);
     void *opaque;
     struct ken_opener opener;
+    bool was_cached, afresh;     /* some of it was in the cache; nothing of that is to be used. Its own thread */
     unsigned pieces;             /* transfers that have a share of it; the fetcher's thread */
     _Atomic unsigned references; /* the runner's, those of its sources and of who passes a note on */
     pthread_mutex_t telling;     /* held by who hands notes over: in order, one at a time; taken before the other */

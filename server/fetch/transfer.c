@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fetch/transfer.h"
 
+#include "fetch/curl_memory.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +30,7 @@ struct kend_transfer {
     bool judged;       /* the head is complete */
     bool ended;        /* by a verdict, outcome tells; what libcurl says of it does not count */
     size_t discarded;
+    unsigned short_of_memory; /* libcurl was, so often, when this hop began */
     struct kend_outcome outcome;
     struct kend_connection connection; /* of this hop */
     char reason[CURL_ERROR_SIZE];
@@ -190,6 +193,7 @@ static int start_hop(struct kend_transfer *transfer)
     kend_head_reset(&transfer->head, 0);
     transfer->wanted = transfer->judged = false;
     transfer->head_bytes = transfer->discarded = 0;
+    transfer->short_of_memory = kend_curl_memory_failures();
     transfer->reason[0] = '\0';
     return set_options(transfer) ? kend_loop_start(transfer->loop, &transfer->drive) : KEN_ENOMEM;
 }
@@ -266,11 +270,21 @@ static bool is_permanent(CURLcode result)
     }
 }
 
-/* One line was more than libcurl takes. Until 8.6 it calls that a want of memory. */
+/* Whether something has come, if only a part of the first line. */
+static bool has_begun(const struct kend_transfer *transfer)
+{
+    curl_off_t first = 0;
+    curl_easy_getinfo(transfer->drive.easy, CURLINFO_STARTTRANSFER_TIME_T, &first);
+    return transfer->head_bytes || first > 0;
+}
+
+/* One line was more than libcurl takes. Until 8.6 it calls that a want of memory, although it got all that it asked for. */
 static bool is_long_line(const struct kend_transfer *transfer, CURLcode result)
 {
     enum { TOO_LARGE = 100 }; /* CURLE_TOO_LARGE */
-    return (int)result == TOO_LARGE || (result == CURLE_OUT_OF_MEMORY && transfer->head_bytes && !transfer->judged);
+    if ((int)result == TOO_LARGE) return true;
+    return result == CURLE_OUT_OF_MEMORY && kend_curl_memory_failures() == transfer->short_of_memory && has_begun(transfer) &&
+           !transfer->judged;
 }
 
 static void explain(struct kend_transfer *transfer, CURLcode result)

@@ -42,6 +42,9 @@ static int open_side(struct kend_side *side, const struct kend_parts *parts, con
         struct ken_opener *opener = kend_location_opener(side->location);
         if (kind->is_delta) opener->only = KEN_DELTA_FILE_NAME;
         code = ken_checkpoint_open(&side->checkpoint, opener, &limits, &reason);
+        /* An origin that put another file in place under the same ETag, or told a wrong length at first, confirms what is no use. */
+        if (code == KEN_EBAD_CHECKPOINT && kend_location_refresh(side->location))
+            code = ken_checkpoint_open(&side->checkpoint, opener, &limits, &reason);
     }
     /* Nothing at the URL is no longer a matter of probing here. */
     if (code) return ken_fail(error, code == KEN_ENOT_FOUND ? KEN_EFETCH : code, "%s: %.480s", kind->name, reason.message);

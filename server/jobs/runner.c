@@ -61,18 +61,21 @@ static void on_durable_rows(void *opaque, uint64_t rows)
 
 /* ---- the stages */
 
-static int parse_job(const struct kend_run *run, struct proto_job **job, struct ken_error *error)
+static int parse_job(struct kend_run *run, struct proto_job **job, struct ken_error *error)
 {
     static const struct proto_policy any = {.schemes =
                                                 "http,https,file"}; /* what is allowed was asked on submission, and is by the fetcher */
     struct proto_faults faults = {0};
     if (!run->document) return ken_fail(error, KEN_EINTERNAL, "the stored document cannot be read: no JSON");
-    const int failed = proto_job_parse(job, run->document, &any, &faults);
-    if (failed)
-        ken_fail(error, KEN_EINTERNAL, "the stored document cannot be read: %s %s", faults.count ? faults.fault[0].pointer : "",
-                 faults.count ? faults.fault[0].detail : "out of memory");
+    int code = proto_job_parse(job, run->document, &any, &faults);
+    if (code && faults.count) {
+        code = ken_fail(error, KEN_EINTERNAL, "the stored document cannot be read: %s %s", faults.fault[0].pointer, faults.fault[0].detail);
+    } else if (code) {
+        kend_run_stop(run, KEND_STOP_HAND_BACK); /* as in run_setup: it has done nothing yet that could be lost */
+        code = ken_fail(error, KEN_ECANCELLED, "out of memory");
+    }
     proto_faults_clear(&faults);
-    return failed ? KEN_EINTERNAL : 0;
+    return code;
 }
 
 static int check(struct kend_run *run, struct work *work, struct kend_turn *turn, struct ken_error *error)

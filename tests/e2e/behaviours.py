@@ -292,6 +292,8 @@ ENCODINGS = {
 GARBAGE = {
     "garbage": bad(NOT_HTTP, Behaviour(raw=b"\x00\x01garbage\r\n\r\n")),
     "garbage without end": bad(NOT_HTTP, Behaviour(raw=b"\x00\x01garbage", again=b"\xff\x00" * 32768)),
+    "garbage one byte first": bad(NOT_HTTP, Behaviour(raw=b"H", again=b"\xff\x00" * 32768)),
+    "a first line without end": bad(LARGE_HEADER, Behaviour(raw=b"HTTP/1.1 200 ", again=b"x" * 65536)),
     "garbage for a status": bad(NOT_HTTP, raw("HTTP/1.1 abc OK")),
     "SMTP": bad(NOT_HTTP, Behaviour(raw=b"220 mail ESMTP\r\n" * 9)),
     "HTTP/0.9": bad(NOT_HTTP, Behaviour(raw=MODEL)),

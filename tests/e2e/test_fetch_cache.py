@@ -288,6 +288,16 @@ def test_many_slow_files_of_one_job_leave_connections_to_others(ranges: bool, tm
         cancel(kend, first)
 
 
+def test_who_takes_notes_slowly_holds_up_no_other(origin: Origin, fetch: Prober) -> None:
+    origin.put("/quick", BODY)
+    origin.behave("/quick", Behaviour(delay=0.5))
+    origin.behave(PATH, Behaviour(status=500, times=1))
+    slow, quick = fetch.all(origin.url + PATH, origin.url + "/quick", note_ms=4000)
+    assert (slow.code, slow.seen, len(slow.notes)) == ("KEN_OK", sha256(BODY), 1)
+    assert (quick.code, quick.seen) == ("KEN_OK", sha256(BODY))
+    assert quick.ms < 3000
+
+
 # ---------------------------------------------------------------- room
 
 
@@ -340,6 +350,29 @@ def test_a_job_does_not_wait_for_what_it_holds_itself(chunked: bool, tmp_path: P
         job = kend.wait(kend.submit({"model": serving.url + "/model", "base": serving.url + "/base", "keep": 0.5}), 20)
         assert (job["status"], job["error"]["code"]) == ("failed", "too_large")
         assert "cache.max_bytes" in job["error"]["message"]
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_confirmed_copy_that_makes_no_sense_is_fetched_anew_once(right: bool, tmp_path: Path) -> None:
+    whole = make_safetensors({"weight": np.ones(16_000, np.float32)})
+    with Origin() as serving, Kend(tmp_path) as kend:
+        serving.put("/model", whole)
+
+        def run(content: bytes) -> "tuple[str, str]":
+            """How a job ends where the origin has this under an ETag that never changes; and its notes."""
+            serving.behave("/model", Behaviour(content=content, etag='"same"'))
+            job = kend.submit({"model": serving.url + "/model", "base": serving.url + "/model", "keep": 0.5})
+            ended = kend.wait(job)["status"]
+            return ended, json.dumps(kend.events(job))
+
+        assert run(whole[:-1000])[0] == "failed"
+        before = len(serving.requests)
+        status, events = run(whole if right else whole[:-1000])
+        assert status == ("succeeded" if right else "failed")
+        assert events.count("fetching it anew") == 1
+        assert len(serving.requests) - before < 8
+        if right:
+            assert "fetching it anew" not in run(whole)[1]
 
 
 # ---------------------------------------------------------------- cancelling

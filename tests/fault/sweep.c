@@ -47,9 +47,12 @@ static void tell_place(void)
     backtrace_symbols_fd(callers + own, depth - own, STDERR_FILENO);
 }
 
+static _Thread_local enum sweep_kind allocating = SWEEP_MEMORY; /* for whom the allocations are that kend makes now */
+
 /* Counts a use; whether it fails. */
 static bool hit(enum sweep_kind kind)
 {
+    if (kind == SWEEP_MEMORY) kind = allocating;
     if (!sweep || atomic_load(&sweep->kind) != kind) return false;
     const unsigned first = atomic_load(&sweep->first), count = atomic_fetch_add(&sweep->count, 1) + 1;
     if (!(atomic_load(&sweep->lasting) ? count >= first : count == first)) return false;
@@ -152,13 +155,11 @@ SWEPT_CALLS(X)
 
 /* ---- those that need more than a line */
 
-static _Thread_local bool for_jansson;
-
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_malloc(size_t size)
 {
-    return hit(for_jansson ? SWEEP_JANSSON : SWEEP_MEMORY) ? NULL : __real_malloc(size);
+    return hit(SWEEP_MEMORY) ? NULL : __real_malloc(size);
 }
 
 /* Sockets, pipes and bells do not fail as disks do. */
@@ -271,9 +272,9 @@ static json_malloc_t kend_malloc;
 
 static void *jansson_malloc(size_t size)
 {
-    for_jansson = true;
+    allocating = SWEEP_JANSSON;
     void *memory = kend_malloc(size);
-    for_jansson = false;
+    allocating = SWEEP_MEMORY;
     return memory;
 }
 
@@ -285,32 +286,55 @@ void __wrap_json_set_alloc_funcs(json_malloc_t allocate, json_free_t give_back)
     __real_json_set_alloc_funcs(jansson_malloc, give_back);
 }
 
+static struct {
+    curl_malloc_callback malloc;
+    curl_realloc_callback realloc;
+    curl_strdup_callback strdup;
+    curl_calloc_callback calloc;
+} kend_curl;
+
+/* Which allocation is libcurl's is told to what kend gives it as its allocator. */
+#define FOR_CURL(type, call)       \
+    do {                           \
+        allocating = SWEEP_CURL;   \
+        type got = kend_curl.call; \
+        allocating = SWEEP_MEMORY; \
+        return got;                \
+    } while (0)
+
 static void *curl_malloc(size_t size)
 {
-    return hit(SWEEP_CURL) ? NULL : __real_malloc(size);
+    FOR_CURL(void *, malloc(size));
 }
 
 static void *curl_realloc(void *memory, size_t size)
 {
-    return hit(SWEEP_CURL) ? NULL : __real_realloc(memory, size);
+    FOR_CURL(void *, realloc(memory, size));
 }
 
 static void *curl_calloc(size_t count, size_t size)
 {
-    return hit(SWEEP_CURL) ? NULL : __real_calloc(count, size);
+    FOR_CURL(void *, calloc(count, size));
 }
 
 static char *curl_strdup(const char *text)
 {
-    return hit(SWEEP_CURL) ? NULL : __real_strdup(text);
+    FOR_CURL(char *, strdup(text));
 }
 
-CURLcode __real_curl_global_init(long flags);
-CURLcode __wrap_curl_global_init(long flags);
-CURLcode __wrap_curl_global_init(long flags)
+CURLcode __real_curl_global_init_mem(long flags, curl_malloc_callback m, curl_free_callback f, curl_realloc_callback r,
+                                     curl_strdup_callback s, curl_calloc_callback c);
+CURLcode __wrap_curl_global_init_mem(long flags, curl_malloc_callback m, curl_free_callback f, curl_realloc_callback r,
+                                     curl_strdup_callback s, curl_calloc_callback c);
+CURLcode __wrap_curl_global_init_mem(long flags, curl_malloc_callback m, curl_free_callback f, curl_realloc_callback r,
+                                     curl_strdup_callback s, curl_calloc_callback c)
 {
     if (hit(SWEEP_FETCH)) return CURLE_OUT_OF_MEMORY;
-    return curl_global_init_mem(flags, curl_malloc, free, curl_realloc, curl_strdup, curl_calloc);
+    kend_curl.malloc = m;
+    kend_curl.realloc = r;
+    kend_curl.strdup = s;
+    kend_curl.calloc = c;
+    return __real_curl_global_init_mem(flags, curl_malloc, f, curl_realloc, curl_strdup, curl_calloc);
 }
 
 static sqlite3_mem_methods sqlite_memory;

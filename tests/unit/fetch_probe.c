@@ -22,7 +22,7 @@ static struct {
     const char *owner, *name, *out;
     bool has_sha256, headers_only, keep_open;
     unsigned char sha256[32];
-    uint64_t cancel_after_ms;
+    uint64_t cancel_after_ms, note_ms; /* note_ms: how long whoever takes a note needs for it */
     struct {
         uint64_t offset, length;
     } reads[MAX_READS];
@@ -72,6 +72,7 @@ static bool is_cancelled(void *opaque)
 static void take_note(void *opaque, const char *text)
 {
     struct probe *probe = opaque;
+    usleep((useconds_t)options.note_ms * 1000);
     pthread_mutex_lock(&probe->mutex);
     json_array_append_new(probe->notes, json_string(text));
     pthread_mutex_unlock(&probe->mutex);
@@ -209,6 +210,8 @@ static bool set_number(const char *name, const char *value)
         options.fetch.retries = (unsigned)number;
     else if (strcmp(name, "--cancel-after") == 0)
         options.cancel_after_ms = number;
+    else if (strcmp(name, "--note-ms") == 0)
+        options.note_ms = number;
     else if (strcmp(name, "--headers-only") == 0)
         options.headers_only = number;
     else if (strcmp(name, "--keep-open") == 0)
