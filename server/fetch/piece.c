@@ -143,6 +143,16 @@ static void count_progress(struct kend_entry *entry)
     entry->failures = 0;
 }
 
+static bool is_early(const struct kend_piece *piece)
+{
+    return !piece->endless && !piece->enough && !piece->doomed && piece->at < piece->end;
+}
+
+bool kend_piece_is_broken(const struct kend_piece *piece)
+{
+    return !piece->transfer && (piece->outcome.error.code || is_early(piece));
+}
+
 static void end_piece(struct kend_piece *piece)
 {
     struct kend_entry *entry = piece->entry;
@@ -153,7 +163,7 @@ static void end_piece(struct kend_piece *piece)
         fail_piece(piece, outcome);
     } else if (piece->endless) {
         kend_entry_open(entry, piece->at);
-    } else if (!piece->enough && !piece->doomed && piece->at < piece->end) {
+    } else if (is_early(piece)) {
         ken_fail(&early.error, KEN_EFETCH, "%.240s: the response ended %llu bytes early", entry->url.shown,
                  (unsigned long long)(piece->end - piece->at));
         fail_piece(piece, &early);

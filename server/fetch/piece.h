@@ -33,6 +33,8 @@ extern const struct kend_transfer_ops kend_piece_ops;
 
 /* Frees it, and forgets what was not written. It must be one of its entry's. */
 void kend_piece_remove(struct kend_piece *piece);
+/* Its transfer has ended before its time. */
+bool kend_piece_is_broken(const struct kend_piece *piece);
 /* Its transfer has ended and all bytes are written: that is its end. */
 void kend_piece_conclude(struct kend_piece *piece);
 /* What came through it is not what had come before. */

@@ -163,9 +163,18 @@ static bool has_probe(const struct kend_entry *entry)
     return false;
 }
 
+/* Whether a transfer has failed, and what it brought is still being written: what follows from it is told after that. */
+static bool has_broken(const struct kend_entry *entry)
+{
+    for (unsigned i = 0; i < entry->piece_count; i++)
+        if (kend_piece_is_broken(entry->pieces[i])) return true;
+    return false;
+}
+
 int64_t kend_pieces_schedule(struct kend_entry *entry)
 {
     cancel_doomed(entry);
+    if (has_broken(entry)) return INT64_MAX;
     if (entry->retry_at > kend_monotonic_ms()) return entry->retry_at;
     pthread_mutex_lock(&entry->mutex);
     enum kend_entry_state state = entry->state;

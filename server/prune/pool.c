@@ -16,7 +16,7 @@
 #include <uv.h>
 
 enum {
-    MARGIN = 4,          /* threads of libuv's pool for file work and name look-ups */
+    MARGIN = 12,         /* threads of libuv's pool for what is fetched: a few files that are slow to save leave some to the others */
     MOST_THREADS = 1024, /* of libuv's pool, by libuv */
     NICE = 5,            /* above the process's own: pruning yields to whoever answers requests, but not to all that runs on the machine */
 };
