@@ -91,8 +91,9 @@ static enum MHD_Result answer_rows(struct kend_request *request, struct tensors_
 static enum MHD_Result answer_job(struct kend_request *request, struct tensors_page *page, const struct kend_job *job, const json_t *spec)
 {
     char detail[256], variant[KEN_MAX_VARIANT_NAME + 1], file[FILE_NAME_SIZE];
-    if (!kend_variant_find(variant, spec, kend_query_get(&request->query, "variant"), detail, sizeof detail))
-        return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
+    const char *wanted = kend_query_get(&request->query, "variant");
+    if (!kend_variant_find(variant, spec, wanted, detail, sizeof detail))
+        return kend_answer_problem(request, wanted ? PROTO_NOT_FOUND : PROTO_BAD_REQUEST, "%s", detail);
     snprintf(file, sizeof file, ".kend/%s.jsonl", *variant ? variant : "tensors");
     if (has_rows(job, spec)) return answer_rows(request, page, file);
     if (proto_status_is_terminal(job->status)) return kend_answer_json(request, 200, proto_list_to_json(json_array(), NULL));
