@@ -105,3 +105,14 @@ void proto_json_write(struct ken_json_writer *writer, const json_t *value)
     case JSON_NULL: ken_json_null(writer); break;
     }
 }
+
+char *proto_json_line(const json_t *document)
+{
+    struct ken_json_writer writer;
+    char *text;
+    size_t length;
+    ken_json_writer_init(&writer);
+    proto_json_write(&writer, document);
+    ken_json_filler(&writer, "\n", 1); /* so that a terminal's prompt begins on a line of its own */
+    return ken_json_writer_take(&writer, &text, &length) ? NULL : text;
+}

@@ -31,5 +31,7 @@ json_t *proto_json_set_number(json_t *object, const char *key, uint64_t number);
  * that come from outside are no deeper than jansson's parser allows.
  */
 void proto_json_write(struct ken_json_writer *writer, const json_t *value);
+/* A document as it is sent: malloc'ed, with a line's end. NULL if out of memory. */
+char *proto_json_line(const json_t *document);
 
 #endif

@@ -2,7 +2,7 @@
 #include "http/connections.h"
 
 #include "clock.h"
-#include "http/respond.h"
+#include "http/raw.h"
 
 #include <netinet/in.h>
 #include <pthread.h>
@@ -133,19 +133,15 @@ static void refuse(struct kend_connections *connections, struct kend_connection 
  */
 static void part(struct kend_connections *connections, struct kend_connection *connection)
 {
-    char answer[2048];
+    char answer[KEND_RAW_SIZE];
     if (connection->encrypted) {
         refuse(connections, connection, KEND_REFUSED_BODY);
         return;
     }
     kend_http_metrics_refused(connections->metrics, KEND_REFUSED_BODY);
-    int length = snprintf(answer, sizeof answer,
-                          "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-                          "Content-Length: %zu\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n\r\n%s",
-                          strlen(connections->timeout), connection->request, connections->timeout);
-    KEN_ASSERT(length > 0 && (size_t)length < sizeof answer);
-    ssize_t sent = send(connection->socket, answer, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent == length) connection->parted_bytes = strlen(connections->timeout); /* else its client does not read */
+    const size_t length = kend_raw_answer(answer, PROTO_REQUEST_TIMEOUT, connection->request, connections->timeout);
+    ssize_t sent = send(connection->socket, answer, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent == (ssize_t)length) connection->parted_bytes = strlen(connections->timeout); /* else its client does not read */
     shutdown(connection->socket, SHUT_WR);
     connection->parted = true;
     phase_change(connections, connection, KEND_CONNECTION_PARTED);
@@ -245,10 +241,7 @@ static char *timeout_text(const struct kend_conf *conf)
     char detail[128];
     snprintf(detail, sizeof detail, "the body did not come whole within http.body_seconds (%llu)",
              (unsigned long long)conf->http_body_seconds);
-    json_t *problem = proto_problem_to_json(PROTO_REQUEST_TIMEOUT, detail, NULL);
-    char *text = problem ? kend_json_text(problem) : NULL;
-    json_decref(problem);
-    return text;
+    return kend_raw_body(PROTO_REQUEST_TIMEOUT, detail);
 }
 
 int kend_connections_create(struct kend_connections **out, const struct kend_conf *conf, struct kend_http_metrics *metrics,
@@ -299,8 +292,8 @@ void kend_connections_destroy(struct kend_connections **out)
     free(connections);
 }
 
-struct kend_connection *kend_connections_open(struct kend_connections *connections, int socket, const struct sockaddr *address,
-                                              bool encrypted)
+struct kend_connection *kend_connections_open(struct kend_connections *connections, struct MHD_Connection *library, int socket,
+                                              const struct sockaddr *address, bool encrypted)
 {
     const uint64_t most = connections->conf->http_max_connections_per_address;
     struct kend_connection *connection = calloc(1, sizeof *connection);
@@ -309,6 +302,8 @@ struct kend_connection *kend_connections_open(struct kend_connections *connectio
         return NULL;
     }
     connection->magic = CONNECTION_MAGIC;
+    connection->library = library;
+    connection->thread = pthread_self();
     connection->socket = socket;
     connection->encrypted = encrypted;
     kend_client_of(&connection->client, address);
@@ -374,6 +369,34 @@ bool kend_connection_rests(struct kend_connections *connections, struct kend_con
 uint64_t kend_connection_parted_bytes(const struct kend_connection *connection)
 {
     return connection->parted_bytes;
+}
+
+/* Whether this thread's library has read the connection's head to its end, or stopped reading it. */
+static bool is_given_up(const struct kend_connection *connection)
+{
+    return pthread_equal(connection->thread, pthread_self()) &&
+           MHD_get_connection_info(connection->library, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+}
+
+struct kend_connection *kend_connections_given_up(struct kend_connections *connections)
+{
+    struct kend_connection *connection, *found = NULL;
+    pthread_mutex_lock(&connections->lock);
+    for (enum kend_connection_phase phase = KEND_CONNECTION_FRESH; phase <= KEND_CONNECTION_IDLE && !found; phase++)
+        TAILQ_FOREACH(connection, &connections->phase[phase], order)
+        {
+            if (is_given_up(connection)) found = connection;
+        }
+    pthread_mutex_unlock(&connections->lock);
+    return found;
+}
+
+void kend_connection_end(struct kend_connections *connections, struct kend_connection *connection)
+{
+    KEN_ASSERT(connection->magic == CONNECTION_MAGIC);
+    pthread_mutex_lock(&connections->lock);
+    if (connection->phase != KEND_CONNECTION_CUT) cut(connections, connection);
+    pthread_mutex_unlock(&connections->lock);
 }
 
 bool kend_connection_hold(struct kend_connections *connections, struct kend_connection *connection, size_t bytes)

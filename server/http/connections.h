@@ -9,6 +9,7 @@
 #include "conf.h"
 #include "http/metrics.h"
 
+#include <pthread.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 
@@ -34,8 +35,10 @@ struct kend_connections;
 /* One connection. Fields belong to connections.c, but for `tls` and those that are constant. */
 struct kend_connection {
     unsigned magic;
-    struct kend_client client; /* constant */
-    void *tls;                 /* what tls.c keeps */
+    struct kend_client client;      /* constant */
+    struct MHD_Connection *library; /* the same, as libmicrohttpd knows it; constant */
+    pthread_t thread;               /* whose it is there; constant */
+    void *tls;                      /* what tls.c keeps */
     int socket;
     bool encrypted;
     bool surplus;          /* more of its client than http.max_connections_per_address; constant */
@@ -55,9 +58,9 @@ int kend_connections_create(struct kend_connections **connections, const struct 
 /* None may be open. */
 void kend_connections_destroy(struct kend_connections **connections);
 
-/* A connection was accepted. NULL if out of memory: its socket has been shut down then. */
-struct kend_connection *kend_connections_open(struct kend_connections *connections, int socket, const struct sockaddr *address,
-                                              bool encrypted);
+/* A connection was accepted by this thread. NULL if out of memory: its socket has been shut down then. */
+struct kend_connection *kend_connections_open(struct kend_connections *connections, struct MHD_Connection *library, int socket,
+                                              const struct sockaddr *address, bool encrypted);
 /* It is about to be closed: from here on its socket is not touched. */
 void kend_connections_close(struct kend_connections *connections, struct kend_connection *connection);
 
@@ -70,6 +73,10 @@ bool kend_connection_reads(struct kend_connections *connections, struct kend_con
 bool kend_connection_answers(struct kend_connections *connections, struct kend_connection *connection);
 /* The request has ended. True if it was answered with 408. */
 bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection);
+/* The connection of this thread whose head libmicrohttpd refuses, as long as kend has not been told of a request; NULL if there is none. */
+struct kend_connection *kend_connections_given_up(struct kend_connections *connections);
+/* Has it closed; what was sent before arrives. Its own thread. */
+void kend_connection_end(struct kend_connections *connections, struct kend_connection *connection);
 /* Of the body of that 408, how many bytes were sent: all or none. */
 uint64_t kend_connection_parted_bytes(const struct kend_connection *connection);
 

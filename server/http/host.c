@@ -162,10 +162,10 @@ static bool is_public(const char *url, const struct host *host)
     return host_parse(&entry, authority, strcspn(authority, "/?#")) && is_same(&entry, host, false);
 }
 
-enum kend_host_verdict kend_host_check(const struct kend_hosts *hosts, const char *value)
+enum kend_host_verdict kend_host_check(const struct kend_hosts *hosts, const char *value, size_t length)
 {
     struct host host;
-    if (!host_parse(&host, value, strlen(value))) return KEND_HOST_MALFORMED;
+    if (!host_parse(&host, value, length)) return KEND_HOST_MALFORMED;
     bool any = kend_address_is_any(&hosts->listening);
     bool own_port = any || !host.has_port || host.port == kend_address_port(&hosts->listening);
     bool own = strcmp(host.name, "localhost") == 0 || (any ? is_literal(&host) : is_listening(hosts, &host));
@@ -180,18 +180,45 @@ struct origin {
     struct host host;
 };
 
-/* Of a URL, whose path is not looked at where it may have one. */
-static bool origin_parse(struct origin *origin, const char *url, bool may_have_path)
+/* What follows the scheme; NULL if it is neither http: nor https:. */
+static const char *after_scheme(const char *url, bool *https)
 {
-    static const char http[] = "http://", https[] = "https://";
-    origin->https = strncasecmp(url, https, sizeof https - 1) == 0;
-    if (!origin->https && strncasecmp(url, http, sizeof http - 1) != 0) return false;
-    url += origin->https ? sizeof https - 1 : sizeof http - 1;
-    size_t length = may_have_path ? strcspn(url, "/?#") : strlen(url);
-    if (!host_parse(&origin->host, url, length)) return false;
+    static const char plain[] = "http://", secure[] = "https://";
+    *https = strncasecmp(url, secure, sizeof secure - 1) == 0;
+    if (*https) return url + sizeof secure - 1;
+    return strncasecmp(url, plain, sizeof plain - 1) == 0 ? url + sizeof plain - 1 : NULL;
+}
+
+/* The authority of a URL of that scheme. */
+static bool authority_parse(struct origin *origin, const char *authority, size_t length)
+{
+    if (!host_parse(&origin->host, authority, length)) return false;
     if (!origin->host.has_port) origin->host.port = origin->https ? 443 : 80;
     origin->host.has_port = true;
     return true;
+}
+
+/* Of a URL, whose path is not looked at where it may have one. */
+static bool origin_parse(struct origin *origin, const char *url, bool may_have_path)
+{
+    const char *authority = after_scheme(url, &origin->https);
+    return authority && authority_parse(origin, authority, may_have_path ? strcspn(authority, "/?#") : strlen(authority));
+}
+
+bool kend_host_of_target(const char *target, const char **authority, size_t *length)
+{
+    bool https;
+    *authority = after_scheme(target, &https);
+    *length = *authority ? strcspn(*authority, "/?") : 0; /* a fragment is no part of a target */
+    return *authority != NULL;
+}
+
+bool kend_host_is_target(const char *host, const char *target)
+{
+    struct origin of_target, own;
+    if (!origin_parse(&of_target, target, true)) return false;
+    own.https = of_target.https;
+    return authority_parse(&own, host, strlen(host)) && is_same(&own.host, &of_target.host, false);
 }
 
 bool kend_host_is_origin(const struct kend_hosts *hosts, const char *host, const char *value)

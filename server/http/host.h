@@ -41,11 +41,19 @@ enum kend_host_verdict { KEND_HOST_ALLOWED, KEND_HOST_MALFORMED, KEND_HOST_FORBI
  * the entry: any port); the authority of http.public_url. Listening on the any-address (a container, whose port may be mapped): every
  * address literal and localhost with any port.
  */
-enum kend_host_verdict kend_host_check(const struct kend_hosts *hosts, const char *value);
+enum kend_host_verdict kend_host_check(const struct kend_hosts *hosts, const char *value, size_t length);
 /*
  * Whether an Origin header names kend itself: http.public_url's scheme and authority, or those of the request, whose Host was allowed. A
  * port that is not there is the scheme's.
  */
 bool kend_host_is_origin(const struct kend_hosts *hosts, const char *host, const char *origin);
+
+/*
+ * A request target in absolute form, as a proxy's client sends it: true, and its authority [*length] in it, where it is http: or https:.
+ * What follows the authority is a path, a query or nothing.
+ */
+bool kend_host_of_target(const char *target, const char **authority, size_t *length);
+/* Whether the target's authority, which kend_host_check has to allow too, is that of the Host header. */
+bool kend_host_is_target(const char *host, const char *target);
 
 #endif

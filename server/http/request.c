@@ -56,19 +56,24 @@ static bool is_sane_id(const char *text)
            strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._:/+=@-") == length;
 }
 
+void kend_request_make_id(char id[KEND_REQUEST_ID_MADE])
+{
+    unsigned char noise[(KEND_REQUEST_ID_MADE - 1) / 2] = {0};
+    ssize_t got = getrandom(noise, sizeof noise, GRND_NONBLOCK);
+    (void)got; /* an id of zeros is as good as none */
+    for (size_t i = 0; i < sizeof noise; i++) snprintf(id + 2 * i, 3, "%02x", noise[i]);
+}
+
 /* The caller's own id, so that it finds its request in our log; or a new one. */
 static void request_identify(struct kend_request *request)
 {
     const char *given = request->headers.value[KEND_X_REQUEST_ID];
-    unsigned char noise[16] = {0};
     kend_trace_parse(request->headers.value[KEND_TRACEPARENT], request->trace);
     if (given && is_sane_id(given)) {
         snprintf(request->id, sizeof request->id, "%s", given);
         return;
     }
-    ssize_t got = getrandom(noise, sizeof noise, GRND_NONBLOCK);
-    (void)got; /* an id of zeros is as good as none */
-    for (size_t i = 0; i < sizeof noise; i++) snprintf(request->id + 2 * i, 3, "%02x", noise[i]);
+    kend_request_make_id(request->id);
 }
 
 struct head {
@@ -105,19 +110,41 @@ static void check_headers(struct kend_request *request, const char *method, cons
     if (request->headers.failed) kend_request_refuse(request, request->headers.problem, "%s", request->headers.detail);
 }
 
-static void check_host(struct kend_request *request)
+/* what: where the name of the server was given. */
+static void check_name(struct kend_request *request, const char *what, const char *name, size_t length)
 {
-    const char *host = request->headers.value[KEND_HOST];
     char shown[128];
-    if (!host) return;
-    ken_printable(shown, sizeof shown, host, strlen(host));
-    switch (kend_host_check(&request->http->hosts, host)) {
-    case KEND_HOST_MALFORMED: kend_request_refuse(request, PROTO_BAD_REQUEST, "malformed Host \"%s\"", shown); break;
+    ken_printable(shown, sizeof shown, name, length);
+    switch (kend_host_check(&request->http->hosts, name, length)) {
+    case KEND_HOST_MALFORMED: kend_request_refuse(request, PROTO_BAD_REQUEST, "malformed %s \"%s\"", what, shown); break;
     case KEND_HOST_FORBIDDEN:
-        kend_request_refuse(request, PROTO_FORBIDDEN, "Host \"%s\" is not a name of this server; http.allowed_hosts can allow it", shown);
+        kend_request_refuse(request, PROTO_FORBIDDEN, "%s \"%s\" is not a name of this server; http.allowed_hosts can allow it", what,
+                            shown);
         break;
     case KEND_HOST_ALLOWED: break;
     }
+}
+
+/* Two names for one request: who takes the one and who takes the other must see the same server. */
+static void check_host(struct kend_request *request)
+{
+    const char *host = request->headers.value[KEND_HOST], *authority;
+    size_t length;
+    if (!host) return;
+    check_name(request, "Host", host, strlen(host));
+    if (!kend_host_of_target(request->target, &authority, &length)) return;
+    check_name(request, "request target of", authority, length);
+    if (!kend_host_is_target(host, request->target))
+        kend_request_refuse(request, PROTO_BAD_REQUEST, "the Host header names another server than the request target");
+}
+
+/* Of a target in absolute form, what it would be without scheme and authority. */
+static const char *path_of(const char *target)
+{
+    const char *authority;
+    size_t length;
+    if (!kend_host_of_target(target, &authority, &length)) return target;
+    return authority[length] == '/' ? authority + length : "/";
 }
 
 /* The path, and so the route. *query: what follows the '?'. */
@@ -137,7 +164,7 @@ static void check_path(struct kend_request *request, char **query)
             return;
         }
     if (*query) *(*query)++ = '\0';
-    switch (kend_route_find(request->method, request->target, &request->match)) {
+    switch (kend_route_find(request->method, path_of(request->target), &request->match)) {
     case KEND_MATCH_MALFORMED:
         kend_request_refuse(request, PROTO_BAD_REQUEST, "the path must begin with '/' and be percent-encoded UTF-8");
         return;

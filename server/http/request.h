@@ -13,7 +13,7 @@
 #include <jansson.h>
 #include <netinet/in.h>
 
-enum { KEND_REQUEST_ID_MAX = 128 };
+enum { KEND_REQUEST_ID_MAX = 128, KEND_REQUEST_ID_MADE = 33 };
 
 struct kend_request {
     unsigned magic;
@@ -59,6 +59,8 @@ struct kend_request {
 /* One line that tells how it went. whole: the answer has gone to its last byte. Whose request it was is known where nothing refused it
  * before. */
 void kend_request_log(const struct kend_request *request, int64_t microseconds, bool whole);
+/* An id for a request that came without. */
+void kend_request_make_id(char id[KEND_REQUEST_ID_MADE]);
 /* The address of a peer, an IPv4 one as such even where it is mapped; NULL if it is none of these. */
 const char *kend_client_text(char text[INET6_ADDRSTRLEN], const struct sockaddr *address);
 

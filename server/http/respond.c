@@ -32,20 +32,9 @@ static struct MHD_Response *response_take(struct kend_request *request, char *te
     return response;
 }
 
-char *kend_json_text(const json_t *document)
-{
-    struct ken_json_writer writer;
-    char *text;
-    size_t length;
-    ken_json_writer_init(&writer);
-    proto_json_write(&writer, document);
-    ken_json_filler(&writer, "\n", 1); /* so that a terminal's prompt begins on a line of its own */
-    return ken_json_writer_take(&writer, &text, &length) ? NULL : text;
-}
-
 static struct MHD_Response *response_document(struct kend_request *request, json_t *document, const char *type)
 {
-    char *text = document ? kend_json_text(document) : NULL;
+    char *text = document ? proto_json_line(document) : NULL;
     json_decref(document);
     return response_take(request, text, text ? strlen(text) : 0, type);
 }

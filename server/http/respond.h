@@ -6,8 +6,6 @@
 #include "http/request.h"
 #include "jobs/store.h"
 
-/* A document as it is sent: malloc'ed, with a line's end. NULL if out of memory. */
-char *kend_json_text(const json_t *document);
 /* A JSON document (taken over; NULL: out of memory) as a response that kend_send takes. NULL if out of memory. */
 struct MHD_Response *kend_response_json(struct kend_request *request, json_t *document);
 /* Text as a response; copied. */

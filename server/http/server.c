@@ -2,6 +2,7 @@
 #include "http/server.h"
 
 #include "clock.h"
+#include "http/early.h"
 #include "http/request.h"
 #include "log.h"
 
@@ -119,7 +120,7 @@ static void log_line(void *opaque, const char *format, va_list arguments) __attr
 static void log_line(void *opaque, const char *format, va_list arguments)
 {
     char text[256];
-    (void)opaque;
+    kend_early_look(opaque, format, arguments);
     vsnprintf(text, sizeof text, format, arguments);
     text[strcspn(text, "\n")] = '\0';
     kend_log(KEND_LOG_DEBUG, "libmicrohttpd", KEND_S("text", text));
@@ -132,7 +133,7 @@ static void notify_connection(void *opaque, struct MHD_Connection *connection, v
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *socket = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         const union MHD_ConnectionInfo *address = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-        own = *context = kend_connections_open(http->connections, socket->connect_fd, address->client_addr, http->tls != NULL);
+        own = *context = kend_connections_open(http->connections, connection, socket->connect_fd, address->client_addr, http->tls != NULL);
     }
     if (own && http->tls) kend_tls_connection(http->tls, connection, &own->tls, code);
     if (!own || code == MHD_CONNECTION_NOTIFY_STARTED) return;
@@ -152,7 +153,7 @@ int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts,
     if (threads > conf->http_max_connections) threads = (unsigned)conf->http_max_connections;
     http->parts = *parts;
     http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, kend_request_step, http,                        //
-                                    MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,                           //
+                                    MHD_OPTION_EXTERNAL_LOGGER, log_line, http,                           //
                                     MHD_OPTION_LISTEN_SOCKET, http->socket,                               //
                                     MHD_OPTION_THREAD_POOL_SIZE, threads,                                 //
                                     MHD_OPTION_THREAD_STACK_SIZE, (size_t)SERVER_THREAD_STACK,            //

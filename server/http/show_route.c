@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "digest.h"
 #include "http/job_answer.h"
+#include "json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,7 @@ static enum MHD_Result show_or_wait(struct kend_request *request, const struct k
     json_t *document;
     enum kend_store_result made = kend_job_document(request, job, &document);
     if (made != KEND_STORE_OK) return kend_answer_store(request, made);
-    char *text = document ? kend_json_text(document) : NULL;
+    char *text = document ? proto_json_line(document) : NULL;
     enum MHD_Result result = MHD_NO;
     json_decref(document);
     if (!text || !make_etag(etag, text)) {

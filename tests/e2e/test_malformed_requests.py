@@ -8,6 +8,7 @@ from typing import Any, Iterator, Optional
 
 import pytest
 
+import contract
 import rawhttp
 from daemon import Kend
 
@@ -150,7 +151,15 @@ HEADS = [
     ("overlong", get(b"/v1/jobs/%c0%af"), 400, "bad_request", "percent-encoded"),
     ("raw byte", get(b"/v1/jobs/\xc3\xa9"), 400, "bad_request", "must be percent-encoded"),
     ("blank in target", get(b"/live z"), 400, "bad_request", "must be percent-encoded"),
-    ("absolute form", get(b"http://localhost/livez"), 400, "bad_request", "begin with '/'"),
+    ("absolute form of another", get(b"http://evil.example/livez"), 403, "forbidden", "evil.example"),
+    ("absolute form, other port", get(b"http://localhost:1/livez"), 403, "forbidden", "localhost:1"),
+    ("absolute form, two names", get(b"http://127.0.0.1/livez"), 400, "bad_request", "names another server"),
+    ("absolute form with user", get(b"http://a@localhost/livez"), 400, "bad_request", "malformed request target"),
+    ("absolute form without name", get(b"http:///livez"), 400, "bad_request", "malformed request target"),
+    ("absolute form with fragment", get(b"http://localhost#/livez"), 400, "bad_request", "malformed request target"),
+    ("absolute form of a root", get(b"http://localhost"), 404, "not_found", ""),
+    ("absolute form of nothing", get(b"http://localhost/livez/a"), 404, "not_found", ""),
+    ("absolute form, other scheme", get(b"ftp://localhost/livez"), 400, "bad_request", "begin with '/'"),
     ("asterisk", get(b"*", method=b"OPTIONS"), 400, "bad_request", "begin with '/'"),
     ("authority form", get(b"a.example:443", method=b"CONNECT"), 400, "bad_request", "begin with '/'"),
     ("trailing slash", get(b"/v1/jobs/"), 404, "not_found", ""),
@@ -452,11 +461,6 @@ BROKEN = [
     ("new protocol", get(b"/livez", version=b"HTTP/2.0"), 505),
     ("http/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     ("no colon", get(b"/livez", HOST + b"X\r\n"), 400),
-    ("length of letters", post(JSON + b"Content-Length: abc\r\n"), 400),
-    ("negative length", post(JSON + b"Content-Length: -1\r\n"), 400),
-    ("signed length", post(JSON + b"Content-Length: +1\r\n"), 400),
-    ("list of lengths", post(JSON + b"Content-Length: 1, 1\r\n"), 400),
-    ("vast length", post(JSON + b"Content-Length: 99999999999999999999999\r\n"), 413),
     ("bad chunk", post(JSON + b"Transfer-Encoding: chunked\r\n", b"zz\r\n"), 400),
     ("vast chunk", post(JSON + b"Transfer-Encoding: chunked\r\n", b"ffffffffffffffffff\r\n"), 413),
     ("vast target", get(b"/" + b"a" * 300000), 414),
@@ -470,6 +474,37 @@ def test_broken_beyond_http(server: Kend, name: str, request_bytes: bytes, statu
     answer = rawhttp.exchange(server.url, request_bytes)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
     assert b"\r\nConnection: close\r\n" in answer
+
+
+# libmicrohttpd 0.9.75 would answer these with two heads.
+LENGTHS = {"abc": 400, "-1": 400, "+1": 400, "1, 1": 400, "0x1": 400, "1 ": 400, "1e1": 400, "9" * 23: 413}
+
+
+@pytest.mark.parametrize("before", [b"", get(b"/livez", b"Host: localhost\r\n")], ids=["first", "kept alive"])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_a_length_that_is_no_number(server: Kend, length: str, before: bytes) -> None:
+    """One answer like any other, the last one of its connection; what comes behind is nobody's request."""
+    log = server.log_text()
+    broken = post(JSON + b"Content-Length: %s\r\n" % length.encode(), get(b"/version"))
+    answer = rawhttp.exchange(server.url, before + broken)
+    *first, response = rawhttp.split(answer)
+    assert answer.count(b"HTTP/1.1 ") == len(first) + 1 == 1 + bool(before)
+    assert (response.status, response.headers["connection"]) == (LENGTHS[length], "close")
+    assert "Content-Length is" in response.json["detail"]
+    contract.check("POST", "/v1/jobs", response)
+    assert f'request={response.headers["x-request-id"]} status={response.status}' in server.log_text()[len(log) :]
+
+
+@pytest.mark.parametrize("target", ["http://{}/version", "HTTPS://{}/version", "http://{}/v1/jobs?limit=1"])
+def test_a_target_may_be_absolute(server: Kend, target: str) -> None:
+    """RFC 9112, 3.2.2."""
+    host = server.url.partition("://")[2]
+    response = rawhttp.one(
+        server.url,
+        get(target.format(host).encode(), f"Host: {host}\r\nConnection: close\r\n".encode()),
+    )
+    assert response.status == 200
+    assert ("version" if "version" in target else "data") in response.json
 
 
 @pytest.mark.parametrize(

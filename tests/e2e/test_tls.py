@@ -83,6 +83,14 @@ def test_https_is_spoken(secured: Secured) -> None:
     assert secured.curl().returncode == 0
 
 
+def test_a_length_that_is_no_number(secured: Secured) -> None:
+    """kend answers in place of libmicrohttpd, whose two heads would be one too many."""
+    answer = secured.curl("-i", "--http1.1", "-H", "Content-Length: abc", "-w", "\n%{http_code}", path="/v1/jobs")
+    assert answer.returncode == 0 and answer.stdout.count("HTTP/1.1 ") == 1
+    assert answer.stdout.endswith("\n400") and '"code":"bad_request"' in answer.stdout
+    assert secured.curl().returncode == 0
+
+
 def test_only_newer_versions(secured: Secured) -> None:
     for version, maximum, good in (("1.3", "1.3", True), ("1.2", "1.2", True), ("1.0", "1.1", False)):
         # at security level 0, the client's library would take part in the old ones

@@ -41,7 +41,7 @@ static struct peer connect_from(struct kend_connections *connections, const char
     int ends[2];
     ck_assert_int_eq(inet_pton(AF_INET, from, &address.sin_addr), 1);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    struct kend_connection *connection = kend_connections_open(connections, ends[0], (struct sockaddr *)&address, encrypted);
+    struct kend_connection *connection = kend_connections_open(connections, NULL, ends[0], (struct sockaddr *)&address, encrypted);
     ck_assert_ptr_nonnull(connection);
     return (struct peer){connection, ends[0], ends[1]};
 }

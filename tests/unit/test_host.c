@@ -14,7 +14,8 @@ static void check(const char *listen, const char *allowed, const char *public_ur
     struct kend_hosts hosts = {.allowed = allowed, .public_url = public_url};
     ck_assert_int_eq(kend_address_parse(&hosts.listening, listen, NULL), KEN_OK);
     for (size_t i = 0; i < count; i++)
-        ck_assert_msg(kend_host_check(&hosts, cases[i].value) == cases[i].verdict, "%s at %s", cases[i].value, listen);
+        ck_assert_msg(kend_host_check(&hosts, cases[i].value, strlen(cases[i].value)) == cases[i].verdict, "%s at %s", cases[i].value,
+                      listen);
 }
 #define CHECK(listen, allowed, public_url, cases) check(listen, allowed, public_url, cases, sizeof cases / sizeof *cases)
 
@@ -68,7 +69,7 @@ START_TEST(malformed_hosts_are_told_apart)
     name[sizeof name - 1] = '\0';
     struct kend_hosts hosts = {.allowed = "", .public_url = ""};
     ck_assert_int_eq(kend_address_parse(&hosts.listening, "127.0.0.1:1", NULL), KEN_OK);
-    ck_assert_int_eq(kend_host_check(&hosts, name), KEND_HOST_MALFORMED);
+    ck_assert_int_eq(kend_host_check(&hosts, name, strlen(name)), KEND_HOST_MALFORMED);
 }
 END_TEST
 
@@ -144,6 +145,44 @@ START_TEST(an_origin_is_ours_or_not)
 }
 END_TEST
 
+START_TEST(a_target_may_name_its_server)
+{
+    static const struct {
+        const char *target, *authority, *host;
+        bool same;
+    } cases[] = {
+        {"/livez", NULL, "localhost", false},
+        {"ftp://localhost/", NULL, "localhost", false},
+        {"http:/localhost/", NULL, "localhost", false},
+        {"http://localhost/livez", "localhost", "localhost", true},
+        {"HTTP://LocalHost/livez", "LocalHost", "localhost", true},
+        {"http://localhost", "localhost", "localhost", true},
+        {"http://localhost?a=b/c", "localhost", "localhost", true},
+        {"http://localhost:8377/a?b", "localhost:8377", "localhost:8377", true},
+        {"http://localhost:80/", "localhost:80", "localhost", true},
+        {"http://localhost/", "localhost", "localhost:80", true},
+        {"https://localhost:443/", "localhost:443", "localhost", true},
+        {"http://localhost:443/", "localhost:443", "localhost", false},
+        {"http://localhost:8377/", "localhost:8377", "localhost", false},
+        {"http://localhost/", "localhost", "127.0.0.1", false},
+        {"http://evil.example/", "evil.example", "localhost", false},
+        {"http://localhost@evil.example/", "localhost@evil.example", "localhost", false},
+        {"http://localhost#/livez", "localhost#", "localhost#", false},
+        {"http:///livez", "", "", false},
+        {"http://[::1]:8377/", "[::1]:8377", "[::1]:8377", true},
+        {"http://[::1]:8377/", "[::1]:8377", "localhost:8377", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *authority;
+        size_t length;
+        const bool absolute = kend_host_of_target(cases[i].target, &authority, &length);
+        ck_assert_msg(absolute == (cases[i].authority != NULL), "%s", cases[i].target);
+        ck_assert_msg(kend_host_is_target(cases[i].host, cases[i].target) == cases[i].same, "%s", cases[i].target);
+        if (absolute) ck_assert_msg(length == strlen(cases[i].authority) && memcmp(authority, cases[i].authority, length) == 0, "%zu", i);
+    }
+}
+END_TEST
+
 START_TEST(addresses_are_read_and_written)
 {
     static const struct {
@@ -176,4 +215,5 @@ START_TEST(addresses_are_read_and_written)
 END_TEST
 
 UNIT_MAIN("host", an_address_answers_to_itself_and_localhost, malformed_hosts_are_told_apart, version_six_has_brackets,
-          names_can_be_allowed, the_any_address_answers_to_every_literal, an_origin_is_ours_or_not, addresses_are_read_and_written)
+          names_can_be_allowed, the_any_address_answers_to_every_literal, an_origin_is_ours_or_not, a_target_may_name_its_server,
+          addresses_are_read_and_written)
