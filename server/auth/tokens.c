@@ -65,13 +65,17 @@ void kend_tokens_close(struct kend_tokens **out)
     free(tokens);
 }
 
-void kend_tokens_reload(struct kend_tokens *tokens)
+bool kend_tokens_reload(struct kend_tokens *tokens)
 {
     struct proto_token_list fresh, old;
     struct ken_error error = {0};
     if (proto_token_list_read(&fresh, tokens->path, &error)) {
-        kend_log(KEND_LOG_ERROR, "tokens not read: those from before hold", KEND_S("error", error.message));
-        return;
+        pthread_rwlock_rdlock(&tokens->lock);
+        const size_t count = tokens->list.count;
+        pthread_rwlock_unlock(&tokens->lock);
+        kend_log(KEND_LOG_ERROR, "tokens not read: those from before hold", KEND_S("file", tokens->path), KEND_S("error", error.message),
+                 KEND_I("tokens", count));
+        return false;
     }
     tell(&fresh, tokens->path);
     pthread_rwlock_wrlock(&tokens->lock);
@@ -79,6 +83,7 @@ void kend_tokens_reload(struct kend_tokens *tokens)
     tokens->list = fresh;
     pthread_rwlock_unlock(&tokens->lock);
     proto_token_list_clear(&old);
+    return true;
 }
 
 static void identity_fill(struct kend_identity *identity, const struct proto_token *token)

@@ -19,8 +19,8 @@ struct kend_tokens;
 /* Reads the file, whose path is copied. Errors as of proto_token_list_read. */
 int kend_tokens_open(struct kend_tokens **tokens, const char *path, struct ken_error *error);
 void kend_tokens_close(struct kend_tokens **tokens);
-/* Reads the file anew. After a failure, which is logged, what was known stays. */
-void kend_tokens_reload(struct kend_tokens *tokens);
+/* Reads the file anew. After a failure (false), which is logged, what was known stays. */
+bool kend_tokens_reload(struct kend_tokens *tokens);
 
 /*
  * Whose token the text is, at `now` (ms since 1970). False for one that has not the form of a token, is unknown, has another secret or is

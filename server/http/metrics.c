@@ -21,35 +21,37 @@ static const uint64_t request_buckets[KEND_REQUEST_BUCKET_COUNT] = KEND_REQUEST_
 static const double stage_buckets[KEND_STAGE_BUCKET_COUNT] = KEND_STAGE_BUCKETS;
 
 /* symbol, name, type, help: every family of /metrics. */
-#define METRIC_MAP(X)                                                                                                   \
-    X(JOBS_TOTAL, "kend_jobs_total", "counter", "Jobs that ended since start, by status.")                              \
-    X(JOB_ERRORS, "kend_job_errors_total", "counter", "Jobs that failed since start, by the code of their error.")      \
-    X(JOBS, "kend_jobs", "gauge", "Jobs in the store, by status.")                                                      \
-    X(QUEUE_OLDEST, "kend_queue_oldest_seconds", "gauge", "Age of the oldest queued job; 0 if none is.")                \
-    X(QUEUE_OWNERS, "kend_queue_owners", "gauge", "Owners that have queued jobs.")                                      \
-    X(STAGE_SECONDS, "kend_job_stage_seconds", "histogram", "Time that jobs spent in a stage.")                         \
-    X(FETCH_BYTES, "kend_fetch_bytes_total", "counter", "Bytes of inputs received since start.")                        \
-    X(CACHE_BYTES, "kend_cache_bytes", "gauge", "Bytes that the cache of inputs holds.")                                \
-    X(ARTIFACT_BYTES, "kend_artifact_bytes", "gauge", "Bytes of the artifacts of all jobs in the store.")               \
-    X(EVICTED, "kend_artifact_evicted_bytes_total", "counter", "Disk that artifacts gave up to make room since start.") \
-    X(DISK_FREE, "kend_disk_free_bytes", "gauge", "Free bytes of the file system that a folder lies on.")               \
-    X(DISK_AVAILABLE, "kend_disk_available_bytes", "gauge",                                                             \
-      "Bytes that jobs can take there: free beside the reserve, or given up by the cache.")                             \
-    X(DISK_RESERVE, "kend_disk_reserve_bytes", "gauge", "disk.reserve_bytes: free bytes that are never used.")          \
-    X(PRUNED, "kend_pruned_parameters_total", "counter", "Parameters pruned since start, by method.")                   \
-    X(REQUESTS, "kend_http_requests_total", "counter", "HTTP requests answered since start.")                           \
-    X(REQUEST_SECONDS, "kend_http_request_seconds", "histogram", "Time to answer, without ?wait= and alike.")           \
-    X(REFUSED, "kend_http_refused_total", "counter", "What a limit refused since start, by the limit.")                 \
-    X(CONNECTIONS, "kend_http_connections", "gauge", "Open connections.")                                               \
-    X(WAITING, "kend_http_waiting", "gauge", "Requests that wait: ?wait= and dry runs.")                                \
-    X(READY, "kend_ready", "gauge", "1 if /readyz answers 200, else 0.")                                                \
-    X(UNREADY, "kend_not_ready", "gauge", "1 if this is a reason for /readyz not to answer 200, else 0.")               \
-    X(BUILD_INFO, "kend_build_info", "gauge", "Always 1.")                                                              \
-    X(CPU, "process_cpu_seconds_total", "counter", "User and system processor time.")                                   \
-    X(STARTED, "process_start_time_seconds", "gauge", "When the process started, seconds since 1970.")                  \
-    X(RESIDENT, "process_resident_memory_bytes", "gauge", "Resident memory.")                                           \
-    X(VIRTUAL, "process_virtual_memory_bytes", "gauge", "Virtual memory.")                                              \
-    X(OPEN_FILES, "process_open_fds", "gauge", "Open file descriptors.")                                                \
+#define METRIC_MAP(X)                                                                                                                   \
+    X(JOBS_TOTAL, "kend_jobs_total", "counter", "Jobs that ended since start, by status.")                                              \
+    X(JOB_ERRORS, "kend_job_errors_total", "counter", "Jobs that failed since start, by the code of their error.")                      \
+    X(JOBS, "kend_jobs", "gauge", "Jobs in the store, by status.")                                                                      \
+    X(QUEUE_OLDEST, "kend_queue_oldest_seconds", "gauge", "Age of the oldest queued job; 0 if none is.")                                \
+    X(QUEUE_OWNERS, "kend_queue_owners", "gauge", "Owners that have queued jobs.")                                                      \
+    X(STAGE_SECONDS, "kend_job_stage_seconds", "histogram", "Time that jobs spent in a stage.")                                         \
+    X(FETCH_BYTES, "kend_fetch_bytes_total", "counter", "Bytes of inputs received since start.")                                        \
+    X(CACHE_BYTES, "kend_cache_bytes", "gauge", "Bytes that the cache of inputs holds.")                                                \
+    X(ARTIFACT_BYTES, "kend_artifact_bytes", "gauge", "Bytes of the artifacts of all jobs in the store.")                               \
+    X(EVICTED, "kend_artifact_evicted_bytes_total", "counter", "Disk that artifacts gave up to make room since start.")                 \
+    X(DISK_FREE, "kend_disk_free_bytes", "gauge", "Free bytes of the file system that a folder lies on.")                               \
+    X(DISK_AVAILABLE, "kend_disk_available_bytes", "gauge",                                                                             \
+      "Bytes that jobs can take there: free beside the reserve, or given up by the cache.")                                             \
+    X(DISK_RESERVE, "kend_disk_reserve_bytes", "gauge", "disk.reserve_bytes: free bytes that are never used.")                          \
+    X(PRUNED, "kend_pruned_parameters_total", "counter", "Parameters pruned since start, by method.")                                   \
+    X(REQUESTS, "kend_http_requests_total", "counter", "HTTP requests answered since start.")                                           \
+    X(REQUEST_SECONDS, "kend_http_request_seconds", "histogram", "Time to answer, without ?wait= and alike.")                           \
+    X(REFUSED, "kend_http_refused_total", "counter", "What a limit refused since start, by the limit.")                                 \
+    X(CONNECTIONS, "kend_http_connections", "gauge", "Open connections.")                                                               \
+    X(WAITING, "kend_http_waiting", "gauge", "Requests that wait: ?wait= and dry runs.")                                                \
+    X(TLS_END, "kend_tls_certificate_expiration_timestamp_seconds", "gauge", "Until when the certificate is good, seconds since 1970.") \
+    X(RELOADED, "kend_last_reload_successful", "gauge", "1 if this was read at the last SIGHUP; 0: what was read before still holds.")  \
+    X(READY, "kend_ready", "gauge", "1 if /readyz answers 200, else 0.")                                                                \
+    X(UNREADY, "kend_not_ready", "gauge", "1 if this is a reason for /readyz not to answer 200, else 0.")                               \
+    X(BUILD_INFO, "kend_build_info", "gauge", "Always 1.")                                                                              \
+    X(CPU, "process_cpu_seconds_total", "counter", "User and system processor time.")                                                   \
+    X(STARTED, "process_start_time_seconds", "gauge", "When the process started, seconds since 1970.")                                  \
+    X(RESIDENT, "process_resident_memory_bytes", "gauge", "Resident memory.")                                                           \
+    X(VIRTUAL, "process_virtual_memory_bytes", "gauge", "Virtual memory.")                                                              \
+    X(OPEN_FILES, "process_open_fds", "gauge", "Open file descriptors.")                                                                \
     X(MAX_FILES, "process_max_fds", "gauge", "Most file descriptors that may be open.")
 #define X(symbol, name, type, help) METRIC_##symbol,
 enum metric { METRIC_MAP(X) METRIC_COUNT };
@@ -235,6 +237,23 @@ static void print_readiness(struct kend_http *http, FILE *out)
         fprintf(out, "%s{reason=\"%s\"} %d\n", name, proto_problem_code(kend_unready_reasons[i].problem), reasons[i]);
 }
 
+/* Only of what there is to read anew. */
+static void print_reloads(struct kend_http *http, FILE *out)
+{
+    static const char *const names[] = {
+#define X(symbol, text) text,
+        KEND_RELOAD_MAP(X)
+#undef X
+    };
+    const bool there[] = {[KEND_RELOAD_TOKENS] = http->parts.tokens, [KEND_RELOAD_CERTIFICATE] = http->tls};
+    const int64_t end = http->tls ? kend_tls_end(http->tls) : 0;
+    const char *name = metric(METRIC_RELOADED, out);
+    for (int i = 0; i < KEND_RELOAD_COUNT; i++)
+        if (there[i]) fprintf(out, "%s{what=\"%s\"} %d\n", name, names[i], !atomic_load(&http->reload_failed[i]));
+    name = metric(METRIC_TLS_END, out);
+    if (end) fprintf(out, "%s %" PRId64 "\n", name, end / 1000);
+}
+
 static void print_process(const struct kend_http *http, FILE *out)
 {
     struct kend_process process;
@@ -259,6 +278,7 @@ enum MHD_Result kend_route_metrics(struct kend_request *request)
     print_fetcher(parts->fetcher, out);
     print_disks(parts, out);
     print_readiness(request->http, out);
+    print_reloads(request->http, out);
     print_process(request->http, out);
     print_requests(&request->http->metrics, out);
     print_request_seconds(&request->http->metrics, out);

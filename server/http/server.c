@@ -183,8 +183,8 @@ int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts,
 void kend_http_reload(struct kend_http *http)
 {
     if (!http->tls && !http->parts.tokens) kend_log(KEND_LOG_INFO, "SIGHUP: there are no tokens and no certificate to read anew");
-    if (http->parts.tokens) kend_tokens_reload(http->parts.tokens);
-    if (http->tls) kend_tls_reload(http->tls);
+    if (http->parts.tokens) atomic_store(&http->reload_failed[KEND_RELOAD_TOKENS], !kend_tokens_reload(http->parts.tokens));
+    if (http->tls) atomic_store(&http->reload_failed[KEND_RELOAD_CERTIFICATE], !kend_tls_reload(http->tls));
 }
 
 void kend_http_drain(struct kend_http *http)

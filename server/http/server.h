@@ -31,6 +31,14 @@ struct kend_http_parts {
     struct kend_sessions *sessions;
 };
 
+/* symbol, name: what SIGHUP has read anew. */
+#define KEND_RELOAD_MAP(X)          \
+    X(KEND_RELOAD_TOKENS, "tokens") \
+    X(KEND_RELOAD_CERTIFICATE, "certificate")
+#define X(symbol, name) symbol,
+enum kend_reload { KEND_RELOAD_MAP(X) KEND_RELOAD_COUNT };
+#undef X
+
 /* Seen by the files of http/ alone. */
 struct kend_http {
     struct kend_http_parts parts;
@@ -39,10 +47,11 @@ struct kend_http {
     struct kend_hosts hosts;
     struct kend_tls *tls; /* or NULL */
     struct kend_connections *connections;
-    struct kend_rates *rates; /* or NULL: as often as they like */
-    char *base_url;           /* what absolute URLs begin with, without a final '/' */
-    bool secure;              /* browsers come over https */
-    bool hsts;                /* ... and may be told to stay there: nothing else has that name */
+    struct kend_rates *rates;                     /* or NULL: as often as they like */
+    char *base_url;                               /* what absolute URLs begin with, without a final '/' */
+    bool secure;                                  /* browsers come over https */
+    bool hsts;                                    /* ... and may be told to stay there: nothing else has that name */
+    atomic_bool reload_failed[KEND_RELOAD_COUNT]; /* the last time */
     atomic_bool draining;
     atomic_bool ending;       /* each connection ends with its next answer */
     atomic_llong store_asked; /* monotonic ms of when store_state was told; 0: never */

@@ -14,6 +14,7 @@
 struct credentials {
     unsigned users; /* connections, and the kend_tls whose newest it is; under its lock */
     bool asks;      /* clients for a certificate */
+    int64_t end;    /* ms since 1970: the first of the chain's certificates is good until then; 0: not known */
     gnutls_certificate_credentials_t gnutls;
 };
 
@@ -42,6 +43,21 @@ static int check_readable(const char *option, const char *path, struct ken_error
     return access(path, R_OK) == 0 ? KEN_OK : ken_fail(error, KEN_EINVALID, "%s: %s: %s", option, path, strerror(errno));
 }
 
+static int64_t chain_end(gnutls_certificate_credentials_t gnutls)
+{
+    gnutls_x509_crt_t *chain = NULL;
+    unsigned count = 0;
+    int64_t end = 0;
+    if (gnutls_certificate_get_x509_crt(gnutls, 0, &chain, &count) < 0) return 0;
+    for (unsigned i = 0; i < count; i++) {
+        const int64_t own = (int64_t)gnutls_x509_crt_get_expiration_time(chain[i]) * 1000;
+        if (!i || own < end) end = own;
+        gnutls_x509_crt_deinit(chain[i]);
+    }
+    gnutls_free(chain);
+    return end;
+}
+
 static int credentials_load(struct credentials *credentials, const struct kend_conf *conf, struct ken_error *error)
 {
     const char *cert = conf->http_tls_cert, *key = conf->http_tls_key, *authority = conf->http_tls_client_ca;
@@ -51,6 +67,7 @@ static int credentials_load(struct credentials *credentials, const struct kend_c
     if (rc) return rc;
     int code = gnutls_certificate_set_x509_key_file(credentials->gnutls, cert, key, GNUTLS_X509_FMT_PEM);
     if (code < 0) return ken_fail(error, KEN_EINVALID, "http.tls_cert, http.tls_key: %s, %s: %s", cert, key, gnutls_strerror(code));
+    credentials->end = chain_end(credentials->gnutls);
     if (!*authority) return KEN_OK;
     code = gnutls_certificate_set_x509_trust_file(credentials->gnutls, authority, GNUTLS_X509_FMT_PEM);
     if (code <= 0)
@@ -77,15 +94,10 @@ static int credentials_read(struct credentials **out, const struct kend_conf *co
 /* Until when the certificate is good. */
 static void tell(const struct credentials *credentials, const char *path)
 {
-    gnutls_x509_crt_t *chain = NULL;
-    unsigned count = 0;
-    if (gnutls_certificate_get_x509_crt(credentials->gnutls, 0, &chain, &count) < 0) return;
-    int64_t end = count ? (int64_t)gnutls_x509_crt_get_expiration_time(chain[0]) * 1000 : 0;
-    for (unsigned i = 0; i < count; i++) gnutls_x509_crt_deinit(chain[i]);
-    gnutls_free(chain);
     char text[PROTO_TIME_SIZE];
-    proto_time_format(text, end);
-    kend_log(end > proto_now_ms() ? KEND_LOG_INFO : KEND_LOG_WARN, "certificate read", KEND_S("file", path), KEND_S("good_until", text));
+    proto_time_format(text, credentials->end);
+    kend_log(credentials->end > proto_now_ms() ? KEND_LOG_INFO : KEND_LOG_WARN, "certificate read", KEND_S("file", path),
+             KEND_S("good_until", text));
 }
 
 void kend_tls_log(const struct kend_tls *tls)
@@ -133,13 +145,24 @@ void kend_tls_destroy(struct kend_tls **out)
     free(tls);
 }
 
-void kend_tls_reload(struct kend_tls *tls)
+int64_t kend_tls_end(struct kend_tls *tls)
+{
+    pthread_mutex_lock(&tls->lock);
+    const int64_t end = tls->newest->end;
+    pthread_mutex_unlock(&tls->lock);
+    return end;
+}
+
+bool kend_tls_reload(struct kend_tls *tls)
 {
     struct credentials *fresh, *old;
     struct ken_error error = {0};
     if (credentials_read(&fresh, tls->conf, &error)) {
-        kend_log(KEND_LOG_ERROR, "certificate not read: the one from before holds", KEND_S("error", error.message));
-        return;
+        char until[PROTO_TIME_SIZE];
+        proto_time_format(until, kend_tls_end(tls));
+        kend_log(KEND_LOG_ERROR, "certificate not read: the one from before holds", KEND_S("file", tls->conf->http_tls_cert),
+                 KEND_S("error", error.message), KEND_S("good_until", until));
+        return false;
     }
     tell(fresh, tls->conf->http_tls_cert);
     pthread_mutex_lock(&tls->lock);
@@ -147,6 +170,7 @@ void kend_tls_reload(struct kend_tls *tls)
     tls->newest = fresh;
     pthread_mutex_unlock(&tls->lock);
     credentials_leave(tls, old);
+    return true;
 }
 
 void kend_tls_connection(struct kend_tls *tls, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code)

@@ -23,8 +23,10 @@ int kend_tls_create(struct kend_tls **tls, const struct kend_conf *conf, struct 
 void kend_tls_log(const struct kend_tls *tls);
 /* No connection may be open. */
 void kend_tls_destroy(struct kend_tls **tls);
-/* Reads the files anew and logs what came of it; after a failure, what was there stays. Any thread. */
-void kend_tls_reload(struct kend_tls *tls);
+/* Reads the files anew and logs what came of it; after a failure (false), what was there stays. Any thread. */
+bool kend_tls_reload(struct kend_tls *tls);
+/* Until when the certificates that new connections get are all good, ms since 1970; 0: not known. Any thread. */
+int64_t kend_tls_end(struct kend_tls *tls);
 
 /* A connection begins or ends, as of MHD_OPTION_NOTIFY_CONNECTION, with a place to keep something: gives it its certificate, before its
  * handshake. HTTP threads. */

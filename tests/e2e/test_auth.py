@@ -368,13 +368,19 @@ def test_sighup_takes_over_the_file(tmp_path: Path) -> None:
                 house.tokens.path.unlink()
             else:
                 house.tokens.path.write_text(broken)
-            assert "tokens not read: those from before hold" in kend.reload()
+            said = kend.reload()
+            assert "tokens not read: those from before hold" in said
+            assert f"file={house.tokens.path}" in said and f"tokens={len(good.splitlines())}" in said
+            told = house.ask("read", "GET", "/metrics").body.decode()
+            assert 'kend_last_reload_successful{what="tokens"} 0\n' in told
             assert house.ask("late", "GET", "/v1/jobs").status == 200
         assert f"{house.tokens.path}:{len(good.splitlines()) + 1}: expected ID OWNER" in kend.log_text()
 
         house.tokens.path.write_text(good)
         house.tokens.path.chmod(0o644)
         assert "other users of this machine may read or write the tokens file" in kend.reload()
+        told = house.ask("read", "GET", "/metrics").body.decode()
+        assert 'kend_last_reload_successful{what="tokens"} 1\n' in told and 'what="certificate"' not in told
         house.tokens.revoke("late")
         kend.reload()
         assert house.ask("late", "GET", "/v1/jobs").status == 401

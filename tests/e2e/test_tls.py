@@ -8,12 +8,14 @@ import os
 import shutil
 import ssl
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional
 
 import pytest
 
 from daemon import BUILD, Kend
+from exposition import metrics
 from origin import Certificates, make_certificates
 from tokens import House
 
@@ -148,11 +150,42 @@ def test_sighup_takes_over_a_certificate(secured: Secured, certificates: Certifi
     ]
     for act in broken:
         act()
-        assert "certificate not read: the one from before holds" in secured.kend.reload()
-        assert secured.curl(authority=others.authority).returncode == 0
+        said = secured.kend.reload()
+        assert "certificate not read: the one from before holds" in said and f"file={secured.cert}" in said
+        assert f"{secured.key}" in said and "good_until=20" in said
+        told = secured.curl(authority=others.authority, path="/metrics")
+        assert 'kend_last_reload_successful{what="certificate"} 0\n' in told.stdout
     secured.put(certificates.good)
     secured.kend.reload()
+    assert metrics(secured.kend)['kend_last_reload_successful{what="certificate"}'] == 1
     assert secured.curl().returncode == 0
+
+
+def test_metrics_tell_when_the_certificate_ends(secured: Secured, certificates: Certificates) -> None:
+    """Of the one that connections get, which need not be the file's; of the chain, the first to end."""
+
+    def told() -> float:
+        return metrics(secured.kend)["kend_tls_certificate_expiration_timestamp_seconds"]
+
+    def end(pem: str) -> int:
+        command = ["openssl", "x509", "-noout", "-enddate", "-in", pem]
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        return int(ssl.cert_time_to_seconds(text.removeprefix("notAfter=")))
+
+    good, past = end(certificates.good[0]), end(certificates.expired[0])
+    assert told() == good > time.time() > past
+    secured.put(certificates.expired)
+    assert told() == good
+    said = secured.kend.reload()
+    assert "level=warn" in said and "certificate read" in said
+    secured.kend.trust.check_hostname = False
+    secured.kend.trust.verify_mode = ssl.CERT_NONE
+    assert told() == past
+    secured.put(certificates.good)
+    with secured.cert.open("a") as chain:
+        chain.write(Path(certificates.authority).read_text())
+    secured.kend.reload()
+    assert told() == min(good, end(certificates.authority))
 
 
 def test_connections_outlive_a_reload(secured: Secured, others: Certificates) -> None:
