@@ -51,6 +51,8 @@
       "Connections of one address (IPv6: of one /64) at once; more are answered with 429. 0: no limit, as behind a proxy.")               \
     X(http, max_waiting, NUMBER, "384", 1, 65536,                                                                                         \
       "Requests that wait (?wait=, dry runs), never more than three quarters of http.max_connections; others are answered at once.")      \
+    X(http, max_waiting_per_owner, NUMBER, "96", 0, 65536,                                                                                \
+      "Requests of one owner that wait (?wait=), where there are tokens; its others are answered at once. 0: no limit.")                  \
     X(http, max_body_bytes, SIZE, "1MiB", 1024, 67108864, "Largest request body.")                                                        \
     X(http, max_headers, NUMBER, "100", 16, 1000, "Most header fields of a request; more are answered with 431.")                         \
     X(http, max_header_bytes, SIZE, "32KiB", 1024, 65536, "Largest header section of a request; a larger one is answered with 431.")      \
@@ -65,6 +67,8 @@
     X(http, header_seconds, NUMBER, "20", 1, 3600,                                                                                        \
       "A connection is closed if a request's header, the TLS handshake included, has not come whole within this many seconds.")           \
     X(http, body_seconds, NUMBER, "60", 1, 3600, "A body that has not come whole within this many seconds is answered with 408.")         \
+    X(http, send_seconds, NUMBER, "60", 0, 3600,                                                                                          \
+      "An answer of which less than 64 KiB is taken within this many seconds is broken off. 0: no limit.")                                \
     X(auth, tokens_file, FILE, "", 0, 0,                                                                                                  \
       "File of bearer tokens, as kenctl token makes it; read anew at SIGHUP. Empty: no tokens on loopback, @DATA/tokens elsewhere.")      \
     X(auth, allow_anonymous, BOOL, "false", 0, 0,                                                                                         \

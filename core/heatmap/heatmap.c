@@ -83,6 +83,13 @@ static int draw_line(void *opaque, unsigned char *line, struct ken_error *error)
     return code;
 }
 
+size_t ken_heatmap_most_bytes(const struct ken_heatmap *heatmap)
+{
+    const size_t highest = (size_t)heatmap->width * KEN_PICTURE_MOST, square = LONGER_SIDE * LONGER_SIDE;
+    const size_t pixels = !heatmap->width ? square : highest < KEN_PICTURE_PIXELS ? highest : KEN_PICTURE_PIXELS;
+    return ken_png_most_bytes(pixels);
+}
+
 int ken_heatmap_draw(struct ken_picture *picture, const struct ken_heatmap *heatmap, int cells, uint64_t cells_bytes, int delta,
                      uint64_t delta_bytes, struct ken_error *error)
 {

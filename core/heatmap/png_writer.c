@@ -21,6 +21,12 @@ struct writer {
     struct ken_error *error;
 };
 
+size_t ken_png_most_bytes(size_t pixels)
+{
+    /* One byte a pixel, one a line of 16 pixels at least, what zlib adds to what it cannot pack, the palette; and room doubles. */
+    return 2 * (pixels + pixels / 8 + (64 << 10));
+}
+
 static void append(png_structp png, png_bytep bytes, size_t length)
 {
     struct writer *writer = png_get_io_ptr(png);

@@ -14,4 +14,7 @@ typedef int ken_png_line(void *opaque, unsigned char *line, struct ken_error *er
 int ken_png_write(unsigned char **png, size_t *length, unsigned width, unsigned height, const unsigned char palette[KEN_PALETTE][3],
                   ken_png_line *next, void *opaque, struct ken_error *error);
 
+/* Memory that it takes for the bytes of a picture of so many pixels: room for what comes next included. */
+size_t ken_png_most_bytes(size_t pixels);
+
 #endif

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "http/raw.h"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -13,22 +14,17 @@
 
 enum {
     CONNECTION_MAGIC = 0x6b636f6e,
-    CONNECTION_HASHES = 1024,
     CONNECTION_LOOK_MS = 250,
     /* How long one that got a 408 stays: closing a socket on unread bytes would destroy the answer on its way. */
     CONNECTION_PARTING_MS = 1000,
     /* A new connection that has not sent a header for so long, or a body that is not whole by then, may be given up for another one. */
     CONNECTION_PATIENCE_MS = 1000,
-    CONNECTION_RESERVE = 8, /* one in so many is kept free while others can be given up */
-    CONNECTION_SHARE = 8,   /* of http.max_memory, those of one address hold one in so many */
+    CONNECTION_RESERVE = 8,           /* one in so many is kept free while others can be given up */
+    CONNECTION_SEND_BYTES = 64 << 10, /* of an answer, in http.send_seconds */
+    CONNECTION_SHARE = 8,             /* of http.max_memory, those of one address hold one in so many */
 };
 
-struct kend_connection_address {
-    struct kend_client client;
-    uint32_t connections;
-    size_t held; /* bytes of all of them */
-    struct kend_connection_address *next;
-};
+#define CONNECTION_NOT_LOOKED UINT64_MAX
 
 TAILQ_HEAD(phase, kend_connection);
 
@@ -42,50 +38,8 @@ struct kend_connections {
     bool ending;
     uint32_t open, cut;                         /* cut: those of `open` that libmicrohttpd is yet to close */
     struct phase phase[KEND_CONNECTION_PHASES]; /* each with the earliest deadline first, since all of a phase last the same time */
-    struct kend_connection_address *address[CONNECTION_HASHES];
+    struct kend_clients clients;
 };
-
-void kend_client_of(struct kend_client *client, const struct sockaddr *address)
-{
-    memset(client, 0, sizeof *client);
-    if (address && address->sa_family == AF_INET) {
-        client->address[10] = client->address[11] = 0xff;
-        memcpy(client->address + 12, &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
-    } else if (address && address->sa_family == AF_INET6) {
-        const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
-        memcpy(client->address, six, IN6_IS_ADDR_V4MAPPED(six) ? 16 : 8);
-    }
-}
-
-/* ---- addresses, with the lock held */
-
-static struct kend_connection_address **address_place(struct kend_connections *connections, const struct kend_client *client)
-{
-    uint32_t hash = 2166136261U;
-    for (size_t i = 0; i < sizeof client->address; i++) hash = (hash ^ client->address[i]) * 16777619U;
-    struct kend_connection_address **place = &connections->address[hash % CONNECTION_HASHES];
-    while (*place && memcmp((*place)->client.address, client->address, sizeof client->address) != 0) place = &(*place)->next;
-    return place;
-}
-
-static struct kend_connection_address *address_enter(struct kend_connections *connections, const struct kend_client *client)
-{
-    struct kend_connection_address **place = address_place(connections, client);
-    if (!*place) {
-        *place = calloc(1, sizeof **place);
-        if (!*place) return NULL;
-        (*place)->client = *client;
-    }
-    (*place)->connections++;
-    return *place;
-}
-
-static void address_leave(struct kend_connections *connections, struct kend_connection_address *address)
-{
-    if (--address->connections) return;
-    *address_place(connections, &address->client) = address->next;
-    free(address);
-}
 
 /* ---- phases, with the lock held */
 
@@ -96,6 +50,7 @@ static int64_t phase_ms(const struct kend_conf *conf, enum kend_connection_phase
     case KEND_CONNECTION_FRESH: return header;
     case KEND_CONNECTION_IDLE: return (int64_t)conf->http_idle_seconds * 1000 + header;
     case KEND_CONNECTION_BODY: return (int64_t)conf->http_body_seconds * 1000;
+    case KEND_CONNECTION_SENDS: return (int64_t)conf->http_send_seconds * 1000;
     default: return CONNECTION_PARTING_MS;
     }
 }
@@ -147,10 +102,33 @@ static void part(struct kend_connections *connections, struct kend_connection *c
     phase_change(connections, connection, KEND_CONNECTION_PARTED);
 }
 
+/*
+ * Whether its client has taken enough since this was asked last: what its machine has acknowledged, since libmicrohttpd tells nobody how
+ * far it is. The first time only looks.
+ */
+static bool takes_enough(struct kend_connection *connection)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    const uint64_t before = connection->taken;
+    if (getsockopt(connection->socket, IPPROTO_TCP, TCP_INFO, &info, &size) < 0) return true;
+    connection->taken = info.tcpi_bytes_acked;
+    return before == CONNECTION_NOT_LOOKED || connection->taken - before >= CONNECTION_SEND_BYTES;
+}
+
+static void expire_sending(struct kend_connections *connections, struct kend_connection *connection)
+{
+    if (takes_enough(connection))
+        phase_change(connections, connection, KEND_CONNECTION_SENDS);
+    else
+        refuse(connections, connection, KEND_REFUSED_SEND);
+}
+
 static void expire(struct kend_connections *connections, struct kend_connection *connection)
 {
     switch (connection->phase) {
     case KEND_CONNECTION_BODY: part(connections, connection); break;
+    case KEND_CONNECTION_SENDS: expire_sending(connections, connection); break;
     case KEND_CONNECTION_PARTED: cut(connections, connection); break;
     default: refuse(connections, connection, KEND_REFUSED_HEADER); break;
     }
@@ -169,7 +147,7 @@ static bool is_scarce(const struct kend_connections *connections)
 }
 
 /* Whether one more of this address is not even told that it is one too many: that takes a connection, too, and others shall find one. */
-static bool is_beyond(const struct kend_connections *connections, const struct kend_connection_address *address)
+static bool is_beyond(const struct kend_connections *connections, const struct kend_client_state *address)
 {
     const uint64_t most = connections->conf->http_max_connections_per_address, all = plenty(connections);
     const uint64_t answered = 2 * most < all ? 2 * most : all;
@@ -308,7 +286,7 @@ struct kend_connection *kend_connections_open(struct kend_connections *connectio
     connection->encrypted = encrypted;
     kend_client_of(&connection->client, address);
     pthread_mutex_lock(&connections->lock);
-    connection->address = address_enter(connections, &connection->client);
+    connection->address = kend_clients_enter(&connections->clients, &connection->client);
     if (!connection->address) {
         pthread_mutex_unlock(&connections->lock);
         shutdown(socket, SHUT_RDWR);
@@ -331,7 +309,7 @@ void kend_connections_close(struct kend_connections *connections, struct kend_co
     TAILQ_REMOVE(&connections->phase[connection->phase], connection, order);
     connections->open--;
     if (connection->phase == KEND_CONNECTION_CUT) connections->cut--;
-    address_leave(connections, connection->address);
+    kend_clients_leave(&connections->clients, connection->address);
     pthread_mutex_unlock(&connections->lock);
     connection->magic = 0;
     free(connection);
@@ -359,6 +337,13 @@ bool kend_connection_reads(struct kend_connections *connections, struct kend_con
 bool kend_connection_answers(struct kend_connections *connections, struct kend_connection *connection)
 {
     return go_on(connections, connection, KEND_CONNECTION_BUSY, NULL);
+}
+
+void kend_connection_sends(struct kend_connections *connections, struct kend_connection *connection)
+{
+    if (!connections->conf->http_send_seconds) return;
+    connection->taken = CONNECTION_NOT_LOOKED;
+    go_on(connections, connection, KEND_CONNECTION_SENDS, NULL);
 }
 
 bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection)
@@ -402,7 +387,7 @@ void kend_connection_end(struct kend_connections *connections, struct kend_conne
 bool kend_connection_hold(struct kend_connections *connections, struct kend_connection *connection, size_t bytes)
 {
     const struct kend_conf *conf = connections->conf;
-    struct kend_connection_address *address = connection->address;
+    struct kend_client_state *address = connection->address;
     pthread_mutex_lock(&connections->lock);
     const bool fits = !conf->http_max_connections_per_address || address->held == connection->held ||
                       address->held + bytes <= conf->http_max_memory / CONNECTION_SHARE;

@@ -7,17 +7,12 @@
 #define KEND_HTTP_CONNECTIONS_H
 
 #include "conf.h"
+#include "http/clients.h"
 #include "http/metrics.h"
 
 #include <pthread.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-
-/* Whom a connection comes from: an IPv4 address (mapped), or the /64 of an IPv6 one, which is what one customer has. */
-struct kend_client {
-    unsigned char address[16];
-};
-void kend_client_of(struct kend_client *client, const struct sockaddr *address);
 
 /* What a connection does; those before KEND_CONNECTION_BUSY have a deadline. */
 enum kend_connection_phase {
@@ -25,6 +20,7 @@ enum kend_connection_phase {
     KEND_CONNECTION_IDLE,   /* rests between two requests; or sends the next one's header, which nobody tells */
     KEND_CONNECTION_BODY,   /* sends a body */
     KEND_CONNECTION_PARTED, /* was answered with 408; takes that with it */
+    KEND_CONNECTION_SENDS,  /* sends an answer, as fast as its client takes it */
     KEND_CONNECTION_BUSY,   /* is answered, or waits: others look after it */
     KEND_CONNECTION_CUT,    /* libmicrohttpd will close it, as one whose client has gone */
     KEND_CONNECTION_PHASES
@@ -46,9 +42,10 @@ struct kend_connection {
     uint64_t parted_bytes; /* of the body of that answer that were sent: all or none */
     enum kend_connection_phase phase;
     int64_t deadline; /* monotonic ms */
+    uint64_t taken;   /* of what it sends: acknowledged by the begin of this time */
     const char *request;
     size_t held; /* bytes of its request */
-    struct kend_connection_address *address;
+    struct kend_client_state *address;
     TAILQ_ENTRY(kend_connection) order;
 };
 
@@ -71,6 +68,8 @@ void kend_connections_close(struct kend_connections *connections, struct kend_co
 bool kend_connection_reads(struct kend_connections *connections, struct kend_connection *connection, const char *request);
 /* The request is about to be answered. False: nothing more may be sent, it was answered with 408 or is being closed. */
 bool kend_connection_answers(struct kend_connections *connections, struct kend_connection *connection);
+/* Its answer is on its way: from now on 64 KiB of it have to be taken in each http.send_seconds, or it is closed. */
+void kend_connection_sends(struct kend_connections *connections, struct kend_connection *connection);
 /* The request has ended. True if it was answered with 408. */
 bool kend_connection_rests(struct kend_connections *connections, struct kend_connection *connection);
 /* The connection of this thread whose head libmicrohttpd refuses, as long as kend has not been told of a request; NULL if there is none. */

@@ -4,6 +4,7 @@
 #include "digest.h"
 #include "heatmap/heatmap.h"
 #include "http/job_answer.h"
+#include "http/memory.h"
 #include "http/variant.h"
 #include "json_load.h"
 #include "log.h"
@@ -102,10 +103,11 @@ static void close_files(const struct files *files)
     if (files->delta >= 0) close(files->delta);
 }
 
+/* Takes the picture over. */
 static enum MHD_Result answer_picture(struct kend_request *request, const struct ken_picture *picture, const char *etag)
 {
     char end[32];
-    struct MHD_Response *response = kend_response_text(request, (const char *)picture->png, picture->length, "image/png");
+    struct MHD_Response *response = kend_response_take(request, (char *)picture->png, picture->length, "image/png");
     snprintf(end, sizeof end, "%.9g", picture->end);
     kend_response_header(&response, "X-Heatmap-Max", end);
     kend_response_header(&response, MHD_HTTP_HEADER_ETAG, etag);
@@ -128,13 +130,14 @@ static enum MHD_Result draw(struct kend_request *request, const struct ken_heatm
     struct files files;
     struct ken_picture picture = {0};
     struct ken_error error = {0};
+    if (!kend_request_hold_document(request, ken_heatmap_most_bytes(heatmap)))
+        return kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
     int code = open_files(request, variant, &files, &error);
     const bool opened = !code;
     if (opened) code = ken_heatmap_draw(&picture, heatmap, files.cells, files.cells_bytes, files.delta, files.delta_bytes, &error);
     close_files(&files);
-    enum MHD_Result result = code ? answer_failure(request, &error, opened) : answer_picture(request, &picture, etag);
-    free(picture.png);
-    return result;
+    kend_request_let_go_document(request);
+    return code ? answer_failure(request, &error, opened) : answer_picture(request, &picture, etag);
 }
 
 static enum MHD_Result answer(struct kend_request *request, const struct kend_job *job, const json_t *spec)

@@ -31,6 +31,7 @@ enum { KEND_REQUEST_BUCKET_COUNT = 9 };
     X(KEND_REFUSED_MEMORY, "memory")         \
     X(KEND_REFUSED_HEADER, "header_seconds") \
     X(KEND_REFUSED_BODY, "body_seconds")     \
+    X(KEND_REFUSED_SEND, "send_seconds")     \
     X(KEND_REFUSED_CONNECTIONS, "connections")
 #define X(symbol, name) symbol,
 enum kend_refusal { KEND_REFUSAL_MAP(X) KEND_REFUSAL_COUNT };

@@ -373,6 +373,14 @@ static enum MHD_Result request_answer(struct kend_request *request)
     return route->handler(request);
 }
 
+bool kend_request_may_wait(struct kend_request *request)
+{
+    struct kend_http *http = request->http;
+    if (!http->shares || !http->parts.tokens || request->shares) return true;
+    request->shares = kend_shares_take(http->shares, kend_request_owner(request));
+    return request->shares;
+}
+
 bool kend_request_has_id(const struct kend_request *request)
 {
     return proto_id_is(request->match.id);
@@ -431,6 +439,7 @@ void kend_request_closed(void *cls, struct MHD_Connection *connection, void **co
         kend_request_log(request, busy, whole);
     }
     if (request->release) request->release(request->state);
+    if (request->shares) kend_shares_give(request->http->shares, kend_request_owner(request));
     atomic_fetch_sub(&request->http->requests, 1);
     body_free(request);
     kend_request_let_go(request, request->held);

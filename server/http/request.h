@@ -49,6 +49,7 @@ struct kend_request {
     int status;             /* of the answer; 0: none was queued */
     uint64_t bytes;         /* of its body */
     struct kend_wait wait;  /* if it waits */
+    bool shares;            /* it is one of its owner's that wait */
     void *state;            /* what a handler keeps over a suspension */
     void (*release)(void *state);
 };
@@ -77,6 +78,8 @@ void kend_request_refuse(struct kend_request *request, enum proto_problem proble
 const char *kend_request_owner(const struct kend_request *request);
 /* Whose jobs it may see and touch: NULL for everybody's, else that owner's. */
 const char *kend_request_sees(const struct kend_request *request);
+/* Whether it may wait beside its owner's others that do (http.max_waiting_per_owner). */
+bool kend_request_may_wait(struct kend_request *request);
 /* The job id of the path; false if it cannot be one (nothing has been answered then). */
 bool kend_request_has_id(const struct kend_request *request);
 /* The body as JSON, for kend_request_json_free. NULL: it was answered (with *result). */

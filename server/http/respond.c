@@ -12,8 +12,7 @@
 /* An answer up to this size is always sent: http.max_connections bounds how many there are. */
 enum { RESPOND_SMALL = 16 << 10 };
 
-/* Takes malloc'ed text over; it becomes what the request is answered with. */
-static struct MHD_Response *response_take(struct kend_request *request, char *text, size_t length, const char *type)
+struct MHD_Response *kend_response_take(struct kend_request *request, char *text, size_t length, const char *type)
 {
     if (!text) return NULL;
     const bool large = length > RESPOND_SMALL && kend_method_is_safe(request->method); /* what was done already must be told */
@@ -36,7 +35,7 @@ static struct MHD_Response *response_document(struct kend_request *request, json
 {
     char *text = document ? proto_json_line(document) : NULL;
     json_decref(document);
-    return response_take(request, text, text ? strlen(text) : 0, type);
+    return kend_response_take(request, text, text ? strlen(text) : 0, type);
 }
 
 struct MHD_Response *kend_response_json(struct kend_request *request, json_t *document)
@@ -48,7 +47,7 @@ struct MHD_Response *kend_response_text(struct kend_request *request, const char
 {
     char *copy = malloc(length + 1);
     if (copy) memcpy(copy, text, length);
-    return response_take(request, copy, length, type);
+    return kend_response_take(request, copy, length, type);
 }
 
 void kend_response_header(struct MHD_Response **response, const char *name, const char *value)
@@ -66,6 +65,7 @@ static enum MHD_Result response_queue(struct kend_request *request, int status, 
     if (request->last || atomic_load(&request->http->ending) || kend_connections_are_scarce(request->http->connections))
         kend_response_header(&response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (!response) return MHD_NO;
+    if (request->bytes) kend_connection_sends(request->http->connections, request->peer);
     enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)status, response);
     MHD_destroy_response(response);
     if (result == MHD_YES) request->status = status;

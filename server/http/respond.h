@@ -10,6 +10,8 @@
 struct MHD_Response *kend_response_json(struct kend_request *request, json_t *document);
 /* Text as a response; copied. */
 struct MHD_Response *kend_response_text(struct kend_request *request, const char *text, size_t length, const char *type);
+/* The same; malloc'ed bytes are taken over, NULL: out of memory. */
+struct MHD_Response *kend_response_take(struct kend_request *request, char *text, size_t length, const char *type);
 /* Adds a header; does nothing for NULL. An answer that lacks one would be another: without memory for it (or its value) *response becomes
  * NULL. */
 void kend_response_header(struct MHD_Response **response, const char *name, const char *value);

@@ -11,6 +11,7 @@
 #include "http/host.h"
 #include "http/metrics.h"
 #include "http/rates.h"
+#include "http/shares.h"
 #include "http/tls.h"
 #include "http/wait.h"
 #include "jobs/engine.h"
@@ -48,6 +49,7 @@ struct kend_http {
     struct kend_tls *tls; /* or NULL */
     struct kend_connections *connections;
     struct kend_rates *rates;                     /* or NULL: as often as they like */
+    struct kend_shares *shares;                   /* or NULL: as many may wait as there is room for */
     char *base_url;                               /* what absolute URLs begin with, without a final '/' */
     bool secure;                                  /* browsers come over https */
     bool hsts;                                    /* ... and may be told to stay there: nothing else has that name */

@@ -59,7 +59,7 @@ static enum MHD_Result show_or_wait(struct kend_request *request, const struct k
     }
     bool same = known && kend_etag_matches(known, etag);
     bool wait = known ? same : !proto_status_is_terminal(job->status);
-    if (wait && kend_monotonic_ms() < request->deadline) {
+    if (wait && kend_monotonic_ms() < request->deadline && kend_request_may_wait(request)) {
         switch (kend_wait_suspend(request->http->parts.waits, &request->wait, request->connection, job->id, seen, request->deadline)) {
         case KEND_WAIT_SUSPENDED: result = MHD_YES; goto out;
         case KEND_WAIT_CHANGED: *again = true; goto out;

@@ -15,6 +15,7 @@ from daemon import Kend
 from exposition import metrics
 from origin import Behaviour, Origin
 from sanitizers import SANITIZED
+from tokens import House
 from test_limits import KEEP, LIVEZ, VERSION, answer, connect, poll, refused, rest
 
 #: What an answer may take while others crowd in, on a busy machine; alone it takes a millisecond or two.
@@ -98,6 +99,44 @@ def test_more_than_may_wait(tmp_path: Path) -> None:
         poll(lambda: metrics(here.kend)["kend_http_waiting"] == 2)
         here.wait(here.open(1))
         poll(lambda: metrics(here.kend)["kend_http_waiting"] == 3)
+
+
+def test_owners_share_the_places_to_wait(tmp_path: Path) -> None:
+    """http.max_waiting_per_owner: an owner's third is answered at once, another owner's first waits; a place given up is free again."""
+    house = House(tmp_path, **{"http.max_waiting_per_owner": 2, "fetch.allow_networks": "127.0.0.0/8"})
+    with house.kend as kend, Origin(tmp_path) as origin, contextlib.ExitStack() as stack:
+        origin.put("/model.safetensors", b"x" * 100)
+        origin.behave("/model.safetensors", Behaviour(stall_at=0))
+        url = origin.url + "/model.safetensors"
+        jobs = {who: house.ask(who, "POST", "/v1/jobs", {"model": url, "base": url, "k": 1}).json["id"] for who in ("submit", "foreign")}
+
+        def wait(who: str) -> socket.socket:
+            connection = stack.enter_context(connect(kend))
+            bearer = house.headers(who)["Authorization"].encode()
+            head = KEEP + b"Authorization: " + bearer + b"\r\n\r\n"
+            connection.sendall(b"GET /v1/jobs/%s?wait=60 HTTP/1.1\r\n" % jobs[who].encode() + head)
+            return connection
+
+        def waiting() -> int:
+            text = house.ask("admin", "GET", "/metrics").body.decode()
+            return int(text.partition("\nkend_http_waiting ")[2].split()[0])
+
+        own = [wait("submit"), wait("submit")]
+        poll(lambda: waiting() == 2)
+        begin = time.monotonic()
+        for _ in range(3):
+            answered = house.ask("submit", "GET", f"/v1/jobs/{jobs['submit']}?wait=60")
+            assert answered.status == 200 and answered.json["finished_at"] is None
+        assert time.monotonic() - begin < PROMPT
+        wait("foreign")
+        poll(lambda: waiting() == 3)
+        own.pop().close()
+        poll(lambda: waiting() == 2)
+        wait("submit")
+        poll(lambda: waiting() == 3)
+        for who, job in jobs.items():
+            house.ask(who, "POST", f"/v1/jobs/{job}/cancel")
+        poll(lambda: waiting() == 0)
 
 
 @pytest.mark.parametrize("threads", [1, 4])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import time
 import urllib.parse
 from pathlib import Path
@@ -15,12 +16,12 @@ import pytest
 
 import daemon
 import rawhttp
-from checkpoints import write_safetensors
+from checkpoints import write_safetensors, write_tiled
 from daemon import Kend, Response
 from exposition import metrics
 from sanitizers import SANITIZED
 from test_tls import Secured, certificates  # noqa: F401
-from tokens import Tokens
+from tokens import House, Tokens
 
 KEEP = b"Host: localhost\r\n"
 LIVEZ = b"GET /livez HTTP/1.1\r\n" + KEEP + b"\r\n"
@@ -153,6 +154,58 @@ def test_a_refused_body_that_drips(impatient: Kend) -> None:
         connection.sendall(b"POST /v1/jobs HTTP/1.1\r\n" + KEEP + b"Content-Length: 200\r\n\r\n")
         said, _ = drip(connection, b" " * 200)
     assert rawhttp.split(said)[0].status == 408
+
+
+@contextlib.contextmanager
+def large_artifact(folder: Path, trust: Optional[ssl.SSLContext] = None, **settings: Any) -> "Iterator[tuple[Kend, str, int]]":
+    """A kend, the path of an artifact that fits into no buffer of the kernel's, and its size."""
+    write_tiled(folder / "base.safetensors", 24 << 20, seed=1)
+    write_tiled(folder / "model.safetensors", 24 << 20, seed=1, difference=0.02)
+    pair = {"model": f"file://{folder}/model.safetensors", "base": f"file://{folder}/base.safetensors"}
+    settings = {f"http.{name}": value for name, value in settings.items()}
+    with Kend(folder, {"fetch.file_roots": folder, "disk.reserve_bytes": 0, **settings}) as kend:
+        kend.trust = trust
+        job = kend.wait(kend.submit({**pair, "keep": 0.5, "outputs": ["model"]}))
+        (size,) = [item["size"] for item in job["artifacts"] if item["name"] == "model.safetensors"]
+        yield kend, f"/v1/jobs/{job['id']}/artifacts/model.safetensors", size
+
+
+def test_a_download_that_is_taken_too_slowly(tmp_path: Path) -> None:
+    """One byte now and then is no reason to keep a connection; another client, who takes 1 MiB a second, gets all of it."""
+    with large_artifact(tmp_path, send_seconds=1, idle_seconds=600) as (kend, path, size):
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        with connect(kend, receive_buffer=4096) as slow, connect(kend) as steady:
+            for connection in (slow, steady):
+                connection.sendall(request)
+            begin, taken, received = time.monotonic(), 0, 0
+            while not refused(kend, "send_seconds"):
+                assert time.monotonic() - begin < 10 * SLOW
+                taken += len(slow.recv(1))
+                received += len(steady.recv(1 << 18, socket.MSG_WAITALL))
+                time.sleep(0.25)
+            assert time.monotonic() - begin > 0.9
+            assert taken + len(rest(slow)) < size // 2
+            while received < size:
+                piece = steady.recv(1 << 20, socket.MSG_WAITALL)
+                assert piece, f"{received} of {size}"
+                received += len(piece)
+                time.sleep(0.1)
+        assert refused(kend, "send_seconds") == 1
+        poll(lambda: "ended=early" in kend.log_text())
+        assert len(kend.get(path).body) == size
+
+
+def test_a_download_that_is_taken_too_slowly_over_tls(tmp_path: Path, certificates: Any) -> None:  # noqa: F811
+    tls = {"tls_cert": certificates.good[0], "tls_key": certificates.good[1]}
+    trust = ssl.create_default_context(cafile=certificates.authority)
+    with large_artifact(tmp_path, trust, send_seconds=1, idle_seconds=600, **tls) as (kend, path, _):
+        with connect(kend, receive_buffer=4096) as plain, trust.wrap_socket(plain, server_hostname="localhost") as slow:
+            slow.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            begin = time.monotonic()
+            while not refused(kend, "send_seconds"):
+                assert time.monotonic() - begin < 10 * SLOW
+                assert slow.recv(1)
+                time.sleep(0.2)
 
 
 def test_a_body_in_time(impatient: Kend) -> None:
@@ -395,3 +448,19 @@ def test_memory_of_one_address(tmp_path: Path) -> None:
         for _ in range(3):
             with connect(kend) as connection:
                 assert answer(connection, POST + b"Content-Length: %d\r\n\r\n" % len(text) + text).status == 422
+
+
+def test_pictures_count_while_they_are_drawn(tmp_path: Path) -> None:
+    """By what their pixels could take: beside a body that fills the memory, there is no room for one."""
+    house = House(tmp_path, **{"http.max_memory": 1 << 20})
+    with house.kend as kend:
+        kend.headers = house.headers("admin")
+        path = f"/v1/jobs/{house.job()}/heatmap.png?tensor=layer.0.weight"
+        assert kend.get(path).status == 200  # one alone may be larger
+        bearer = b"Authorization: " + house.headers("admin")["Authorization"].encode() + b"\r\n"
+        with connect(kend) as body:
+            body.sendall(POST + bearer + b"Content-Length: 600000\r\n\r\n" + b" " * 10000)
+            poll(lambda: kend.get(path).status == 429)
+            assert kend.get(path).json["code"] == "rate_limited"
+        poll(lambda: kend.get(path).status == 200)
+        assert len({kend.get(path).body for _ in range(3)}) == 1

@@ -175,6 +175,52 @@ START_TEST(a_body_has_its_time)
 }
 END_TEST
 
+/* The same over TCP, whose kernel tells what was taken. */
+static struct peer connect_by_tcp(struct kend_connections *connections)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    const int listening = socket(AF_INET, SOCK_STREAM, 0), far = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert(bind(listening, (struct sockaddr *)&address, length) == 0 && listen(listening, 1) == 0);
+    ck_assert_int_eq(getsockname(listening, (struct sockaddr *)&address, &length), 0);
+    ck_assert_int_eq(connect(far, (struct sockaddr *)&address, length), 0);
+    const int near = accept(listening, NULL, NULL);
+    close(listening);
+    struct kend_connection *connection = kend_connections_open(connections, NULL, near, (struct sockaddr *)&address, false);
+    ck_assert(near >= 0 && connection && kend_connection_answers(connections, connection));
+    return (struct peer){connection, near, far};
+}
+
+START_TEST(an_answer_has_its_rate)
+{
+    static char piece[64 << 10];
+    struct kend_conf conf = limits(100, 0);
+    conf.http_send_seconds = 1;
+    struct kend_connections *connections = create(&conf);
+    struct peer slow = connect_by_tcp(connections), steady = connect_by_tcp(connections), waiting = connect_by_tcp(connections);
+    kend_connection_sends(connections, slow.connection);
+    kend_connection_sends(connections, steady.connection);
+    const int64_t begin = kend_monotonic_ms();
+    for (bool ended = false; !ended; ended = ended || ends_within(&slow, 100)) {
+        ck_assert_int_lt(kend_monotonic_ms() - begin, 20000);
+        ck_assert_int_eq(send(steady.near, piece, sizeof piece, MSG_NOSIGNAL), sizeof piece);
+        ck_assert_int_eq(recv(steady.far, piece, sizeof piece, MSG_WAITALL), sizeof piece);
+    }
+    ck_assert_int_ge(kend_monotonic_ms() - begin, 1900); /* after one look */
+    ck_assert(!ends_within(&steady, 0) && !ends_within(&waiting, 0));
+    ck_assert_uint_eq(refused(KEND_REFUSED_SEND), 1);
+    ck_assert(!kend_connection_rests(connections, slow.connection) && !kend_connection_rests(connections, steady.connection));
+    ck_assert(kend_connection_reads(connections, steady.connection, "id") && !kend_connection_reads(connections, slow.connection, "id"));
+    conf.http_send_seconds = 0;
+    kend_connection_sends(connections, waiting.connection);
+    ck_assert_int_eq(waiting.connection->phase, KEND_CONNECTION_BUSY);
+    hang_up(connections, &slow);
+    hang_up(connections, &steady);
+    hang_up(connections, &waiting);
+    kend_connections_destroy(&connections);
+}
+END_TEST
+
 START_TEST(who_rests_makes_room)
 {
     const struct kend_conf conf = limits(8, 0);
@@ -261,4 +307,5 @@ START_TEST(one_address_holds_a_share_of_the_memory)
 END_TEST
 
 UNIT_MAIN("connections", a_client_is_an_address_or_a_network_of_one, so_many_of_one_address, a_header_has_its_time, a_body_has_its_time,
-          who_rests_makes_room, one_address_leaves_some_to_others, a_slow_body_makes_room, one_address_holds_a_share_of_the_memory)
+          an_answer_has_its_rate, who_rests_makes_room, one_address_leaves_some_to_others, a_slow_body_makes_room,
+          one_address_holds_a_share_of_the_memory)
