@@ -208,7 +208,7 @@ static int act(const struct kenctl *kenctl, const char *method, const char *rest
     struct kenctl_request request = {.method = method, .path = path};
     if (kenctl_http_call(http, &request, &response, &error))
         status = kenctl_call_failed(kenctl, &error);
-    else if (response.status != wanted)
+    else if (response.status != wanted || (answer && !json_is_object(response.json)))
         status = kenctl_refused(kenctl, &response);
     else if (answer)
         *answer = json_incref(response.json);

@@ -12,6 +12,7 @@ import itertools
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,7 +87,14 @@ def fuzz(
     raise AssertionError
 
 
+def end(number: int, _: object) -> None:
+    """Ends by an exception, so that what was started is ended too."""
+    sys.exit(128 + number)
+
+
 def main() -> int:
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGHUP, end)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=20_000, help="in all, at least")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))

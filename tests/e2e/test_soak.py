@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import re
 import sqlite3
 import threading
 import time
+import urllib.parse
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Iterator, Optional, Union
 
 import numpy as np
 import pytest
@@ -137,6 +139,40 @@ class Soak:
         )
 
 
+def listed(kend: Kend, query: str) -> "dict[str, str]":
+    """Statuses by id, of all pages."""
+    found: "dict[str, str]" = {}
+    after: Optional[str] = ""
+    while after is not None:
+        page = kend.get(f"/v1/jobs?limit=50&{query}" + (f"&after={urllib.parse.quote(after)}" if after else "")).json
+        assert not found.keys() & {job["id"] for job in page["data"]}, "none is listed twice"
+        found.update({job["id"]: job["status"] for job in page["data"]})
+        after = page["next"]
+    return found
+
+
+def nothing_is_lost(soak: Soak) -> None:
+    """Each owner has the jobs that it did not delete, all of them and no other, as they ended; and their artifacts, of those alone."""
+    kend = soak.kend
+    deleted: "set[str]" = set()
+    for owner in soak.owners:
+        kept = {sent.id: sent for sent in owner.sent if not sent.deleted}
+        assert kept, f"{owner.name} did nothing"
+        assert listed(kend, f"metadata.client={owner.name}") == {job: sent.ended for job, sent in kept.items()}
+        for job, sent in kept.items():
+            if sent.ended != "succeeded":
+                continue
+            for name, digest in sent.kind.digests.items():
+                assert hashlib.sha256(kend.download(job, name)).hexdigest() == digest, (job, name)
+        gone = [sent.id for sent in owner.sent if sent.deleted]
+        assert all(kend.get(f"/v1/jobs/{job}").status == 404 for job in gone[-20:])
+        deleted |= set(gone)
+    folders = {path.name for path in (kend.data / "artifacts").iterdir() if not path.name.startswith(".")}
+    assert not folders & deleted, "artifacts of deleted jobs"
+    assert folders <= set(listed(kend, "status=succeeded")), "artifacts that are no job's"
+    assert len(listed(kend, f"owner={AGED}")) <= soak.aged
+
+
 def growth(samples: "list[Sample]", field: str) -> float:
     """Of the field, from the first job to the last, along the line that fits best."""
     jobs = [one.jobs for one in samples]
@@ -195,6 +231,5 @@ def test_soak(soak: Soak, seconds: int) -> None:
         owner.finish()
     soak.kend.headers = soak.tokens.bearer("root")
     wait_for_all(soak.owners, soak.kend, 120)
-    jobs = soak.kend.get("/v1/jobs?limit=1").json
-    assert jobs["data"], "the last ones are there"
+    nothing_is_lost(soak)
     check(samples, seconds >= 600)
