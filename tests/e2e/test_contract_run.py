@@ -37,7 +37,7 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_leaves_no_children(tmp_path: Path, number: int) -> None:
     program = tmp_path / "schemathesis"
-    program.write_text("#!/bin/sh\ntouch called\nmv called \"$CALLED\"\nexec sleep 600\n")
+    program.write_text('#!/bin/sh\ntouch called\nmv called "$CALLED"\nexec sleep 600\n')
     program.chmod(0o755)
     called = tmp_path / "called"
     environment = {
@@ -47,7 +47,9 @@ def test_a_signal_leaves_no_children(tmp_path: Path, number: int) -> None:
         "CALLED": str(called),
         "TMPDIR": str(tmp_path),
     }
-    run = subprocess.Popen([sys.executable, str(RUN)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    run = subprocess.Popen(
+        [sys.executable, str(RUN)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     try:
         end = time.monotonic() + 120
         while not called.exists():

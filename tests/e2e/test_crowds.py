@@ -108,7 +108,10 @@ def test_owners_share_the_places_to_wait(tmp_path: Path) -> None:
         origin.put("/model.safetensors", b"x" * 100)
         origin.behave("/model.safetensors", Behaviour(stall_at=0))
         url = origin.url + "/model.safetensors"
-        jobs = {who: house.ask(who, "POST", "/v1/jobs", {"model": url, "base": url, "k": 1}).json["id"] for who in ("submit", "foreign")}
+        jobs = {
+            who: house.ask(who, "POST", "/v1/jobs", {"model": url, "base": url, "k": 1}).json["id"]
+            for who in ("submit", "foreign")
+        }
 
         def wait(who: str) -> socket.socket:
             connection = stack.enter_context(connect(kend))

@@ -157,7 +157,9 @@ def test_a_refused_body_that_drips(impatient: Kend) -> None:
 
 
 @contextlib.contextmanager
-def large_artifact(folder: Path, trust: Optional[ssl.SSLContext] = None, **settings: Any) -> "Iterator[tuple[Kend, str, int]]":
+def large_artifact(
+    folder: Path, trust: Optional[ssl.SSLContext] = None, **settings: Any
+) -> "Iterator[tuple[Kend, str, int]]":
     """A kend, the path of an artifact that fits into no buffer of the kernel's, and its size."""
     write_tiled(folder / "base.safetensors", 24 << 20, seed=1)
     write_tiled(folder / "model.safetensors", 24 << 20, seed=1, difference=0.02)
