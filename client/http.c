@@ -210,6 +210,7 @@ static const char *hint(const struct kenctl_http *http, CURLcode code)
         if (!secure) return "; does it speak https?";
         /* fall through */
     case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
         if (!secure || http->answered) return "";
         return http->has_cert ? "; does the server know the authority of --cert?"
