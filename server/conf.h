@@ -126,7 +126,7 @@
     X(KEND_AREA_VERSION, "version") \
     X(KEND_AREA_OPENAPI, "openapi")
 #define X(symbol, name) symbol,
-enum kend_area { KEND_AREA_PRIVATE, /* all else: never public */ KEND_AREA_MAP(X) };
+enum kend_area { KEND_AREA_PRIVATE, /* all else: never public */ KEND_AREA_MAP(X) KEND_AREA_PAGE /* always: how else to sign in */ };
 #undef X
 
 /* clang-format off */
@@ -159,7 +159,7 @@ struct kend_conf_flags {
  */
 int kend_conf_load(struct kend_conf **conf, const struct kend_conf_flags *flags, struct ken_error *error);
 void kend_conf_free(struct kend_conf **conf);
-/* Whether auth.public lists the area. */
+/* Whether it wants no token: auth.public lists it, or it is the page. */
 bool kend_area_is_public(const struct kend_conf *conf, enum kend_area area);
 /* The effective configuration as a file that gives the same again. */
 void kend_conf_print(const struct kend_conf *conf, FILE *out);

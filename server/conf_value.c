@@ -173,7 +173,7 @@ static bool is_area(const char *text)
 
 bool kend_area_is_public(const struct kend_conf *conf, enum kend_area area)
 {
-    if (area == KEND_AREA_PRIVATE) return false;
+    if (area == KEND_AREA_PRIVATE || area == KEND_AREA_PAGE) return area == KEND_AREA_PAGE;
     const char *name = areas[area - 1], *list = conf->auth_public;
     for (size_t length = strcspn(list, ","); *list; list += length + (list[length] == ','), length = strcspn(list, ","))
         if (strlen(name) == length && memcmp(name, list, length) == 0) return true;

@@ -15,6 +15,7 @@ import sys
 
 CHECK = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.M)
 PYTEST = re.compile(r"^(?:=+ )?\d+ (?:passed|failed|skipped|error).*\bin [0-9.]+s.*$", re.M)
+NODE = re.compile(r"^(?:#|\u2139) (pass|fail|cancelled) (\d+)$", re.M)
 COUNT = re.compile(r"(\d+) (passed|failed|error)")
 
 
@@ -30,6 +31,11 @@ def counts(text: str) -> tuple[int, int]:
                 passed += int(number)
             else:
                 failed += int(number)
+    for word, number in NODE.findall(text):
+        if word == "pass":
+            passed += int(number)
+        else:
+            failed += int(number)
     return passed, failed
 
 

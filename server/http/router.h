@@ -40,8 +40,8 @@ enum kend_body {
 
 /*
  * symbol, method (GET answers HEAD as well), pattern, scope, area, body, query parameters, handler. {id} is one segment, {name} the rest of
- * the path. The pattern is the route's name in metrics and logs. The scope is needed unless auth.public lists the area; every scope
- * includes reading.
+ * the path. The pattern is the route's name in metrics and logs. The scope is needed unless the area is public; every scope includes
+ * reading.
  */
 #define KEND_ROUTE_MAP(X)                                                                                                                 \
     X(KEND_ROUTE_CREATE, KEND_POST, "/v1/jobs", SUBMIT, PRIVATE, KEND_JSON_BODY, "dry_run", kend_route_create)                            \
@@ -58,6 +58,8 @@ enum kend_body {
     X(KEND_ROUTE_SESSION_BEGIN, KEND_POST, "/v1/session", READ, PRIVATE, KEND_EMPTY_BODY, "", kend_route_session_begin)                   \
     X(KEND_ROUTE_SESSION_SHOW, KEND_GET, "/v1/session", READ, PRIVATE, KEND_NO_BODY, "", kend_route_session_show)                         \
     X(KEND_ROUTE_SESSION_END, KEND_DELETE, "/v1/session", READ, PRIVATE, KEND_NO_BODY, "", kend_route_session_end)                        \
+    X(KEND_ROUTE_PAGE, KEND_GET, "/", READ, PAGE, KEND_NO_BODY, "", kend_route_page)                                                      \
+    X(KEND_ROUTE_WEB, KEND_GET, "/web/{name}", READ, PAGE, KEND_NO_BODY, "", kend_route_web)                                              \
     X(KEND_ROUTE_LIVEZ, KEND_GET, "/livez", READ, PROBES, KEND_NO_BODY, "", kend_route_livez)                                             \
     X(KEND_ROUTE_READYZ, KEND_GET, "/readyz", READ, PROBES, KEND_NO_BODY, "", kend_route_readyz)                                          \
     X(KEND_ROUTE_METRICS, KEND_GET, "/metrics", READ, METRICS, KEND_NO_BODY, "", kend_route_metrics)                                      \

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clock.h"
-#include "digest.h"
+#include "http/etag.h"
 #include "http/job_answer.h"
 #include "json.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAIT_MOST_SECONDS = 60, ETAG_BYTES = 16, ETAG_SIZE = 2 * ETAG_BYTES + 3 };
+enum { WAIT_MOST_SECONDS = 60 };
 
 /* `wait` in seconds, clamped; 0: the request does not wait. False: it was answered. */
 static bool read_wait(struct kend_request *request, uint64_t *seconds, enum MHD_Result *result)
@@ -19,16 +19,6 @@ static bool read_wait(struct kend_request *request, uint64_t *seconds, enum MHD_
         return false;
     }
     if (*seconds > WAIT_MOST_SECONDS) *seconds = WAIT_MOST_SECONDS;
-    return true;
-}
-
-/* The strong entity tag of a representation: part of its SHA-256. */
-static bool make_etag(char etag[ETAG_SIZE], const char *text)
-{
-    unsigned char sha256[KEN_SHA256_SIZE];
-    char hex[2 * ETAG_BYTES + 1];
-    if (ken_sha256(text, strlen(text), sha256, NULL)) return false;
-    snprintf(etag, ETAG_SIZE, "\"%s\"", ken_hex_encode(hex, sha256, ETAG_BYTES));
     return true;
 }
 
@@ -46,14 +36,14 @@ static enum MHD_Result answer_text(struct kend_request *request, const char *tex
 static enum MHD_Result show_or_wait(struct kend_request *request, const struct kend_job *job, uint64_t seen, bool *again)
 {
     const char *known = request->headers.value[KEND_IF_NONE_MATCH];
-    char etag[ETAG_SIZE];
+    char etag[KEND_ETAG_SIZE];
     json_t *document;
     enum kend_store_result made = kend_job_document(request, job, &document);
     if (made != KEND_STORE_OK) return kend_answer_store(request, made);
     char *text = document ? proto_json_line(document) : NULL;
     enum MHD_Result result = MHD_NO;
     json_decref(document);
-    if (!text || !make_etag(etag, text)) {
+    if (!text || !kend_etag_of(etag, text, strlen(text))) {
         result = kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
         goto out;
     }

@@ -11,6 +11,7 @@ from typing import Any
 import schemathesis
 
 ID = re.compile(r"job_[0-7][0-9A-HJKMNP-TV-Z]{25}")
+PAGE_FILES = ("app.js", "style.css", "icon.svg", "views/jobs.js")
 ARTIFACTS = ("delta.safetensors", "report.json", "model.safetensors", "half/delta.safetensors")
 #: What libmicrohttpd answers by itself where it is no number, in its own words: docs/design/http.md.
 FRAMING = ("content-length", "transfer-encoding")
@@ -28,6 +29,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         path["id"] = chance.choice(jobs)
         if "name" in path and chance.random() < 0.7:
             path["name"] = chance.choice(ARTIFACTS)
+    if "name" in path and "id" not in path and chance.random() < 0.7:
+        path["name"] = chance.choice(PAGE_FILES)
     wait = str(query.get("wait"))
     if re.fullmatch("[0-9]+", wait):
         query["wait"] = int(chance.random() < 0.02)

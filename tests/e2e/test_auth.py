@@ -20,6 +20,7 @@ from daemon import BUILD, Kend, Response
 from tokens import House, Tokens, no_secret_is_left
 
 UNKNOWN = "job_01BX5ZZKBKACTAV9WEVGEMMVRZ"
+PAGE = {"/", "/web/{name}"}
 PUBLIC = {"/livez", "/readyz", "/version", "/openapi.json"}
 FAILING = {"model": "https://192.0.2.1/m.safetensors", "base": "https://192.0.2.1/b.safetensors", "k": 1}
 #: method, path, scope, whether auth.public can list it: of every call of the contract
@@ -54,12 +55,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 @pytest.mark.smoke
 def test_every_call_has_a_scope() -> None:
     assert {scope for _, _, scope, _ in CALLS} == {"read", "submit"}
-    assert {path for _, path, _, public in CALLS if public} == PUBLIC | {"/metrics"}
+    assert {path for _, path, _, public in CALLS if public} == PUBLIC | PAGE | {"/metrics"}
     assert len(CALLS) >= 17
 
 
 def call(house: House, who: str, method: str, path: str, job: str) -> Response:
-    target = path.replace("{id}", job).replace("{name}", "report.json")
+    target = path.replace("{id}", job).replace("{name}", "app.js" if path in PAGE else "report.json")
     if path.endswith("/heatmap.png"):
         target += "?tensor=layer.0.weight"
     body = house.pair if (method, path) == ("POST", "/v1/jobs") else None
@@ -70,7 +71,7 @@ def call(house: House, who: str, method: str, path: str, job: str) -> Response:
 def test_every_call_by_everybody(house: House, method: str, path: str, scope: str, public: bool) -> None:
     for who in BAD:
         response = call(house, who, method, path, UNKNOWN)
-        if path in PUBLIC:
+        if path in PUBLIC | PAGE:
             assert response.status == 200, who
             continue
         assert response.status == 401, who
@@ -270,7 +271,8 @@ def test_what_is_public_is_configured(tmp_path: Path) -> None:
         for path in sorted(PUBLIC):
             assert house.ask("none", "GET", path).status == 401
             assert house.ask("read", "GET", path).status == 200
-        assert house.ask("none", "GET", "/metrics").status == 200
+        for path in ("/", "/web/app.js", "/metrics"):
+            assert house.ask("none", "GET", path).status == 200
 
 
 def test_nameless_ones_may_be_let_in_beside_tokens(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ START_TEST(every_path_has_its_route)
         {"POST", "/v1/session", KEND_ROUTE_SESSION_BEGIN},
         {"GET", "/v1/session", KEND_ROUTE_SESSION_SHOW},
         {"DELETE", "/v1/session", KEND_ROUTE_SESSION_END},
+        {"GET", "/", KEND_ROUTE_PAGE},
+        {"HEAD", "/web/views/jobs.js", KEND_ROUTE_WEB},
         {"GET", "/livez", KEND_ROUTE_LIVEZ},
         {"GET", "/readyz", KEND_ROUTE_READYZ},
         {"GET", "/metrics", KEND_ROUTE_METRICS},
@@ -58,7 +60,7 @@ END_TEST
 
 START_TEST(other_paths_have_none)
 {
-    static const char *const paths[] = {"/",       "/v1",       "/v1/jobs/",    "/v1/jobs/a/",           "/v1/jobs//events",
+    static const char *const paths[] = {"/web",    "/v1",       "/v1/jobs/",    "/v1/jobs/a/",           "/v1/jobs//events",
                                         "/v1/job", "/v1/jobsx", "/v1/jobs/a/x", "/v1/jobs/a/artifacts/", "//v1/jobs",
                                         "/livez/", "/LIVEZ",    "/v1%2Fjobs",   "/v1/jobs/a/events/b",   "/v1/jobs/a/tensors/"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {

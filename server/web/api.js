@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls of the REST interface. All paths are relative, so that the page works below a proxy's folder, too.
+
+/** @typedef {{pointer: string, detail: string}} Fault */
+/** @typedef {Record<string, any>} Json */
+
+/** What went wrong, as kend told it (problem+json), or that it told nothing. */
+export class Problem extends Error {
+    /** @param {Json} document @param {number} [retryAfter] seconds */
+    constructor(document, retryAfter = 0) {
+        super(document.detail || document.title || "the request failed");
+        this.name = "Problem";
+        this.status = /** @type {number} */ (document.status ?? 0);
+        this.code = /** @type {string} */ (document.code ?? "unknown");
+        this.title = /** @type {string} */ (document.title ?? "");
+        this.errors = /** @type {Fault[]} */ (document.errors ?? []);
+        this.jobError = /** @type {{code: string, message: string, stage: string} | null} */ (document.job_error ?? null);
+        this.retryAfter = retryAfter;
+    }
+}
+
+/** Told of every answer that says that nobody is signed in: "unauthorized". */
+export const access = new EventTarget();
+
+/**
+ * The URL of a call; parameters that are null, undefined or "" are left out.
+ * @param {string} path @param {Record<string, string | number | boolean | null | undefined>} [query]
+ */
+export function url(path, query = {}) {
+    const target = new URL(path, document.baseURI);
+    target.hash = "";
+    for (const [name, value] of Object.entries(query))
+        if (value !== null && value !== undefined && value !== "") target.searchParams.set(name, String(value));
+    return target.href;
+}
+
+/** The path of a job's resource. */
+export function ofJob(/** @type {string} */ id, rest = "") {
+    return `v1/jobs/${encodeURIComponent(id)}${rest}`;
+}
+
+/** @param {Response} response */
+async function problemOf(response) {
+    const retryAfter = Number(response.headers.get("retry-after") ?? 0);
+    const document = await response.json().catch(() => ({}));
+    const title = `kend, or a proxy before it, answered ${response.status} ${response.statusText}`.trim();
+    const problem = new Problem({ title, status: response.status, ...document }, retryAfter);
+    if (problem.status === 401) access.dispatchEvent(new Event("unauthorized"));
+    return problem;
+}
+
+/**
+ * @typedef {object} Options
+ * @property {Record<string, string | number | boolean | null | undefined>} [query]
+ * @property {unknown} [body] sent as JSON
+ * @property {Record<string, string>} [headers]
+ * @property {AbortSignal} [signal]
+ * @property {RequestCache} [cache]
+ */
+
+/**
+ * The response, if its status is below 400 (304 only for who sent If-None-Match), else throws a Problem; what was aborted throws
+ * AbortError.
+ * @param {string} method @param {string} path @param {Options} [options]
+ */
+export async function send(method, path, options = {}) {
+    /** @type {Record<string, string>} */
+    const headers = { Accept: "application/json", ...options.headers };
+    if (options.body !== undefined) headers["Content-Type"] = "application/json";
+    const body = options.body === undefined ? undefined : JSON.stringify(options.body);
+    /** @type {Response} */
+    let response;
+    try {
+        response = await fetch(url(path, options.query), {
+            method,
+            headers,
+            body,
+            signal: options.signal,
+            cache: options.cache,
+            redirect: "error",
+        });
+    } catch (error) {
+        if (options.signal?.aborted) throw error;
+        throw new Problem({ code: "unreachable", title: "kend cannot be reached", detail: "kend cannot be reached" });
+    }
+    if (response.status >= 400) throw await problemOf(response);
+    return response;
+}
+
+/**
+ * The document of a GET.
+ * @param {string} path @param {Options} [options] @returns {Promise<Json>}
+ */
+export async function get(path, options = {}) {
+    const response = await send("GET", path, options);
+    return response.json();
+}
+
+/** @param {Json} document @param {string} key one for each thing that is meant once */
+export async function createJob(document, key) {
+    const response = await send("POST", "v1/jobs", { body: document, headers: { "Idempotency-Key": key } });
+    return /** @type {Promise<Json>} */ (response.json());
+}
+
+/** What the job would do; nothing is stored. @param {Json} document @param {AbortSignal} [signal] */
+export async function planJob(document, signal) {
+    const response = await send("POST", "v1/jobs", { query: { dry_run: true }, body: document, signal });
+    return /** @type {Promise<Json>} */ (response.json());
+}
+
+export async function cancelJob(/** @type {string} */ id) {
+    await send("POST", ofJob(id, "/cancel"));
+}
+
+export async function deleteJob(/** @type {string} */ id) {
+    await send("DELETE", ofJob(id));
+}
+
+/** Whether an error only says that nobody waits for the answer any more. */
+export function isAbort(/** @type {unknown} */ error) {
+    return error instanceof DOMException && error.name === "AbortError";
+}

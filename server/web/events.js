@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// What changes, as it changes: server-sent events, and asking again and again where those do not come through.
+import { get, isAbort, ofJob, Problem, send, url } from "./api.js";
+
+/** @typedef {import("./api.js").Json} Json */
+/** @typedef {"live" | "polling" | "lost"} Liveness lost: kend does not answer; it is asked again by itself */
+/**
+ * @typedef {object} Source
+ * @property {() => string} address of the stream, now
+ * @property {Record<string, (data: Json, id: string) => void>} events by name
+ * @property {(signal: AbortSignal) => Promise<void>} refresh reads all anew: what happened before the stream was open
+ * @property {(signal: AbortSignal) => Promise<void>} poll takes its time, then tells what has changed
+ * @property {(liveness: Liveness, problem?: Problem) => void} onLiveness
+ */
+
+const RETRY_STREAM_MS = 30_000;
+const LOST_PAUSE_MS = 3_000;
+const LIST_PAUSE_MS = 2_000;
+const JOB_PAUSE_MS = 300;
+const JOB_WAIT_SECONDS = 25;
+
+/** @param {number} ms @param {AbortSignal} signal */
+function pause(ms, signal) {
+    return new Promise((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        signal.addEventListener("abort", () => (clearTimeout(timer), resolve(undefined)), { once: true });
+    });
+}
+
+/** One life of a watcher: from when the page is seen until it is hidden or left. */
+class Watch {
+    /** @param {Source} source @param {AbortSignal} signal */
+    constructor(source, signal) {
+        this.source = source;
+        this.signal = signal;
+        /** @type {AbortController | null} */
+        this.polling = null;
+        /** @type {EventSource | null} */
+        this.stream = null;
+        signal.addEventListener("abort", () => this.stream?.close());
+        this.open();
+    }
+
+    open() {
+        if (this.signal.aborted) return;
+        const stream = new EventSource(this.source.address());
+        this.stream = stream;
+        stream.addEventListener("open", () => void this.opened());
+        stream.addEventListener("error", () => this.failed(stream));
+        for (const [name, take] of Object.entries(this.source.events))
+            stream.addEventListener(name, (event) => {
+                const { data, lastEventId } = /** @type {MessageEvent<string>} */ (event);
+                if (!this.signal.aborted) take(JSON.parse(data), lastEventId);
+            });
+    }
+
+    async opened() {
+        this.polling?.abort();
+        this.polling = null;
+        await this.attempt(() => this.source.refresh(this.signal), "live");
+    }
+
+    /** The browser itself opens a stream anew that broke off; one that was refused is for us to try again. */
+    failed(/** @type {EventSource} */ stream) {
+        if (this.signal.aborted) return;
+        if (stream.readyState === EventSource.CLOSED) setTimeout(() => this.open(), RETRY_STREAM_MS);
+        if (this.polling) return;
+        this.polling = new AbortController();
+        this.signal.addEventListener("abort", () => this.polling?.abort());
+        void this.poll(this.polling.signal);
+    }
+
+    async poll(/** @type {AbortSignal} */ signal) {
+        let good = await this.attempt(() => this.source.refresh(signal), "polling");
+        while (!signal.aborted) {
+            if (!good) await pause(LOST_PAUSE_MS, signal);
+            if (!signal.aborted) good = await this.attempt(() => this.source.poll(signal), "polling");
+        }
+    }
+
+    /** @param {() => Promise<void>} work @param {Liveness} liveness */
+    async attempt(work, liveness) {
+        try {
+            await work();
+            if (!this.signal.aborted) this.source.onLiveness(liveness);
+            return true;
+        } catch (error) {
+            if (this.signal.aborted || isAbort(error)) return false;
+            if (!(error instanceof Problem)) throw error;
+            this.source.onLiveness("lost", error);
+            return false;
+        }
+    }
+}
+
+/**
+ * Follows a source while the page is seen: a browser has six connections to a server, and a stream on a hidden tab would hold one.
+ * @param {Source} source @param {AbortSignal} signal
+ */
+function follow(source, signal) {
+    let life = new AbortController();
+    const turn = () => {
+        life.abort();
+        if (signal.aborted || document.hidden) return;
+        life = new AbortController();
+        new Watch(source, life.signal);
+    };
+    document.addEventListener("visibilitychange", turn, { signal });
+    signal.addEventListener("abort", () => life.abort());
+    turn();
+}
+
+/**
+ * All jobs that one may see.
+ * @param {object} watcher
+ * @param {(signal: AbortSignal) => Promise<void>} watcher.refresh
+ * @param {(job: Json) => void} watcher.onJob
+ * @param {(id: string) => void} watcher.onDeleted
+ * @param {(liveness: Liveness, problem?: Problem) => void} watcher.onLiveness
+ * @param {AbortSignal} signal
+ */
+export function watchJobs({ refresh, onJob, onDeleted, onLiveness }, signal) {
+    const poll = async (/** @type {AbortSignal} */ stop) => {
+        await pause(LIST_PAUSE_MS, stop);
+        if (!stop.aborted) await refresh(stop);
+    };
+    const events = { job: onJob, deleted: (/** @type {Json} */ data) => onDeleted(data.id) };
+    follow({ address: () => url("v1/events"), events, refresh, poll, onLiveness }, signal);
+}
+
+/** All durable events of a job behind one. @param {string} id @param {string} after @param {AbortSignal} signal */
+async function eventsAfter(id, after, signal) {
+    /** @type {Json[]} */
+    const events = [];
+    for (let more = true; more;) {
+        const page = await get(ofJob(id, "/events"), { query: { limit: 200, after }, signal });
+        events.push(...page.data);
+        more = page.has_more;
+        after = page.next ?? after;
+    }
+    return events;
+}
+
+/**
+ * One job, until it has ended.
+ * @param {string} id
+ * @param {object} watcher
+ * @param {(job: Json) => void} watcher.onJob the job whenever it has changed
+ * @param {(progress: Json) => void} watcher.onProgress
+ * @param {(event: Json) => void} watcher.onEvent each durable event once, in order
+ * @param {(liveness: Liveness, problem?: Problem) => void} watcher.onLiveness
+ * @param {AbortSignal} signal
+ */
+export function watchJob(id, { onJob, onProgress, onEvent, onLiveness }, signal) {
+    const ended = new AbortController();
+    const over = AbortSignal.any([signal, ended.signal]);
+    let seen = 0;
+    let etag = "";
+
+    const take = (/** @type {Json} */ event) => {
+        if (event.id <= seen) return;
+        seen = event.id;
+        onEvent(event);
+    };
+    const readEvents = async (/** @type {AbortSignal} */ stop) => {
+        for (const event of await eventsAfter(id, seen ? String(seen) : "", stop)) take(event);
+    };
+    /** @param {AbortSignal} stop @param {number} wait seconds */
+    const readJob = async (stop, wait) => {
+        const headers = etag ? { "If-None-Match": etag } : undefined;
+        const response = await send("GET", ofJob(id), { query: { wait: wait || "" }, headers, signal: stop, cache: "no-store" });
+        if (response.status === 304) return;
+        etag = response.headers.get("etag") ?? "";
+        const job = await response.json();
+        await readEvents(stop);
+        onJob(job);
+        if (isOver(job)) ended.abort();
+    };
+    const changed = () => readJob(over, 0).catch((error) => onLiveness("lost", error));
+    const durable = (/** @type {string} */ type) => (/** @type {Json} */ data, /** @type {string} */ number) => {
+        take({ id: Number(number), type, time: data.time ?? new Date().toISOString(), data });
+        if (type === "status") void changed();
+    };
+    const source = {
+        address: () => url(ofJob(id, "/events"), { after: seen || "" }),
+        events: { status: durable("status"), log: durable("log"), progress: onProgress },
+        refresh: (/** @type {AbortSignal} */ stop) => readJob(stop, 0),
+        poll: async (/** @type {AbortSignal} */ stop) => {
+            await pause(JOB_PAUSE_MS, stop);
+            if (!stop.aborted) await readJob(stop, JOB_WAIT_SECONDS);
+        },
+        onLiveness,
+    };
+    follow(source, over);
+}
+
+/** Whether nothing will happen to a job any more. */
+export function isOver(/** @type {Json} */ job) {
+    return job.status === "succeeded" || job.status === "failed" || job.status === "cancelled";
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// All jobs, the newest first, as they change.
+import { get } from "../api.js";
+import { livenessTeller } from "../components/liveness.js";
+import { announce } from "../components/notice.js";
+import { statusText } from "../components/status.js";
+import { h, setText } from "../dom.js";
+import { watchJobs } from "../events.js";
+import { jobName } from "../job.js";
+import { href } from "../router.js";
+import { may } from "../session.js";
+import { jobsFilter, isMatch, isWanted, serverQuery } from "./jobs_filter.js";
+import { jobRow } from "./jobs_row.js";
+
+/** @typedef {import("../api.js").Json} Json */
+
+const PAGE = 50;
+const MOST = 200;
+const AGO_MS = 30_000;
+
+export function title() {
+    return "Jobs";
+}
+
+/** What there is to say where no row is. @param {boolean} filtered @param {() => void} clear */
+function emptyPanel(filtered, clear) {
+    if (filtered)
+        return h("div", { class: "empty" }, h("p", {}, "No job matches."), h("button", { on: { click: clear } }, "Clear the filter"));
+    const how = may("submit")
+        ? [h("p", {}, "No jobs yet."), h("a", { class: "button primary", href: href(["new"]) }, "Submit the first one")]
+        : [h("p", {}, "No jobs yet. Your token lets you read; to submit, it needs the scope submit.")];
+    return h("div", { class: "empty" }, how);
+}
+
+/** The jobs that are shown: kept in order, patched row by row. */
+class JobList {
+    /** @param {AbortSignal} signal @param {import("./jobs_filter.js").Filter} filter */
+    constructor(signal, filter) {
+        this.signal = signal;
+        this.filter = filter;
+        /** @type {Map<string, {job: Json, row: ReturnType<typeof jobRow>}>} newest first is by id: they begin with the time */
+        this.entries = new Map();
+        /** @type {string | null} */
+        this.next = null;
+        this.loaded = false;
+        this.body = h("tbody");
+        const heads = ["Job", "State", "Submitted"].map((text) => h("th", { scope: "col" }, text));
+        const actions = h("th", { scope: "col" }, h("span", { class: "hidden-label" }, "Actions"));
+        const caption = h("caption", { class: "hidden-label" }, "Jobs, the newest first");
+        this.table = h("table", { class: "jobs cards" }, caption, h("thead", {}, h("tr", {}, heads, actions)), this.body);
+        this.more = h("button", { type: "button", on: { click: () => void this.loadMore() } }, "Load more");
+        this.tally = h("span", { class: "quiet small" });
+        this.empty = h("div");
+        this.element = h(
+            "div",
+            { class: "stack" },
+            h("div", { class: "panel flush scroll" }, this.table, this.empty),
+            h("div", { class: "bar spread" }, this.tally, this.more),
+        );
+    }
+
+    /** The first pages anew, as many as are shown. @param {AbortSignal} [signal] */
+    async refresh(signal = this.signal) {
+        const limit = Math.min(MOST, Math.max(PAGE, this.entries.size));
+        const page = await get("v1/jobs", { query: { ...serverQuery(this.filter), limit }, signal });
+        const listed = new Set(page.data.map((/** @type {Json} */ job) => job.id));
+        for (const id of [...this.entries.keys()]) if (!listed.has(id)) this.drop(id);
+        for (const job of page.data) this.put(job);
+        this.next = page.next;
+        this.loaded = true;
+        this.show();
+    }
+
+    async loadMore() {
+        const page = await get("v1/jobs", { query: { ...serverQuery(this.filter), limit: PAGE, after: this.next }, signal: this.signal });
+        for (const job of page.data) this.put(job);
+        this.next = page.next;
+        this.show();
+    }
+
+    /** A job that changed. One further down than what is loaded is left to the next page. */
+    change(/** @type {Json} */ job) {
+        const known = this.entries.get(job.id);
+        if (!isWanted(this.filter, job)) this.drop(job.id);
+        else if (known || !this.next || job.id > this.last()) this.put(job);
+        if (known && known.job.status !== job.status) announce(`${jobName(job)}: ${statusText(job)}`);
+        this.show();
+    }
+
+    last() {
+        return [...this.entries.keys()].reduce((least, id) => (id < least ? id : least));
+    }
+
+    put(/** @type {Json} */ job) {
+        const known = this.entries.get(job.id);
+        if (known) {
+            known.job = job;
+            known.row.update(job);
+            return;
+        }
+        const row = jobRow(job, () => (this.drop(job.id), this.show()));
+        const before = [...this.body.children].find((other) => other.id < `row-${job.id}`);
+        row.element.id = `row-${job.id}`;
+        this.body.insertBefore(row.element, before ?? null);
+        this.entries.set(job.id, { job, row });
+    }
+
+    drop(/** @type {string} */ id) {
+        this.entries.get(id)?.row.element.remove();
+        this.entries.delete(id);
+    }
+
+    clear() {
+        this.body.replaceChildren();
+        this.entries.clear();
+    }
+
+    /** What depends on all rows together. */
+    show() {
+        let matching = 0;
+        for (const { job, row } of this.entries.values()) {
+            row.element.hidden = !isMatch(this.filter, job);
+            matching += row.element.hidden ? 0 : 1;
+        }
+        this.table.hidden = matching === 0;
+        this.more.hidden = !this.next;
+        const filtered = Object.values(this.filter.values).some(Boolean);
+        this.empty.replaceChildren(...(matching || !this.loaded ? [] : [emptyPanel(filtered, this.filter.clear)]));
+        const all = this.entries.size;
+        const of = matching === all ? `${all}` : `${matching} of ${all}`;
+        setText(this.tally, this.loaded && all ? `${of} ${all === 1 ? "job" : "jobs"}${this.next ? ", there are more" : ""}` : "");
+    }
+
+    showTimes() {
+        for (const { row } of this.entries.values()) row.showTime();
+    }
+}
+
+/** @param {HTMLElement} root @param {import("../router.js").Place} place */
+export function mount(root, { query, signal }) {
+    const liveness = h("span", { class: "small quiet" });
+    const trouble = h("div");
+    const filter = jobsFilter(query, signal, (byServer) => {
+        if (byServer) list.clear();
+        if (byServer) list.refresh().catch((error) => watcher.onLiveness("lost", error));
+        else list.show();
+    });
+    const list = new JobList(signal, filter);
+    const watcher = {
+        refresh: (/** @type {AbortSignal} */ stop) => list.refresh(stop),
+        onJob: (/** @type {Json} */ job) => list.change(job),
+        onDeleted: (/** @type {string} */ id) => (list.drop(id), list.show()),
+        onLiveness: livenessTeller(liveness, trouble),
+    };
+    const heading = h("div", { class: "bar spread" }, h("h1", {}, "Jobs"), liveness);
+    root.append(h("div", { class: "stack" }, heading, filter.element, trouble, list.element));
+    list.show();
+    watchJobs(watcher, signal);
+    const timer = setInterval(() => list.showTimes(), AGO_MS);
+    signal.addEventListener("abort", () => clearInterval(timer));
+}
