@@ -7,7 +7,7 @@ import { get, isAbort, ofJob, Problem, send, url } from "./api.js";
 /**
  * @typedef {object} Source
  * @property {() => string} address of the stream, now
- * @property {Record<string, (data: Json, id: string) => void>} events by name
+ * @property {Record<string, (data: Json) => void>} events by name
  * @property {(signal: AbortSignal) => Promise<void>} refresh reads all anew: what happened before the stream was open
  * @property {(signal: AbortSignal) => Promise<void>} poll takes its time, then tells what has changed
  * @property {(liveness: Liveness, problem?: Problem) => void} onLiveness
@@ -49,8 +49,8 @@ class Watch {
         stream.addEventListener("error", () => this.failed(stream));
         for (const [name, take] of Object.entries(this.source.events))
             stream.addEventListener(name, (event) => {
-                const { data, lastEventId } = /** @type {MessageEvent<string>} */ (event);
-                if (!this.signal.aborted) take(JSON.parse(data), lastEventId);
+                const { data } = /** @type {MessageEvent<string>} */ (event);
+                if (!this.signal.aborted) take(JSON.parse(data));
             });
     }
 
@@ -128,70 +128,81 @@ export function watchJobs({ refresh, onJob, onDeleted, onLiveness }, signal) {
     follow({ address: () => url("v1/events"), events, refresh, poll, onLiveness }, signal);
 }
 
-/** All durable events of a job behind one. @param {string} id @param {string} after @param {AbortSignal} signal */
-async function eventsAfter(id, after, signal) {
+/** All durable events of a job behind one. @param {string} id @param {number} seen @param {AbortSignal} signal */
+async function eventsAfter(id, seen, signal) {
     /** @type {Json[]} */
     const events = [];
-    for (let more = true; more;) {
+    for (let more = true, after = seen ? String(seen) : ""; more;) {
         const page = await get(ofJob(id, "/events"), { query: { limit: 200, after }, signal });
         events.push(...page.data);
         more = page.has_more;
-        after = page.next ?? after;
+        after = page.next ?? "";
     }
     return events;
 }
 
 /**
- * One job, until it has ended.
- * @param {string} id
- * @param {object} watcher
- * @param {(job: Json) => void} watcher.onJob the job whenever it has changed
- * @param {(progress: Json) => void} watcher.onProgress
- * @param {(event: Json) => void} watcher.onEvent each durable event once, in order
- * @param {(liveness: Liveness, problem?: Problem) => void} watcher.onLiveness
- * @param {AbortSignal} signal
+ * @typedef {object} JobWatcher
+ * @property {(job: Json) => void} onJob the job, at first and whenever it has changed
+ * @property {(progress: Json) => void} onProgress
+ * @property {(event: Json) => void} onEvent each durable event once, in order
+ * @property {(liveness: Liveness, problem?: unknown) => void} onLiveness
  */
-export function watchJob(id, { onJob, onProgress, onEvent, onLiveness }, signal) {
-    const ended = new AbortController();
-    const over = AbortSignal.any([signal, ended.signal]);
-    let seen = 0;
-    let etag = "";
 
-    const take = (/** @type {Json} */ event) => {
-        if (event.id <= seen) return;
-        seen = event.id;
-        onEvent(event);
-    };
-    const readEvents = async (/** @type {AbortSignal} */ stop) => {
-        for (const event of await eventsAfter(id, seen ? String(seen) : "", stop)) take(event);
-    };
-    /** @param {AbortSignal} stop @param {number} wait seconds */
-    const readJob = async (stop, wait) => {
-        const headers = etag ? { "If-None-Match": etag } : undefined;
-        const response = await send("GET", ofJob(id), { query: { wait: wait || "" }, headers, signal: stop, cache: "no-store" });
+/** What has been seen of a job, and the calls that see more. */
+class JobReader {
+    /** @param {string} id @param {JobWatcher} watcher */
+    constructor(id, watcher) {
+        this.id = id;
+        this.watcher = watcher;
+        this.seen = 0;
+        this.etag = "";
+        this.over = new AbortController();
+    }
+
+    take(/** @type {Json} */ event) {
+        if (event.id <= this.seen) return;
+        this.seen = event.id;
+        this.watcher.onEvent(event);
+    }
+
+    /** @param {AbortSignal} signal @param {number} [wait] seconds, for something that is not known yet */
+    async read(signal, wait = 0) {
+        const headers = this.etag ? { "If-None-Match": this.etag } : undefined;
+        const response = await send("GET", ofJob(this.id), { query: { wait: wait || "" }, headers, signal, cache: "no-store" });
         if (response.status === 304) return;
-        etag = response.headers.get("etag") ?? "";
+        this.etag = response.headers.get("etag") ?? "";
         const job = await response.json();
-        await readEvents(stop);
-        onJob(job);
-        if (isOver(job)) ended.abort();
-    };
-    const changed = () => readJob(over, 0).catch((error) => onLiveness("lost", error));
-    const durable = (/** @type {string} */ type) => (/** @type {Json} */ data, /** @type {string} */ number) => {
-        take({ id: Number(number), type, time: data.time ?? new Date().toISOString(), data });
-        if (type === "status") void changed();
+        for (const event of await eventsAfter(this.id, this.seen, signal)) this.take(event);
+        this.watcher.onJob(job);
+        if (isOver(job)) this.over.abort();
+    }
+}
+
+/**
+ * One job, until it has ended. Throws a Problem if it cannot be read at first.
+ * @param {string} id @param {JobWatcher} watcher @param {AbortSignal} signal
+ */
+export async function watchJob(id, watcher, signal) {
+    const reader = new JobReader(id, watcher);
+    await reader.read(signal);
+    const until = AbortSignal.any([signal, reader.over.signal]);
+    if (until.aborted) return;
+    const durable = (/** @type {Json} */ event) => {
+        reader.take(event);
+        if (event.type === "status") reader.read(until).catch((error) => watcher.onLiveness("lost", error));
     };
     const source = {
-        address: () => url(ofJob(id, "/events"), { after: seen || "" }),
-        events: { status: durable("status"), log: durable("log"), progress: onProgress },
-        refresh: (/** @type {AbortSignal} */ stop) => readJob(stop, 0),
+        address: () => url(ofJob(id, "/events"), { after: reader.seen || "" }),
+        events: { status: durable, log: durable, progress: (/** @type {Json} */ data) => watcher.onProgress(data.progress) },
+        refresh: (/** @type {AbortSignal} */ stop) => reader.read(stop),
         poll: async (/** @type {AbortSignal} */ stop) => {
             await pause(JOB_PAUSE_MS, stop);
-            if (!stop.aborted) await readJob(stop, JOB_WAIT_SECONDS);
+            if (!stop.aborted) await reader.read(stop, JOB_WAIT_SECONDS);
         },
-        onLiveness,
+        onLiveness: watcher.onLiveness,
     };
-    follow(source, over);
+    follow(source, until);
 }
 
 /** Whether nothing will happen to a job any more. */

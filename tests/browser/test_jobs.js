@@ -171,3 +171,35 @@ test(
         assert.notEqual(await ground(), light);
     }),
 );
+
+test(
+    "jobs: where streams do not come through, kend is asked again and again",
+    onStage(
+        async ({ page, go, kend }) => {
+            await page.route("**/events*", (route) => route.fulfill({ status: 502, body: "no streams here" }));
+            await go("");
+            await page.getByText("Updated every few seconds").waitFor();
+            const id = await kend.submit(era({ keep: 0.5, name: "asked for" }));
+            await row(page, "asked for").getByText("succeeded").waitFor();
+            await kend.ask("DELETE", `/v1/jobs/${id}`);
+            await row(page, "asked for").waitFor({ state: "detached" });
+        },
+        { expected: /status of 502/ },
+    ),
+);
+
+test(
+    "jobs: a stream tells of what happens, while the page is seen",
+    onStage(async ({ page, go, kend }) => {
+        const lists = [];
+        page.on("request", (request) => request.url().includes("/v1/jobs?") && lists.push(request.url()));
+        await go("");
+        await page.getByText("Live").waitFor();
+        const before = lists.length;
+        const id = await kend.submit(era({ keep: 0.5, name: "told of" }));
+        await row(page, "told of").getByText("succeeded").waitFor();
+        await kend.ask("DELETE", `/v1/jobs/${id}`);
+        await row(page, "told of").waitFor({ state: "detached" });
+        assert.equal(lists.length, before);
+    }),
+);

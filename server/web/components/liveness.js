@@ -4,7 +4,7 @@ import { isAbort, Problem } from "../api.js";
 import { setText } from "../dom.js";
 import { problemPanel } from "./problem.js";
 
-const WORDS = { live: "Live", polling: "Every few seconds", lost: "Not up to date" };
+const WORDS = { live: "Live", polling: "Updated every few seconds", lost: "Not up to date" };
 
 /**
  * What a watcher tells of itself, in a word, and its problem where there is room for it.

@@ -37,5 +37,5 @@ export function mount(root, { params, signal }) {
         );
         meter.update(job.progress);
     };
-    watchJob(id, { onJob, onProgress: meter.update, onEvent: () => {}, onLiveness: livenessTeller(liveness, trouble) }, signal);
+    return watchJob(id, { onJob, onProgress: meter.update, onEvent: () => {}, onLiveness: livenessTeller(liveness, trouble) }, signal);
 }
