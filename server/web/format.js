@@ -30,6 +30,7 @@ export function measure(/** @type {number} */ number) {
 }
 
 export function duration(/** @type {number} */ seconds) {
+    if (seconds < 0.0995) return `${Math.round(1000 * seconds)} ms`;
     if (seconds < 10) return `${seconds.toFixed(1)} s`;
     seconds = Math.round(seconds);
     if (seconds < 60) return `${seconds} s`;

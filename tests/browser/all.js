@@ -3,6 +3,7 @@
 import { after } from "node:test";
 import { closeAll } from "./stage.js";
 import "./test_files.js";
+import "./test_job.js";
 import "./test_jobs.js";
 import "./test_new_job.js";
 import "./test_hostile.js";

@@ -12,14 +12,14 @@ test(
             const { bytes, duration, measure, percent } = await import("/web/format.js");
             return [
                 [0, 999, 1000, 9999, 99949, 999499, 999500, 5894048].map(bytes),
-                [0, 9.94, 59.7, 61, 7265].map(duration),
+                [0, 0.007, 9.94, 59.7, 61, 7265].map(duration),
                 [0, 0.00001, 0.7004].map(measure),
                 percent(0.4732),
             ];
         });
         assert.deepEqual(told, [
             ["0 B", "999 B", "1.00 kB", "10.0 kB", "99.9 kB", "999 kB", "1.00 MB", "5.89 MB"],
-            ["0.0 s", "9.9 s", "1 min 00 s", "1 min 01 s", "2 h 01 min"],
+            ["0 ms", "7 ms", "9.9 s", "1 min 00 s", "1 min 01 s", "2 h 01 min"],
             ["0.0000", "1.0e-5", "0.7004"],
             "47.3 %",
         ]);

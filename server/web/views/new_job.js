@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A job document is made here: by a form for what most people set, or as JSON. There is one document; both show it.
-import { createJob, planJob, Problem } from "../api.js";
+import { createJob, get, ofJob, planJob, Problem } from "../api.js";
 import { curlDialog, curlSubmit } from "../components/curl.js";
 import { choiceButtons } from "../components/field.js";
 import { noticeProblem } from "../components/notice.js";
@@ -9,6 +9,7 @@ import { h } from "../dom.js";
 import { go } from "../router.js";
 import { jobForm } from "./job_form.js";
 import { jobJson } from "./job_json.js";
+import { specOfJob } from "./job_spec.js";
 import { planPanel } from "./plan_panel.js";
 
 /** @typedef {import("../api.js").Json} Json */
@@ -48,11 +49,19 @@ function refusal(error, editor) {
     return problemPanel(error, where, rest.length > 0 ? faultList(rest) : null);
 }
 
+/** Begins with another job's document, in the form if that can show it. @param {Record<string, Editor>} editors @param {string} id @param {AbortSignal} signal */
+async function begin(editors, id, signal) {
+    const document = specOfJob(await get(ofJob(id), { signal }));
+    for (const [mode, editor] of Object.entries(editors)) if (editor.write(document) === "") return mode;
+    throw new TypeError("no editor shows this document");
+}
+
 /** @param {HTMLElement} root @param {import("../router.js").Place} place */
-export function mount(root, { signal }) {
+export async function mount(root, { query, signal }) {
     /** @type {Record<string, Editor>} */
     const editors = { form: jobForm(), json: jobJson() };
-    let mode = "form";
+    const from = query.get("from");
+    let mode = from ? await begin(editors, from, signal) : "form";
     let key = newKey();
     let sent = "";
     const result = h("div", { "aria-live": "polite" });

@@ -1,25 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a dry run tells: what would be done, and what it needs.
+import { warningList } from "../components/warnings.js";
+import { pairList } from "../components/pairs.js";
 import { h } from "../dom.js";
 import { bytes, count } from "../format.js";
 
 /** @typedef {import("../api.js").Json} Json */
-
-/** @param {[string, string | null][]} pairs null: left out */
-export function pairList(pairs) {
-    return h(
-        "dl",
-        { class: "pairs" },
-        pairs.filter(([, text]) => text !== null).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]),
-    );
-}
-
-/** @param {string[]} warnings */
-export function warningList(warnings) {
-    if (warnings.length === 0) return null;
-    const items = warnings.map((text) => h("li", { class: "break" }, text));
-    return h("div", { class: "problem warning" }, h("strong", {}, "Warnings"), h("ul", { class: "faults" }, items));
-}
 
 /** @param {Json} totals */
 function tensorsInWords(totals) {
@@ -48,6 +34,6 @@ export function planPanel(/** @type {Json} */ plan) {
         { class: "stack", "aria-label": "Plan" },
         h("h2", { class: "good" }, "This job can run"),
         pairList(pairs),
-        warningList((plan.warnings ?? []).map(String)),
+        warningList(plan.warnings ?? []),
     );
 }
