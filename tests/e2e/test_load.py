@@ -51,7 +51,7 @@ def test_requests_are_answered_while_rows_are_pruned(tmp_path: Path) -> None:
             kend.submit({**pair, "variants": variants, "outputs": ["report"]})
         (tmp_path / "body").write_text(json.dumps({**pair, "keep": 0.5, "outputs": ["report"]}))
         (tmp_path / "ids").write_text("\n".join(kend.submit({**pair, "keep": 0.5}) for _ in range(20)) + "\n")
-        tried = []
+        tried: "list[Any]" = []
         while len(tried) < ATTEMPTS and not (tried and is_prompt(tried[-1])):
             tried.append(load(kend, tmp_path))
             check(tried[-1])
