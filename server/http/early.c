@@ -14,10 +14,11 @@ enum { EARLY_DROPPED = 64 }; /* pieces of what has come already */
 /* What the library logs, on the connection's own thread, when it has made up its mind and has sent nothing yet; the status follows. */
 static const char early_sign[] = "Error processing request (HTTP response code is %u";
 
-/* status, problem, detail. Others stay the library's. */
-#define EARLY_MAP(X)                                                                                                              \
-    X(400, PROTO_BAD_REQUEST, "Content-Length is not a number, or another header that tells where the request ends is malformed") \
-    X(413, PROTO_TOO_LARGE, "Content-Length is a number of more than 64 bits")
+/* status, problem, detail: what 0.9.75 finds when it has the whole head, and answers with two. Others stay the library's. */
+#define EARLY_MAP(X)                                                           \
+    X(400, PROTO_BAD_REQUEST, "Content-Length is not a number")                \
+    X(413, PROTO_TOO_LARGE, "Content-Length is a number of more than 64 bits") \
+    X(431, PROTO_HEADERS_TOO_LARGE, "there are more cookies than there is room for")
 static const struct {
     unsigned status;
     enum proto_problem problem;
@@ -60,7 +61,7 @@ static void answer(struct kend_http *http, struct kend_connection *connection, e
 
 void kend_early_look(struct kend_http *http, const char *format, va_list arguments)
 {
-    if (strncmp(format, early_sign, sizeof early_sign - 1) != 0) return;
+    if (*MHD_get_version() != '0' || strncmp(format, early_sign, sizeof early_sign - 1) != 0) return;
     va_list copy;
     va_copy(copy, arguments);
     const unsigned status = va_arg(copy, unsigned);
