@@ -95,7 +95,7 @@ def _check_listed(answer: dict[str, Any], method: str, response: daemon.Response
 def check(method: str, target: str, response: daemon.Response) -> None:
     """Raises AssertionError or jsonschema.ValidationError if the answer is not within the contract."""
     named = target.startswith("/") or "://" in target
-    path = urllib.parse.unquote(urllib.parse.urlsplit(target).path) if named else ""
+    path = urllib.parse.unquote(urllib.parse.urlsplit(target).path or "/") if named else ""
     what = f"{method} {target[:200]} -> {response.status} {response.body[:500]!r}"
     headers = response.headers
     assert re.fullmatch(r"[0-9A-Za-z._:/+=@-]{1,128}", headers.get("x-request-id", "")), what
