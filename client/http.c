@@ -2,6 +2,7 @@
 #include "http.h"
 
 #include "kenctl.h"
+#include "json_load.h"
 
 #include <curl/curl.h>
 #include <openssl/x509_vfy.h>
@@ -302,7 +303,7 @@ int kenctl_http_call(struct kenctl_http *http, const struct kenctl_request *requ
                      struct ken_error *error)
 {
     bool reads = strcmp(request->method, "GET") == 0, repeatable = reads || request->idempotency_key;
-    char *body = request->body ? json_dumps(request->body, JSON_COMPACT) : NULL;
+    char *body = request->body ? proto_json_dump(request->body, JSON_COMPACT) : NULL;
     if (request->body && !body) return ken_fail(error, KEN_ENOMEM, "out of memory");
     int code;
     for (unsigned attempt = 0;; attempt++) {

@@ -43,6 +43,15 @@ json_t *proto_json_load_file(int file, size_t flags)
     return whole(json_loadfd(file, flags, &error), &error);
 }
 
+char *proto_json_dump(const json_t *document, size_t flags)
+{
+    short_of_memory = false;
+    char *text = json_dumps(document, flags);
+    if (!short_of_memory) return text;
+    free(text);
+    return NULL;
+}
+
 json_t *proto_json_load_text(const char *text)
 {
     return text ? proto_json_load(text, strlen(text), 0, NULL) : NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading JSON with jansson. Where its buffer of a string cannot grow, jansson leaves out a character and goes on: a document that was read
- * while an allocation failed is not taken for what was written.
+ * Reading and writing JSON with jansson. Where a buffer of its own cannot grow, jansson leaves out a character of a string, or the name of
+ * a member, and goes on: what was read or written while an allocation failed is not taken for the whole.
  */
 #ifndef PROTO_JSON_LOAD_H
 #define PROTO_JSON_LOAD_H
@@ -13,7 +13,9 @@ void proto_json_watch_memory(void);
 /* As json_loadb and json_loadfd. NULL if the text is malformed, or, and then error->text is empty, out of memory. `error` may be NULL. */
 json_t *proto_json_load(const char *text, size_t length, size_t flags, json_error_t *error);
 json_t *proto_json_load_file(int file, size_t flags);
-/* The same for a text that this program has written itself; NULL stays NULL. */
+/* As json_dumps. */
+char *proto_json_dump(const json_t *document, size_t flags);
+/* As proto_json_load, for a text that this program has written itself; NULL stays NULL. */
 json_t *proto_json_load_text(const char *text);
 
 #endif

@@ -114,7 +114,10 @@ static int account(struct kend_entry *entry, const struct kend_block *block)
 static void fail(struct kend_entry *entry, int failed)
 {
     struct ken_error error;
-    ken_fail_errno(&error, failed, "writing the cached copy of %.200s", entry->url.shown);
+    if (failed == ENOMEM)
+        ken_fail(&error, KEN_ENOMEM, "out of memory");
+    else
+        ken_fail_errno(&error, failed, "writing the cached copy of %.200s", entry->url.shown);
     kend_entry_fail(entry, &error);
 }
 

@@ -4,6 +4,7 @@
 #include "http/dry_run.h"
 #include "http/job_answer.h"
 #include "job.h"
+#include "json_load.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +67,7 @@ static enum MHD_Result create(struct kend_request *request, const struct proto_j
 static enum MHD_Result answer_create(struct kend_request *request, const struct proto_job *job)
 {
     json_t *canonical = proto_job_to_json(job, false);
-    char *spec = canonical ? json_dumps(canonical, JSON_COMPACT) : NULL;
+    char *spec = canonical ? proto_json_dump(canonical, JSON_COMPACT) : NULL;
     struct kend_pair *metadata = calloc(job->metadata_count + 1, sizeof *metadata);
     enum MHD_Result result = MHD_NO;
     json_decref(canonical);

@@ -5,6 +5,7 @@
 #include "conf.h"
 #include "folder.h"
 #include "json.h"
+#include "json_load.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -120,7 +121,7 @@ static int finish_work(struct kend_work *work, struct kend_result *result, struc
     int code = ken_folder_sync(work->directory, ".", error);
     for (size_t i = 0; !code && i < ken_inject_file_count(work->check->delta); i++)
         code = kend_result_add(result, work->files[i].name, "", work->files[i].size, work->files[i].sha256, error);
-    if (!code) code = kend_result_summarize(result, totals ? json_dumps(totals, JSON_COMPACT) : NULL, error);
+    if (!code) code = kend_result_summarize(result, totals ? proto_json_dump(totals, JSON_COMPACT) : NULL, error);
     json_decref(totals);
     return code;
 }

@@ -73,7 +73,7 @@ static char *make_summary(const struct ken_prune *prune, const struct ken_option
     for (size_t i = 0; i < options->variant_count; i++)
         variants = proto_json_set(variants, options->variants[i].name, proto_json_load_text(ken_prune_totals_json(prune, i)));
     json_t *summary = proto_json_set(json_object(), "variants", variants);
-    char *text = summary ? json_dumps(summary, JSON_COMPACT) : NULL;
+    char *text = summary ? proto_json_dump(summary, JSON_COMPACT) : NULL;
     json_decref(summary);
     return text;
 }

@@ -3,6 +3,7 @@
 
 #include "error.h"
 #include "json.h"
+#include "json_load.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -171,7 +172,7 @@ char *kend_record_status_event(const struct kend_record *record)
         json_t *error = json_pack("{s:s, s:o}", "code", proto_job_error_code(job->error), "message", proto_json_text(job->error_message));
         if (json_object_set_new(event, "error", error) || set_stage(error, job->error_stage)) goto out;
     }
-    text = json_dumps(event, JSON_COMPACT);
+    text = proto_json_dump(event, JSON_COMPACT);
 out:
     json_decref(event);
     return text;

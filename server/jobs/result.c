@@ -72,7 +72,7 @@ static int write_text(int directory, const char *path, const char *text, struct 
 int kend_result_write(const struct kend_result *result, int directory, struct ken_error *error)
 {
     json_t *document = result_to_json(result);
-    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+    char *text = document ? proto_json_dump(document, JSON_COMPACT) : NULL;
     json_decref(document);
     if (!text) return ken_fail(error, KEN_ENOMEM, "out of memory for the list of artifacts");
     int code = write_text(directory, "out/" KEND_RESULT_NAME, text, error);
@@ -102,7 +102,7 @@ static int read_document(struct kend_result *result, const json_t *document)
         int code = read_artifact(&result->artifacts, item);
         if (code) return code;
     }
-    result->summary = json_dumps(summary, JSON_COMPACT);
+    result->summary = proto_json_dump(summary, JSON_COMPACT);
     return result->summary ? 0 : KEN_ENOMEM;
 }
 

@@ -4,6 +4,7 @@
 #include "jobs/engine_parts.h"
 
 #include "log.h"
+#include "json_load.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -127,7 +128,7 @@ void kend_run_note(struct kend_run *run, const char *level, const char *message)
 {
     struct kend_store *store = run->engine->parts.store;
     json_t *data = json_pack("{s:s, s:s}", "level", level, "message", message);
-    char *text = data ? json_dumps(data, JSON_COMPACT) : NULL;
+    char *text = data ? proto_json_dump(data, JSON_COMPACT) : NULL;
     if (text && store->ops->log(store, run->job->id, run->token, proto_now_ms(), text) == KEND_STORE_OK) changed(run);
     free(text);
     json_decref(data);
