@@ -193,8 +193,11 @@ bool kend_location_refresh(struct kend_location *location)
 {
     const bool refreshed = location->was_cached && !location->afresh;
     location->afresh = true;
-    if (refreshed && location->note) location->note(location->opaque, "what the cache has of it makes no sense; fetching it anew");
-    return refreshed;
+    if (!refreshed || !location->note) return refreshed;
+    pthread_mutex_lock(&location->telling);
+    location->note(location->opaque, "what the cache has of it makes no sense; fetching it anew");
+    pthread_mutex_unlock(&location->telling);
+    return true;
 }
 
 void kend_location_fetch(struct kend_location *location)
