@@ -203,10 +203,10 @@ static int daemon_live(struct daemon *daemon, struct ken_error *error)
     rc = kend_artifacts_open(&daemon->artifacts, conf->artifacts_url, error);
     if (rc) goto no_artifacts;
     kend_pool_set_threads((unsigned)conf->prune_threads);
-    rc = create_fetcher(daemon, error);
-    if (rc) goto no_fetcher;
     rc = kend_pool_create(&daemon->pool, (unsigned)conf->prune_threads, error);
     if (rc) goto no_pool;
+    rc = create_fetcher(daemon, error);
+    if (rc) goto no_fetcher;
     rc = create_budget(daemon, error);
     if (rc) goto no_budget;
     rc = kend_waits_create(&daemon->waits, most_waiting(conf), error);
@@ -226,10 +226,10 @@ no_engine:
 no_waits:
     ken_budget_destroy(&daemon->budget);
 no_budget:
-    kend_pool_destroy(&daemon->pool);
-no_pool:
     kend_fetcher_destroy(&daemon->fetcher);
 no_fetcher:
+    kend_pool_destroy(&daemon->pool);
+no_pool:
     kend_artifacts_close(&daemon->artifacts);
 no_artifacts:
     kend_store_close(&daemon->store);
