@@ -107,6 +107,8 @@
     X(prune, kernel, KERNEL, "auto", 0, 0, "Instruction set of the selection; auto takes the fastest the machine has.")                   \
     X(jobs, max_queued, NUMBER, "100000", 1, 100000000, "Queued jobs; more are refused with 429.")                                        \
     X(jobs, max_queued_per_owner, NUMBER, "0", 0, 100000000, "Queued jobs of one owner; more are refused with 429. 0: no limit.")         \
+    X(jobs, max_bytes_per_owner, SIZE, "1GiB", 0, 0,                                                                                      \
+      "Documents of one owner's jobs in the store, ended ones too; more are refused with 429. 0: no limit.")                              \
     X(jobs, max_running, NUMBER, "2", 1, 64, "Jobs that run at once. Owners take turns, each with its oldest job.")                       \
     X(jobs, max_running_per_owner, NUMBER, "0", 0, 64, "Jobs of one owner that run at once; more wait. 0: no limit.")                     \
     X(jobs, max_seconds, NUMBER, "0", 0, 31622400,                                                                                        \

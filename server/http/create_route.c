@@ -52,6 +52,7 @@ static enum MHD_Result create(struct kend_request *request, const struct proto_j
         .now = proto_now_ms(),
         .max_queued = (int64_t)parts->conf->jobs_max_queued,
         .max_queued_per_owner = (int64_t)parts->conf->jobs_max_queued_per_owner,
+        .max_bytes_per_owner = (int64_t)parts->conf->jobs_max_bytes_per_owner,
     };
     proto_id_make(id, new_job.now);
     if (ken_sha256(spec, strlen(spec), new_job.body_sha256, NULL)) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");

@@ -31,6 +31,7 @@ static const double stage_buckets[KEND_STAGE_BUCKET_COUNT] = KEND_STAGE_BUCKETS;
     X(FETCH_BYTES, "kend_fetch_bytes_total", "counter", "Bytes of inputs received since start.")                                        \
     X(CACHE_BYTES, "kend_cache_bytes", "gauge", "Bytes that the cache of inputs holds.")                                                \
     X(ARTIFACT_BYTES, "kend_artifact_bytes", "gauge", "Bytes of the artifacts of all jobs in the store.")                               \
+    X(STORE_BYTES, "kend_store_bytes", "gauge", "Disk of the job store: used, and left by removed jobs.")                               \
     X(EVICTED, "kend_artifact_evicted_bytes_total", "counter", "Disk that artifacts gave up to make room since start.")                 \
     X(DISK_FREE, "kend_disk_free_bytes", "gauge", "Free bytes of the file system that a folder lies on.")                               \
     X(DISK_AVAILABLE, "kend_disk_available_bytes", "gauge",                                                                             \
@@ -170,6 +171,9 @@ static void print_store(struct kend_store *store, FILE *out)
     fprintf(out, "%s %.3f\n", name, age > 0 ? (double)age / 1000 : 0.0);
     print_number(METRIC_QUEUE_OWNERS, counts.owners_queued, out);
     print_number(METRIC_ARTIFACT_BYTES, counts.artifact_bytes, out);
+    name = metric(METRIC_STORE_BYTES, out);
+    fprintf(out, "%s{state=\"used\"} %" PRIu64 "\n%s{state=\"free\"} %" PRIu64 "\n", name, counts.store_bytes - counts.store_free, name,
+            counts.store_free);
 }
 
 static void print_stages(const struct kend_engine_metrics *metrics, FILE *out)

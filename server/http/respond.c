@@ -175,6 +175,10 @@ enum MHD_Result kend_answer_store(struct kend_request *request, enum kend_store_
     case KEND_STORE_QUEUE_FULL: return kend_answer_problem(request, PROTO_QUEUE_FULL, "as many jobs are queued as jobs.max_queued allows");
     case KEND_STORE_OWNER_QUEUE_FULL:
         return kend_answer_problem(request, PROTO_QUEUE_FULL, "as many of your jobs are queued as jobs.max_queued_per_owner allows");
+    case KEND_STORE_OWNER_BYTES_FULL:
+        return kend_answer_problem(
+            request, PROTO_QUEUE_FULL,
+            "the documents of your jobs would take more than jobs.max_bytes_per_owner allows: delete jobs that have ended");
     case KEND_STORE_ACTIVE: return kend_answer_problem(request, PROTO_JOB_ACTIVE, "cancel it, or wait for its end, before it is deleted");
     case KEND_STORE_FINISHED: return kend_answer_problem(request, PROTO_JOB_FINISHED, "nothing is left to cancel");
     case KEND_STORE_NO_SPACE: return kend_answer_problem(request, PROTO_NO_SPACE, "the disk of the job store is full");

@@ -7,7 +7,7 @@
 
 #include "log.h"
 
-enum { PAUSE_MS = 60000, BATCH = 10 };
+enum { PAUSE_MS = 60000, BATCH = 10, SHRINK_MS = 5000, STEP_MS = 20 /* between two steps of shrinking */ };
 
 static bool ends(struct kend_engine *engine)
 {
@@ -46,10 +46,19 @@ static bool remove_expired(struct kend_engine *engine)
     return more;
 }
 
+/* Gives a bit of the store's file back to the disk. Whether there is more; a failure is tried again with the next round. */
+static bool shrink_store(struct kend_store *store, int64_t *next)
+{
+    if (kend_monotonic_ms() < *next) return false;
+    const bool more = store->ops->shrink(store) == KEND_STORE_OK;
+    if (!more) *next = kend_monotonic_ms() + SHRINK_MS;
+    return more;
+}
+
 void *kend_retention_main(void *opaque)
 {
     struct kend_engine *engine = opaque;
-    int64_t next = kend_monotonic_ms();
+    int64_t next = kend_monotonic_ms(), next_shrink = next;
     while (!ends(engine)) {
         kend_fetcher_make_room(engine->parts.fetcher, 0); /* the cache is the first to go when the disk runs full */
         if (kend_monotonic_ms() >= next) {
@@ -57,8 +66,9 @@ void *kend_retention_main(void *opaque)
             const bool more_expired = remove_expired(engine), more_evictable = kend_room_keep(&engine->parts, BATCH);
             next = kend_monotonic_ms() + (more_expired || more_evictable ? 0 : PAUSE_MS);
         }
+        const bool shrinks = shrink_store(engine->parts.store, &next_shrink);
         pthread_mutex_lock(&engine->mutex);
-        if (!engine->ending) ken_condition_wait_ms(&engine->tick, &engine->mutex, KEND_TICK_MS);
+        if (!engine->ending) ken_condition_wait_ms(&engine->tick, &engine->mutex, shrinks ? STEP_MS : KEND_TICK_MS);
         pthread_mutex_unlock(&engine->mutex);
     }
     return NULL;

@@ -22,6 +22,7 @@
     X(KEND_STORE_KEY_MISMATCH, "idempotency key used with another body")                                   \
     X(KEND_STORE_QUEUE_FULL, "queue full")                                                                 \
     X(KEND_STORE_OWNER_QUEUE_FULL, "the owner's queue is full")                                            \
+    X(KEND_STORE_OWNER_BYTES_FULL, "the owner's documents take too much")                                  \
     X(KEND_STORE_ACTIVE, "job active")                                                                     \
     X(KEND_STORE_FINISHED, "job finished")                                                                 \
     X(KEND_STORE_LOST, "lease lost")              /* the token is not the job's any more */                \
@@ -110,6 +111,7 @@ struct kend_new_job {
     size_t metadata_count;
     int64_t now;
     int64_t max_queued, max_queued_per_owner; /* 0: no limit */
+    int64_t max_bytes_per_owner;              /* of documents, of ended jobs too; 0: no limit */
 };
 
 struct kend_job_filter {
@@ -146,6 +148,8 @@ struct kend_store_counts {
     int64_t oldest_queued_at; /* 0: none */
     uint64_t artifact_bytes;  /* of all jobs */
     uint64_t owners_queued;   /* owners with queued jobs */
+    uint64_t store_bytes;     /* of disk that the store itself takes, without what it has just written */
+    uint64_t store_free;      /* of these, what removed jobs have left */
 };
 
 struct kend_store;
@@ -154,8 +158,8 @@ struct kend_store_ops {
     /* OK when a trivial write transaction can be made. */
     enum kend_store_result (*check)(struct kend_store *store);
     /*
-     * *job (may be NULL) is set on OK and EXISTS. Writes a "status" event with the row. QUEUE_FULL and OWNER_QUEUE_FULL are decided in the
-     * same transaction: the limits hold, however many ask at once.
+     * *job (may be NULL) is set on OK and EXISTS. Writes a "status" event with the row. QUEUE_FULL, OWNER_QUEUE_FULL and
+     * OWNER_BYTES_FULL are decided in the same transaction: the limits hold, however many ask at once.
      */
     enum kend_store_result (*create)(struct kend_store *store, const struct kend_new_job *new_job, struct kend_job **job);
     /* owner NULL: anybody's. */
@@ -170,6 +174,11 @@ struct kend_store_ops {
     /* The row and all that hangs on it; ACTIVE if not terminal. Out of sight at once, many events are then deleted in small transactions.
      */
     enum kend_store_result (*remove)(struct kend_store *store, const char *id, const char *owner);
+    /*
+     * Gives a little of what removed jobs have left to the disk, in one short transaction: OK if there may be more, NONE where it is not
+     * worth it.
+     */
+    enum kend_store_result (*shrink)(struct kend_store *store);
     /* Up to `limit` terminal jobs with expires_at <= now, the longest expired first. */
     enum kend_store_result (*expired)(struct kend_store *store, int64_t now, size_t limit, struct kend_job_list *list);
     /* Bytes of the artifacts of all jobs that `evict` would take. */

@@ -86,6 +86,7 @@ static const struct kend_store_ops operations = {
     .counts = kend_sqlite_counts,
     .cancel = kend_sqlite_cancel,
     .remove = kend_sqlite_remove,
+    .shrink = kend_sqlite_shrink,
     .expired = kend_sqlite_expired,
     .evictable = kend_sqlite_evictable,
     .evict = kend_sqlite_evict,

@@ -32,6 +32,11 @@ struct kend_sqlite *kend_sqlite_of(struct kend_store *store);
 /* Makes the schema or brings it up to this program's version. */
 enum kend_store_result kend_sqlite_migrate(struct kend_sql *sql, const char *path, char message[256]);
 
+/* Lets a database that cannot be shrunk bit by bit, as earlier versions made it, be so from now on. What stands in the way is logged. */
+void kend_sqlite_make_shrinkable(struct kend_sql *sql, const char *path);
+/* The first number that a query gives; a statement of its own, since it is asked once. */
+enum kend_store_result kend_sqlite_number(struct kend_sql *sql, const char *text, int64_t *value);
+
 /* One write transaction: committed if body says OK, else rolled back; what body has put out then counts for nothing. */
 typedef enum kend_store_result kend_sqlite_body(struct kend_sqlite *sqlite, struct kend_sql *sql, void *opaque);
 enum kend_store_result kend_sqlite_write(struct kend_sqlite *sqlite, kend_sqlite_body *body, void *opaque);
@@ -71,6 +76,7 @@ enum kend_store_result kend_sqlite_events(struct kend_store *store, const char *
                                           struct kend_event_list *list);
 enum kend_store_result kend_sqlite_artifacts(struct kend_store *store, const char *id, struct kend_artifact_list *list);
 enum kend_store_result kend_sqlite_counts(struct kend_store *store, struct kend_store_counts *counts);
+enum kend_store_result kend_sqlite_shrink(struct kend_store *store);
 enum kend_store_result kend_sqlite_expired(struct kend_store *store, int64_t now, size_t limit, struct kend_job_list *list);
 enum kend_store_result kend_sqlite_evictable(struct kend_store *store, int64_t ended_before, uint64_t *bytes);
 enum kend_store_result kend_sqlite_evict(struct kend_store *store, const char *owner, int64_t ended_before, int64_t now,

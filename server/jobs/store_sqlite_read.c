@@ -204,7 +204,9 @@ static enum kend_store_result read_counts(struct kend_sql *sql, struct kend_stor
         kend_sql_start(sql,
                        "SELECT status, jobs FROM counter UNION ALL SELECT 'bytes', bytes FROM artifact_total"
                        " UNION ALL SELECT 'owners', count(*) FROM owner_load WHERE queued > 0 UNION ALL SELECT 'oldest', min(created_at) "
-                       "FROM (SELECT created_at FROM job INDEXED BY job_queued WHERE status = 'queued' ORDER BY created_at LIMIT 1)",
+                       "FROM (SELECT created_at FROM job INDEXED BY job_queued WHERE status = 'queued' ORDER BY created_at LIMIT 1)"
+                       " UNION ALL SELECT 'pages', page_count * page_size FROM pragma_page_count, pragma_page_size"
+                       " UNION ALL SELECT 'free', freelist_count * page_size FROM pragma_freelist_count, pragma_page_size",
                        SQL_VALUES(), &statement);
     if (result != KEND_STORE_OK) return result;
     while ((result = kend_sql_next(sql, statement)) == KEND_STORE_OK) {
@@ -220,6 +222,10 @@ static enum kend_store_result read_counts(struct kend_sql *sql, struct kend_stor
             counts->artifact_bytes = (uint64_t)sqlite3_column_int64(statement, 1);
         else if (strcmp(name, "owners") == 0)
             counts->owners_queued = (uint64_t)sqlite3_column_int64(statement, 1);
+        else if (strcmp(name, "pages") == 0)
+            counts->store_bytes = (uint64_t)sqlite3_column_int64(statement, 1);
+        else if (strcmp(name, "free") == 0)
+            counts->store_free = (uint64_t)sqlite3_column_int64(statement, 1);
         else
             counts->oldest_queued_at = sqlite3_column_int64(statement, 1);
     }

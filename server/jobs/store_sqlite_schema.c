@@ -148,11 +148,21 @@ static const char *const steps[] = {
     "UPDATE metadata SET owner = (SELECT job.owner FROM job WHERE job.id = metadata.id);"
     "CREATE INDEX metadata_of_owner ON metadata (owner, key, value, id);"
     "CREATE INDEX job_evictable_of_owner ON job (owner, finished_at, id) WHERE status = 'succeeded' AND evicted_at = 0;",
+
+    /* What each owner's documents take, added up as jobs come and go. */
+    "CREATE TABLE owner_store (name TEXT PRIMARY KEY NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "INSERT INTO owner_store SELECT owner, sum(length(CAST(spec AS BLOB))) FROM job GROUP BY owner;"
+    "CREATE TRIGGER owner_stores AFTER INSERT ON job BEGIN"
+    " INSERT INTO owner_store VALUES (NEW.owner, length(CAST(NEW.spec AS BLOB)))"
+    " ON CONFLICT (name) DO UPDATE SET bytes = bytes + excluded.bytes;"
+    "END;"
+    "CREATE TRIGGER owner_drops AFTER DELETE ON job BEGIN"
+    " UPDATE owner_store SET bytes = bytes - length(CAST(OLD.spec AS BLOB)) WHERE name = OLD.owner;"
+    "END;",
 };
 enum { LATEST = sizeof steps / sizeof *steps };
 
-/* The first number that a query gives; a statement of its own, since it is asked once. */
-static enum kend_store_result number(struct kend_sql *sql, const char *text, int64_t *value)
+enum kend_store_result kend_sqlite_number(struct kend_sql *sql, const char *text, int64_t *value)
 {
     sqlite3_stmt *statement;
     enum kend_store_result result = kend_sql_start_once(sql, text, SQL_VALUES(), &statement);
@@ -190,15 +200,15 @@ static enum kend_store_result unreadable(struct kend_sql *sql, const char *path,
 static enum kend_store_result find_version(struct kend_sql *sql, const char *path, int64_t *version, char message[256])
 {
     int64_t tables, application;
-    if (number(sql, "SELECT count(*) FROM sqlite_schema", &tables) != KEND_STORE_OK) return unreadable(sql, path, message);
-    if (number(sql, "PRAGMA application_id", &application) != KEND_STORE_OK) return unreadable(sql, path, message);
+    if (kend_sqlite_number(sql, "SELECT count(*) FROM sqlite_schema", &tables) != KEND_STORE_OK) return unreadable(sql, path, message);
+    if (kend_sqlite_number(sql, "PRAGMA application_id", &application) != KEND_STORE_OK) return unreadable(sql, path, message);
     *version = 0;
     if (!tables && !application) return KEND_STORE_OK;
     if (application != APPLICATION_ID) {
         snprintf(message, 256, "%s: a SQLite database, but not one of kend", path);
         return KEND_STORE_UNAVAILABLE;
     }
-    if (number(sql, "SELECT max(version) FROM schema_version", version) != KEND_STORE_OK) return unreadable(sql, path, message);
+    if (kend_sqlite_number(sql, "SELECT max(version) FROM schema_version", version) != KEND_STORE_OK) return unreadable(sql, path, message);
     if (*version >= 1 && *version <= LATEST) return KEND_STORE_OK;
     if (*version < 1)
         snprintf(message, 256, "%s: damaged: it does not tell the version of its schema", path);
@@ -212,12 +222,15 @@ enum kend_store_result kend_sqlite_migrate(struct kend_sql *sql, const char *pat
 {
     int64_t version;
     enum kend_store_result result = find_version(sql, path, &version, message);
-    /* Only now is the file known to be kend's, or new: WAL mode changes it. */
+    /* Only now is the file known to be kend's, or new: WAL mode changes it. The first has to be said before anything is in it. */
+    if (result == KEND_STORE_OK && !version && execute(sql, "PRAGMA auto_vacuum = INCREMENTAL") != KEND_STORE_OK)
+        result = unreadable(sql, path, message);
     if (result == KEND_STORE_OK && execute(sql, "PRAGMA journal_mode = WAL") != KEND_STORE_OK) result = unreadable(sql, path, message);
     for (; result == KEND_STORE_OK && version < LATEST; version++) {
         result = take_step(sql, version);
         if (result != KEND_STORE_OK)
             snprintf(message, 256, "%s: migrating to schema version %d failed: %s", path, (int)version + 1, sqlite3_errmsg(sql->db));
     }
+    if (result == KEND_STORE_OK) kend_sqlite_make_shrinkable(sql, path);
     return result;
 }

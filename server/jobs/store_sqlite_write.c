@@ -3,6 +3,7 @@
 #include "jobs/store_sqlite.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static enum kend_store_result beat(struct kend_sqlite *sqlite, struct kend_sql *sql, void *opaque)
 {
@@ -42,8 +43,8 @@ static enum kend_store_result find_key(struct kend_sql *sql, struct creation *cr
     return result;
 }
 
-/* Whether a queue, as the statement counts it, has room; `full` if not. */
-static enum kend_store_result check_queue(struct kend_sql *sql, const char *count, const char *owner, int64_t most,
+/* Whether what the statement counts has room for `more` below `most`; `full` if not. */
+static enum kend_store_result check_limit(struct kend_sql *sql, const char *count, const char *owner, int64_t more, int64_t most,
                                           enum kend_store_result full)
 {
     sqlite3_stmt *statement;
@@ -51,18 +52,21 @@ static enum kend_store_result check_queue(struct kend_sql *sql, const char *coun
     enum kend_store_result result = kend_sql_start(sql, count, owner ? SQL_VALUES(SQL_TEXT(owner)) : SQL_VALUES(), &statement);
     if (result == KEND_STORE_OK) result = kend_sql_next(sql, statement);
     if (result != KEND_STORE_OK) return result == KEND_STORE_NONE ? KEND_STORE_OK : result; /* an owner without jobs has no row */
-    const bool is_full = sqlite3_column_int64(statement, 0) >= most;
+    const bool is_full = sqlite3_column_int64(statement, 0) > most - more;
     kend_sql_end(statement);
     return is_full ? full : KEND_STORE_OK;
 }
 
-/* That of the owner first: waiting for others' jobs to end would not help. */
-static enum kend_store_result check_queues(struct kend_sql *sql, const struct kend_new_job *new_job)
+/* Those of the owner first: waiting for others' jobs to end would not help. What it has to delete itself before what ends by itself. */
+static enum kend_store_result check_limits(struct kend_sql *sql, const struct kend_new_job *new_job)
 {
-    enum kend_store_result result = check_queue(sql, "SELECT queued FROM owner_load WHERE name = ?1", new_job->owner,
-                                                new_job->max_queued_per_owner, KEND_STORE_OWNER_QUEUE_FULL);
+    enum kend_store_result result = check_limit(sql, "SELECT coalesce(max(bytes), 0) FROM owner_store WHERE name = ?1", new_job->owner,
+                                                (int64_t)strlen(new_job->spec), new_job->max_bytes_per_owner, KEND_STORE_OWNER_BYTES_FULL);
     if (result != KEND_STORE_OK) return result;
-    return check_queue(sql, "SELECT jobs FROM counter WHERE status = 'queued'", NULL, new_job->max_queued, KEND_STORE_QUEUE_FULL);
+    result = check_limit(sql, "SELECT queued FROM owner_load WHERE name = ?1", new_job->owner, 1, new_job->max_queued_per_owner,
+                         KEND_STORE_OWNER_QUEUE_FULL);
+    if (result != KEND_STORE_OK) return result;
+    return check_limit(sql, "SELECT jobs FROM counter WHERE status = 'queued'", NULL, 1, new_job->max_queued, KEND_STORE_QUEUE_FULL);
 }
 
 static enum kend_store_result insert_metadata(struct kend_sql *sql, const struct kend_new_job *new_job)
@@ -82,7 +86,7 @@ static enum kend_store_result insert(struct kend_sqlite *sqlite, struct kend_sql
     const struct kend_new_job *new_job = creation->new_job;
     enum kend_store_result result = find_key(sql, creation);
     if (result != KEND_STORE_NONE) return result;
-    result = check_queues(sql, new_job);
+    result = check_limits(sql, new_job);
     if (result != KEND_STORE_OK) return result;
     result = kend_sql_run(sql,
                           "INSERT INTO job (id, owner, name, spec, idempotency_key, body_sha256, status, created_at, trace)"

@@ -33,6 +33,7 @@ FAMILIES = {
     "kend_queue_oldest_seconds": "gauge",
     "kend_queue_owners": "gauge",
     "kend_ready": "gauge",
+    "kend_store_bytes": "gauge",
     "kend_tls_certificate_expiration_timestamp_seconds": "gauge",
     "process_cpu_seconds_total": "counter",
     "process_max_fds": "gauge",

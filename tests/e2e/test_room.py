@@ -208,6 +208,35 @@ def test_artifacts_that_vanished_are_an_error_of_the_server(tmp_path: Path, file
         assert kend.get(f"/v1/jobs/{job}/artifacts/report.json").status == 500
 
 
+# ---- the job store
+
+
+def test_documents_have_a_limit_and_give_their_disk_back(tmp_path: Path, files: Path, stalled: str) -> None:
+    """Waiting does not help whose documents are too many, deleting does; the file gets shorter for it beside the service."""
+    rules = [{"match": f"{i:0250}", "action": "keep"} for i in range(250)]
+    with kend_of(tmp_path, jobs__max_running=1, jobs__max_bytes_per_owner="8MiB") as kend:
+        kend.submit({"model": stalled, "base": stalled, "k": 1})
+        jobs = []
+        while (answer := kend.request("POST", "/v1/jobs", of_files(files, rules=rules))).status == 202:
+            jobs.append(answer.json["id"])
+        assert (answer.status, answer.json["code"]) == (429, "queue_full") and answer.headers["retry-after"]
+        assert "jobs.max_bytes_per_owner" in answer.json["detail"] and "delete" in answer.json["detail"]
+        for job in jobs:
+            cancel(kend, job)
+        assert kend.request("POST", "/v1/jobs", of_files(files, rules=rules)).status == 429
+        held = metric(kend, 'kend_store_bytes{state="used"}')
+        assert held > 8 << 20
+        assert kend.request("DELETE", f"/v1/jobs/{jobs.pop()}").status == 204
+        again = kend.request("POST", "/v1/jobs", of_files(files, rules=rules))
+        assert again.status == 202
+        cancel(kend, again.json["id"])
+        for job in (*jobs, again.json["id"]):
+            assert kend.request("DELETE", f"/v1/jobs/{job}").status == 204
+        poll(lambda: (kend.data / "kend.db").stat().st_size < 4 << 20)
+        assert metric(kend, 'kend_store_bytes{state="used"}') < held / 4
+        assert metric(kend, 'kend_store_bytes{state="free"}') < 4 << 20
+
+
 # ---- disks that are full
 
 

@@ -111,6 +111,11 @@ static enum kend_store_result remove_job(struct kend_store *store, const char *i
     PASS(remove(inner, id, owner), (void)0);
 }
 
+static enum kend_store_result shrink(struct kend_store *store)
+{
+    PASS(shrink(inner), (void)0);
+}
+
 static enum kend_store_result expired(struct kend_store *store, int64_t now, size_t limit, struct kend_job_list *jobs)
 {
     *jobs = (struct kend_job_list){0};
@@ -179,6 +184,7 @@ static const struct kend_store_ops operations = {
     .counts = counts,
     .cancel = cancel,
     .remove = remove_job,
+    .shrink = shrink,
     .expired = expired,
     .evictable = evictable,
     .evict = evict,

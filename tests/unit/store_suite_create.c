@@ -116,6 +116,28 @@ void a_full_queue_refuses(struct kend_store *store)
     kend_job_free(&job);
 }
 
+/* Bytes, not characters; of ended jobs, too, until they are deleted. */
+void an_owners_documents_have_a_limit(struct kend_store *store)
+{
+    struct suite_id ids[] = {suite_id_of(1), suite_id_of(2), suite_id_of(3)};
+    struct kend_new_job new = suite_new_job(ids[0].text, 10);
+    new.spec = "{\"\u00e4\":1}"; /* 8 bytes */
+    new.max_bytes_per_owner = 7;
+    GIVES(KEND_STORE_OWNER_BYTES_FULL, store->ops->create(store, &new, NULL));
+    new.max_bytes_per_owner = 15;
+    OK(store->ops->create(store, &new, NULL));
+    new.id = ids[1].text;
+    GIVES(KEND_STORE_OWNER_BYTES_FULL, store->ops->create(store, &new, NULL));
+    OK(store->ops->cancel(store, ids[0].text, NULL, 11, NULL));
+    GIVES(KEND_STORE_OWNER_BYTES_FULL, store->ops->create(store, &new, NULL));
+    new.owner = "bob";
+    OK(store->ops->create(store, &new, NULL));
+    new.owner = "alice";
+    new.id = ids[2].text;
+    OK(store->ops->remove(store, ids[0].text, NULL));
+    OK(store->ops->create(store, &new, NULL));
+}
+
 void an_owners_full_queue_refuses_it_alone(struct kend_store *store)
 {
     struct suite_id ids[] = {suite_id_of(1), suite_id_of(2), suite_id_of(3), suite_id_of(4)};

@@ -22,6 +22,7 @@ enum { LEASE = 60000 };
     X(jobs_without_a_key_are_all_new)                    \
     X(a_full_queue_refuses)                              \
     X(an_owners_full_queue_refuses_it_alone)             \
+    X(an_owners_documents_have_a_limit)                  \
     X(lists_are_newest_first_in_pages)                   \
     X(lists_filter_by_metadata)                          \
     X(counts_follow_every_change)                        \

@@ -43,6 +43,12 @@ static void check_consistent(const struct place *place)
     check_sql(place, "SELECT count(*) FROM job WHERE owner NOT IN (SELECT name FROM owner_load)", "0");
     check_sql(place, "SELECT bytes = (SELECT coalesce(sum(size), 0) FROM artifact) FROM artifact_total", "1");
     check_sql(place,
+              "SELECT count(*) FROM owner_store"
+              " WHERE bytes <> (SELECT coalesce(sum(length(CAST(spec AS BLOB))), 0) FROM job WHERE owner = owner_store.name)",
+              "0");
+    check_sql(place, "SELECT count(*) FROM job WHERE owner NOT IN (SELECT name FROM owner_store)", "0");
+    check_sql(place, "PRAGMA auto_vacuum", "2");
+    check_sql(place,
               "SELECT count(*) FROM job WHERE sequence <> (SELECT count(*) FROM event WHERE event.id = job.id)"
               " OR sequence <> (SELECT max(sequence) FROM event WHERE event.id = job.id)",
               "0");
@@ -111,7 +117,7 @@ START_TEST(a_newer_schema_is_refused)
     open_store(&place);
     kend_store_close(&place.store);
     run_sql(&place, "INSERT INTO schema_version VALUES (99)", NULL);
-    check_refused(&place, ": schema version 99 is of a newer kend; this one knows versions 1 to 4");
+    check_refused(&place, ": schema version 99 is of a newer kend; this one knows versions 1 to 5");
     end(&place);
 }
 END_TEST
@@ -283,6 +289,124 @@ START_TEST(version_3_is_migrated)
 }
 END_TEST
 
+/* What the documents of that version take counts. */
+START_TEST(version_4_is_migrated)
+{
+    struct place place;
+    char id[PROTO_ID_SIZE];
+    open_golden(&place, "store-v4.sql");
+    store_suite_id(id, 20);
+    struct kend_new_job new = {.id = id, .owner = "bob", .spec = "{\"k\":3}", .now = 3000, .max_bytes_per_owner = 3 * 7 - 1};
+    ck_assert_int_eq(place.store->ops->create(place.store, &new, NULL), KEND_STORE_OWNER_BYTES_FULL);
+    new.max_bytes_per_owner = 3 * 7;
+    ck_assert_int_eq(place.store->ops->create(place.store, &new, NULL), KEND_STORE_OK);
+    end_migrated(&place);
+}
+END_TEST
+
+/* ---- room that is given back */
+
+enum { FAT_JOBS = 40, FAT_BYTES = 1 << 20, FIRST_FAT = 101 };
+
+static int64_t file_bytes(const struct place *place)
+{
+    struct stat status;
+    ck_assert_int_eq(stat(place->path, &status), 0);
+    return status.st_size;
+}
+
+/* Jobs whose documents are large, all of them cancelled. */
+static void create_fat_jobs(struct place *place)
+{
+    char id[PROTO_ID_SIZE], *spec = malloc(FAT_BYTES + 1);
+    ck_assert_ptr_nonnull(spec);
+    memset(spec, ' ', FAT_BYTES);
+    spec[FAT_BYTES] = '\0';
+    for (int i = 0; i < FAT_JOBS; i++) {
+        store_suite_id(id, FIRST_FAT + i);
+        const struct kend_new_job new = {.id = id, .owner = "", .spec = spec, .now = i};
+        ck_assert_int_eq(place->store->ops->create(place->store, &new, NULL), KEND_STORE_OK);
+        ck_assert_int_eq(place->store->ops->cancel(place->store, id, NULL, i, NULL), KEND_STORE_OK);
+    }
+    free(spec);
+}
+
+static void remove_fat_jobs(struct place *place)
+{
+    for (int i = 0; i < FAT_JOBS; i++) {
+        char id[PROTO_ID_SIZE];
+        store_suite_id(id, FIRST_FAT + i);
+        ck_assert_int_eq(place->store->ops->remove(place->store, id, NULL), KEND_STORE_OK);
+    }
+}
+
+/* Shrinks until there is nothing more, in how many steps, the longest of which took how many microseconds. */
+static int shrink(struct place *place, int64_t *longest)
+{
+    int steps = 0;
+    enum kend_store_result result;
+    *longest = 0;
+    for (;; steps++) {
+        struct timespec before, after;
+        clock_gettime(CLOCK_MONOTONIC, &before);
+        result = place->store->ops->shrink(place->store);
+        clock_gettime(CLOCK_MONOTONIC, &after);
+        if (result != KEND_STORE_OK) break;
+        const int64_t took = (after.tv_sec - before.tv_sec) * 1000000 + (after.tv_nsec - before.tv_nsec) / 1000;
+        if (took > *longest) *longest = took;
+    }
+    ck_assert_int_eq(result, KEND_STORE_NONE);
+    return steps;
+}
+
+START_TEST(removed_jobs_give_the_disk_back_bit_by_bit)
+{
+    struct place place;
+    struct kend_store_counts counts;
+    int64_t longest;
+    begin(&place);
+    open_store(&place);
+    create_fat_jobs(&place);
+    ck_assert_int_eq(shrink(&place, &longest), 0);
+    remove_fat_jobs(&place);
+    ck_assert_int_eq(place.store->ops->counts(place.store, &counts), KEND_STORE_OK);
+    ck_assert_uint_ge(counts.store_free, (uint64_t)FAT_JOBS * FAT_BYTES);
+    ck_assert_uint_ge(counts.store_bytes, counts.store_free);
+    const int64_t before = file_bytes(&place);
+    const int steps = shrink(&place, &longest);
+    printf("%d MiB given back in %d steps of %.1f ms at most\n", FAT_JOBS, steps, (double)longest / 1000);
+    ck_assert_int_ge(steps, FAT_JOBS);
+    ck_assert_int_gt(before, (int64_t)FAT_JOBS * FAT_BYTES);
+    ck_assert_int_lt(file_bytes(&place), 4 << 20);
+    ck_assert_int_eq(place.store->ops->counts(place.store, &counts), KEND_STORE_OK);
+    ck_assert_uint_le(counts.store_bytes, 4 << 20);
+    kend_store_close(&place.store);
+    check_consistent(&place);
+    end(&place);
+}
+END_TEST
+
+/* A file that was made before shrinks, too: it is rewritten when it is opened, and nothing of it is lost. */
+START_TEST(a_file_of_before_is_made_to_shrink)
+{
+    struct place place;
+    int64_t longest;
+    open_golden(&place, "store-v4.sql");
+    create_fat_jobs(&place);
+    kend_store_close(&place.store);
+    run_sql(&place, "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM", NULL);
+    check_sql(&place, "PRAGMA auto_vacuum", "0");
+    open_store(&place);
+    struct kend_job *job = get(&place, "job_01ARZ3NDEKTSV4RRFF00000001");
+    ck_assert_int_eq(job->status, PROTO_SUCCEEDED);
+    kend_job_free(&job);
+    remove_fat_jobs(&place);
+    shrink(&place, &longest);
+    ck_assert_int_lt(file_bytes(&place), 4 << 20);
+    end_migrated(&place);
+}
+END_TEST
+
 START_TEST(events_of_removed_jobs_are_swept_at_open)
 {
     struct place place;
@@ -386,5 +510,6 @@ END_TEST
 
 UNIT_MAIN("store_sqlite", files_are_their_owners_alone, a_file_is_open_once, what_is_not_kends_is_refused_and_left_alone,
           a_newer_schema_is_refused, a_schema_without_a_version_is_damaged, a_damaged_file_is_refused, a_place_that_is_not_there_is_told,
-          version_1_is_migrated, version_2_is_migrated, version_3_is_migrated, events_of_removed_jobs_are_swept_at_open,
+          version_1_is_migrated, version_2_is_migrated, version_3_is_migrated, version_4_is_migrated,
+          removed_jobs_give_the_disk_back_bit_by_bit, a_file_of_before_is_made_to_shrink, events_of_removed_jobs_are_swept_at_open,
           readers_do_not_wait_for_a_writer, what_was_reported_survives_a_kill)
