@@ -114,6 +114,7 @@ int kend_cache_create(struct kend_cache **result, const char *dir, uint64_t max_
     cache->max_bytes = max_bytes;
     cache->reserve_bytes = reserve_bytes;
     pthread_mutex_init(&cache->mutex, NULL);
+    pthread_mutex_init(&cache->asking, NULL);
     cache->dir = strdup(dir);
     int code;
     if (!cache->dir)
@@ -135,6 +136,7 @@ void kend_cache_destroy(struct kend_cache **own)
     }
     if (cache->lock >= 0) close(cache->lock);
     if (cache->fd >= 0) close(cache->fd);
+    pthread_mutex_destroy(&cache->asking);
     pthread_mutex_destroy(&cache->mutex);
     free(cache->dir);
     free(cache);

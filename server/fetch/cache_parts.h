@@ -26,7 +26,10 @@ struct kend_cache {
     uint64_t max_bytes, reserve_bytes;
     pthread_mutex_t mutex; /* all below, and every item */
     struct kend_item *items;
-    unsigned gone; /* folders that were renamed to be removed */
+    unsigned gone;          /* folders that were renamed to be removed */
+    pthread_mutex_t asking; /* the two below; taken before the other one, held while it is asked */
+    uint64_t (*promised)(void *opaque);
+    void *promised_opaque;
 };
 
 struct kend_cached {

@@ -24,6 +24,7 @@ struct room {
     uint64_t evictable;       /* there for nobody */
     uint64_t held;            /* there for others */
     uint64_t late;            /* given up, but not yet free on the disk */
+    uint64_t promised;        /* to be written to the disk by others than the cache */
     struct kend_item *oldest; /* of those that are there for nobody */
 };
 
@@ -88,7 +89,7 @@ static bool fits(const struct kend_cache *cache, const struct room *room, uint64
 {
     if (cache->max_bytes && room->total - spare > cache->max_bytes) return false;
     spare = ken_bytes_add(spare, room->late);
-    return !room->own_coming || disk_holds(cache, room->coming, spare);
+    return !room->own_coming || disk_holds(cache, ken_bytes_add(room->coming, room->promised), spare);
 }
 
 /* What was given up since `before` bytes were free, and is not free yet: some file systems take their time. */
@@ -102,13 +103,14 @@ static uint64_t late(const struct kend_cache *cache, uint64_t before, uint64_t g
 /* With the mutex held, which is let go while files are removed. How many bytes were given up. */
 static uint64_t evict(struct kend_cache *cache, struct kend_item *item)
 {
-    char name[KEND_GONE_NAME];
+    char name[KEND_GONE_NAME], key[KEND_CACHE_KEY];
     const uint64_t bytes = item->bytes;
+    memcpy(key, item->key, sizeof key);
     kend_cache_gone_name(cache, name);
-    bool moved = renameat(cache->fd, item->key, cache->fd, name) == 0;
-    kend_log(KEND_LOG_INFO, "cache entry evicted", KEND_S("entry", item->key), KEND_I("bytes", item->bytes));
+    bool moved = renameat(cache->fd, key, cache->fd, name) == 0;
     kend_cache_free_item(cache, item);
     pthread_mutex_unlock(&cache->mutex);
+    kend_log(KEND_LOG_INFO, "cache entry evicted", KEND_S("entry", key), KEND_I("bytes", bytes));
     if (moved) kend_cache_remove_folder(cache, name);
     pthread_mutex_lock(&cache->mutex);
     return moved ? bytes : 0;
@@ -122,6 +124,31 @@ void kend_cache_room(struct kend_cache *cache, struct kend_cache_room *room)
     for (const struct kend_item *item = cache->items; item; item = item->next)
         if (!item->pinned) room->evictable += item->bytes;
     pthread_mutex_unlock(&cache->mutex);
+}
+
+void kend_cache_coming(struct kend_cache *cache, const struct kend_claim *claims, size_t count, struct kend_coming *coming)
+{
+    pthread_mutex_lock(&cache->mutex);
+    const struct room room = measure(cache, claims, count);
+    pthread_mutex_unlock(&cache->mutex);
+    /* Sums that were cut at the most there is still have the one part below the other. */
+    *coming = (struct kend_coming){.own = room.own_coming, .others = room.coming - room.own_coming, .held = room.held};
+}
+
+void kend_cache_share_disk(struct kend_cache *cache, uint64_t (*promised)(void *opaque), void *opaque)
+{
+    pthread_mutex_lock(&cache->asking);
+    cache->promised = promised;
+    cache->promised_opaque = opaque;
+    pthread_mutex_unlock(&cache->asking);
+}
+
+static uint64_t promised_by_others(struct kend_cache *cache)
+{
+    pthread_mutex_lock(&cache->asking);
+    const uint64_t bytes = cache->promised ? cache->promised(cache->promised_opaque) : 0;
+    pthread_mutex_unlock(&cache->asking);
+    return bytes;
 }
 
 void kend_cache_make_room(struct kend_cache *cache, uint64_t bytes)
@@ -159,11 +186,12 @@ static int too_large(const struct kend_cache *cache, uint64_t bytes, struct ken_
 }
 
 /* With the mutex held, which is let go while files are removed. Nothing is evicted where that would not do. */
-static int make_fit(struct kend_cache *cache, const struct kend_claim *claims, size_t count, struct ken_error *error)
+static int make_fit(struct kend_cache *cache, const struct kend_claim *claims, size_t count, uint64_t promised, struct ken_error *error)
 {
     const uint64_t before = free_bytes(cache);
     for (uint64_t given_up = 0;;) {
         struct room room = measure(cache, claims, count);
+        room.promised = promised;
         if (given_up) room.late = late(cache, before, given_up);
         int code = too_large(cache, room.own, error);
         if (code || fits(cache, &room, 0)) return code;
@@ -174,8 +202,9 @@ static int make_fit(struct kend_cache *cache, const struct kend_claim *claims, s
 
 int kend_cache_reserve(struct kend_cache *cache, const struct kend_claim *claims, size_t count, struct ken_error *error)
 {
+    const uint64_t promised = promised_by_others(cache);
     pthread_mutex_lock(&cache->mutex);
-    int code = make_fit(cache, claims, count, error);
+    int code = make_fit(cache, claims, count, promised, error);
     for (size_t i = 0; i < count && !code; i++) {
         struct kend_item *item = claims[i].cached->item;
         item->reserved = larger(item->reserved, claims[i].bytes);

@@ -41,6 +41,11 @@ struct kend_cache_room {
     uint64_t device;          /* st_dev */
 };
 void kend_fetcher_room(struct kend_fetcher *fetcher, struct kend_cache_room *room);
+/*
+ * What else is written to the cache's file system: `promised` tells how many bytes more that may become, and room in the cache is only
+ * granted beside them. It is asked by any thread, which holds nothing it could need. NULL: nothing any more; it is not being asked then.
+ */
+void kend_fetcher_share_disk(struct kend_fetcher *fetcher, uint64_t (*promised)(void *opaque), void *opaque);
 /* Evicts until `bytes` are free beside the reserve, or nothing is left to evict. Blocks on the disk. */
 void kend_fetcher_make_room(struct kend_fetcher *fetcher, uint64_t bytes);
 /* Bytes received since start from "http" (http and https) or "file". */
@@ -108,6 +113,15 @@ struct kend_turn {
  */
 int kend_fetcher_reserve(struct kend_fetcher *fetcher, struct kend_turn *turn, struct kend_location *const *locations, size_t count,
                          struct ken_error *error);
+/* Bytes of the cache: what the locations' files still need, were they reserved, and of all other files what is reserved but not there yet.
+ */
+struct kend_coming {
+    uint64_t own, others;
+    uint64_t held; /* there for others, which may give it up when they end */
+};
+/* KEN_ENOMEM. */
+int kend_fetcher_coming(struct kend_fetcher *fetcher, struct kend_location *const *locations, size_t count, struct kend_coming *coming,
+                        struct ken_error *error);
 /* Blocks until it is worthwhile to try again. `cancelled` as in kend_location_request: KEN_ECANCELLED. */
 int kend_turn_wait(struct kend_fetcher *fetcher, struct kend_turn *turn, bool (*cancelled)(void *opaque), void *opaque,
                    struct ken_error *error);

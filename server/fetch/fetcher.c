@@ -163,6 +163,11 @@ void kend_fetcher_room(struct kend_fetcher *fetcher, struct kend_cache_room *roo
     kend_cache_room(fetcher->cache, room);
 }
 
+void kend_fetcher_share_disk(struct kend_fetcher *fetcher, uint64_t (*promised)(void *opaque), void *opaque)
+{
+    kend_cache_share_disk(fetcher->cache, promised, opaque);
+}
+
 void kend_fetcher_make_room(struct kend_fetcher *fetcher, uint64_t bytes)
 {
     kend_cache_make_room(fetcher->cache, bytes);

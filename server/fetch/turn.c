@@ -34,6 +34,17 @@ static int collect(struct kend_location *const *locations, size_t count, struct 
     return 0;
 }
 
+int kend_fetcher_coming(struct kend_fetcher *fetcher, struct kend_location *const *locations, size_t count, struct kend_coming *coming,
+                        struct ken_error *error)
+{
+    struct kend_claim *claims;
+    size_t claimed;
+    const int code = collect(locations, count, &claims, &claimed, error);
+    if (!code) kend_cache_coming(fetcher->cache, claims, claimed, coming);
+    free(claims);
+    return code;
+}
+
 void kend_turn_leave(struct kend_fetcher *fetcher, struct kend_turn *turn)
 {
     pthread_mutex_lock(&fetcher->mutex);

@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "http/disk.h"
+#include "log.h"
 
 const struct kend_unready_reason kend_unready_reasons[KEND_UNREADY_COUNT] = {
 #define X(symbol, problem, detail) {problem, detail},
@@ -23,6 +24,17 @@ static enum kend_store_result store_state(struct kend_http *http)
     return state;
 }
 
+/* Beginning and end are told once each, however often and by how many it is asked. */
+static void tell_space(struct kend_http *http, bool none)
+{
+    if (atomic_exchange(&http->no_space, none) == none) return;
+    if (none)
+        kend_log(KEND_LOG_WARN, "no space: jobs are refused until there is",
+                 KEND_S("reason", kend_unready_reasons[KEND_UNREADY_SPACE].detail));
+    else
+        kend_log(KEND_LOG_INFO, "there is space again: jobs are taken");
+}
+
 bool kend_is_ready(struct kend_http *http, bool reasons[KEND_UNREADY_COUNT])
 {
     const struct kend_http_parts *parts = &http->parts;
@@ -30,6 +42,7 @@ bool kend_is_ready(struct kend_http *http, bool reasons[KEND_UNREADY_COUNT])
     reasons[KEND_UNREADY_DRAINING] = atomic_load(&http->draining);
     reasons[KEND_UNREADY_STORE] = store != KEND_STORE_OK && store != KEND_STORE_NO_SPACE;
     reasons[KEND_UNREADY_SPACE] = store == KEND_STORE_NO_SPACE || kend_disk_is_full(parts);
+    tell_space(http, reasons[KEND_UNREADY_SPACE]);
     bool ready = true;
     for (int i = 0; i < KEND_UNREADY_COUNT; i++) ready = ready && !reasons[i];
     return ready;

@@ -56,6 +56,7 @@ struct kend_http {
     atomic_bool reload_failed[KEND_RELOAD_COUNT]; /* the last time */
     atomic_bool draining;
     atomic_bool ending;       /* each connection ends with its next answer */
+    atomic_bool no_space;     /* it has been logged that there is none */
     atomic_llong store_asked; /* monotonic ms of when store_state was told; 0: never */
     atomic_int store_state;   /* enum kend_store_result */
     atomic_size_t held_bytes; /* bodies and large answers in memory */

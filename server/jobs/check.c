@@ -74,11 +74,10 @@ static uint64_t still_to_fetch(const struct kend_check *check)
 }
 
 /* Last: who has room for all that it fetches never waits for more. */
-static int reserve(const struct kend_check *check, const struct kend_parts *parts, struct kend_turn *turn, struct ken_error *error)
+static int reserve(const struct kend_check *check, const struct kend_parts *parts, struct kend_turn *turn,
+                   struct kend_location *const locations[KEND_SIDES], struct ken_error *error)
 {
-    struct kend_location *locations[KEND_SIDES];
     struct ken_error reason;
-    for (size_t i = 0; i < KEND_SIDES; i++) locations[i] = check->sides[i].location;
     int code = kend_fetcher_reserve(parts->fetcher, turn, locations, KEND_SIDES, &reason);
     return code ? ken_fail(error, code, "%s and %s together: %s", check->kind->sides[0].name, check->kind->sides[1].name, reason.message)
                 : 0;
@@ -95,10 +94,10 @@ int kend_check_open(struct kend_check *check, const struct kend_parts *parts, co
     }
     if (!code) check->pointer = "";
     if (!code) code = check->kind->plan(check, parts, request, error);
-    /* What could not be opened has no state. */
-    const struct kend_room_need need = {request->id, request->owner, code ? 0 : still_to_fetch(check), check->need.disk_bytes};
+    struct kend_location *const locations[KEND_SIDES] = {check->sides[0].location, check->sides[1].location};
+    const struct kend_room_need need = {request->id, request->owner, locations, KEND_SIDES, check->need.disk_bytes};
     if (!code) code = kend_room_find(parts, &need, error);
-    if (!code) code = reserve(check, parts, request->turn, error);
+    if (!code) code = reserve(check, parts, request->turn, locations, error);
     if (!code && request->id) code = kend_room_make(parts, &need, error);
     if (!code) return 0;
     if (request->id) kend_room_leave(parts, request->id); /* who waits for room in the cache holds none on the disk */

@@ -70,7 +70,7 @@ static int start_threads(struct kend_engine *engine, struct ken_error *error)
 
 static void engine_free(struct kend_engine *engine)
 {
-    pthread_mutex_destroy(&engine->room.mutex);
+    kend_room_end(&engine->parts);
     pthread_cond_destroy(&engine->settled);
     pthread_cond_destroy(&engine->tick);
     pthread_cond_destroy(&engine->wake);
@@ -86,7 +86,7 @@ int kend_engine_create(struct kend_engine **out, const struct kend_parts *parts,
     if (!engine) return ken_fail(error, KEN_ENOMEM, "out of memory");
     engine->parts = *parts;
     engine->parts.room = &engine->room;
-    pthread_mutex_init(&engine->room.mutex, NULL);
+    kend_room_begin(&engine->parts);
     engine->runner_count = (size_t)parts->conf->jobs_max_running;
     engine->runners = calloc(engine->runner_count, sizeof *engine->runners);
     pthread_mutex_init(&engine->mutex, NULL);

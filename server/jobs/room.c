@@ -42,13 +42,13 @@ void kend_room_clean(const struct kend_parts *parts)
 {
     struct kend_room *room = parts->room;
     size_t left = 0;
-    pthread_mutex_lock(&room->mutex);
+    pthread_mutex_lock(&room->looking);
     for (size_t i = 0; i < room->leftover_count; i++) {
         if (parts->artifacts->ops->remove(parts->artifacts, room->leftover[i], NULL) == 0) continue;
         memmove(room->leftover[left++], room->leftover[i], PROTO_ID_SIZE);
     }
     room->leftover_count = left;
-    pthread_mutex_unlock(&room->mutex);
+    pthread_mutex_unlock(&room->looking);
 }
 
 /*
@@ -132,9 +132,9 @@ static int keep_one(const struct kend_parts *parts, int64_t before)
     uint64_t bytes;
     if (parts->store->ops->counts(parts->store, &counts) != KEND_STORE_OK) return KEN_EIO;
     if (counts.artifact_bytes <= parts->conf->artifacts_max_bytes) return KEN_ENOT_FOUND;
-    pthread_mutex_lock(&parts->room->mutex);
+    pthread_mutex_lock(&parts->room->looking);
     const int code = evict_one(parts, NULL, before, &bytes, &error);
-    pthread_mutex_unlock(&parts->room->mutex);
+    pthread_mutex_unlock(&parts->room->looking);
     return code;
 }
 
@@ -156,11 +156,22 @@ static int check_disk(const char *what, uint64_t need, uint64_t reserve, uint64_
                     what, need);
 }
 
+/* What is to come onto the disks. */
+struct demand {
+    uint64_t fetch, outputs;
+    uint64_t spare; /* of what others hold, to be counted as free */
+};
+
+static struct demand sum_of(const struct demand *a, const struct demand *b)
+{
+    return (struct demand){ken_bytes_add(a->fetch, b->fetch), ken_bytes_add(a->outputs, b->outputs), 0};
+}
+
 /*
  * Artifacts and cache usually share a file system: then their needs add up. What the cache holds for nobody counts as free; fetching makes
  * room by itself, for outputs it is made here.
  */
-static int find_disk(const struct kend_parts *parts, bool make, uint64_t fetch, uint64_t outputs, struct ken_error *error)
+static int find_disk(const struct kend_parts *parts, bool make, const struct demand *demand, struct ken_error *error)
 {
     const uint64_t reserve = parts->conf->disk_reserve_bytes;
     uint64_t free_bytes, device;
@@ -168,17 +179,18 @@ static int find_disk(const struct kend_parts *parts, bool make, uint64_t fetch, 
     int code = parts->artifacts->ops->free_bytes(parts->artifacts, &free_bytes, &device, error);
     if (code) return code;
     kend_fetcher_room(parts->fetcher, &cache);
-    const uint64_t for_inputs = ken_bytes_add(cache.free, cache.evictable), both = ken_bytes_add(fetch, outputs);
+    const uint64_t for_inputs = ken_bytes_add(ken_bytes_add(cache.free, cache.evictable), demand->spare);
+    const uint64_t both = ken_bytes_add(demand->fetch, demand->outputs);
     if (cache.device != device) {
-        code = check_disk("fetching", fetch, reserve, for_inputs, error);
-        return code ? code : check_disk("the work", outputs, reserve, free_bytes, error);
+        code = check_disk("fetching", demand->fetch, reserve, for_inputs, error);
+        return code ? code : check_disk("the work", demand->outputs, reserve, free_bytes, error);
     }
     code = check_disk("the job", both, reserve, for_inputs, error);
     if (!code && make) kend_fetcher_make_room(parts->fetcher, both);
     return code;
 }
 
-/* ---- promises; the room's mutex is held */
+/* ---- promises */
 
 static uint64_t outputs_to_come(const struct kend_parts *parts, const char *id, uint64_t outputs)
 {
@@ -187,19 +199,32 @@ static uint64_t outputs_to_come(const struct kend_parts *parts, const char *id, 
     return less(outputs, there);
 }
 
-/* What other jobs have been promised and not yet written. */
+/* What jobs have been promised and not yet written, but for this one (NULL: for none). */
 static uint64_t promised_to_others(const struct kend_parts *parts, const char *id)
 {
+    struct kend_promise promises[KEND_PROMISES];
     uint64_t bytes = 0;
-    for (size_t i = 0; i < KEND_PROMISES; i++) {
-        const struct kend_promise *promise = &parts->room->promises[i];
-        if (*promise->id && strcmp(promise->id, id) != 0)
-            bytes = ken_bytes_add(bytes, outputs_to_come(parts, promise->id, promise->outputs));
-    }
+    pthread_mutex_lock(&parts->room->mutex);
+    memcpy(promises, parts->room->promises, sizeof promises);
+    pthread_mutex_unlock(&parts->room->mutex);
+    for (size_t i = 0; i < KEND_PROMISES; i++)
+        if (*promises[i].id && (!id || strcmp(promises[i].id, id) != 0))
+            bytes = ken_bytes_add(bytes, outputs_to_come(parts, promises[i].id, promises[i].outputs));
     return bytes;
 }
 
-/* The job's promise, else a free one. */
+/* What the fetcher has to leave of its file system. */
+static uint64_t promised_beside_inputs(void *opaque)
+{
+    const struct kend_parts *parts = opaque;
+    uint64_t free_bytes, device;
+    struct kend_cache_room cache;
+    kend_fetcher_room(parts->fetcher, &cache);
+    if (parts->artifacts->ops->free_bytes(parts->artifacts, &free_bytes, &device, NULL) || device != cache.device) return 0;
+    return promised_to_others(parts, NULL);
+}
+
+/* The job's promise, else a free one; the mutex is held. */
 static struct kend_promise *promise_of(struct kend_room *room, const char *id)
 {
     struct kend_promise *unused = NULL;
@@ -211,6 +236,15 @@ static struct kend_promise *promise_of(struct kend_room *room, const char *id)
     return unused;
 }
 
+static void promise(struct kend_room *room, const char *id, uint64_t outputs)
+{
+    pthread_mutex_lock(&room->mutex);
+    struct kend_promise *its = promise_of(room, id);
+    snprintf(its->id, sizeof its->id, "%s", id);
+    its->outputs = outputs;
+    pthread_mutex_unlock(&room->mutex);
+}
+
 void kend_room_leave(const struct kend_parts *parts, const char *id)
 {
     pthread_mutex_lock(&parts->room->mutex);
@@ -218,46 +252,71 @@ void kend_room_leave(const struct kend_parts *parts, const char *id)
     pthread_mutex_unlock(&parts->room->mutex);
 }
 
-/* for_owner: whose artifacts go first for it; NULL: nothing goes, it is only looked whether there would be enough. */
-static int find(const struct kend_parts *parts, const char *for_owner, uint64_t fetch, uint64_t outputs, struct ken_error *error)
+void kend_room_begin(struct kend_parts *parts)
 {
-    int code = find_artifacts(parts, for_owner, outputs, error);
-    return code ? code : find_disk(parts, for_owner, fetch, outputs, error);
+    pthread_mutex_init(&parts->room->mutex, NULL);
+    pthread_mutex_init(&parts->room->looking, NULL);
+    kend_fetcher_share_disk(parts->fetcher, promised_beside_inputs, parts);
 }
 
-/* With the room's mutex held. Nothing of others goes before all of it is known to fit. */
-static int find_beside_others(const struct kend_parts *parts, const struct kend_room_need *need, bool make, struct ken_error *error)
+void kend_room_end(const struct kend_parts *parts)
 {
-    const uint64_t to_come = outputs_to_come(parts, need->id, need->outputs), others = promised_to_others(parts, need->id);
-    int code = find(parts, NULL, need->fetch, ken_bytes_add(to_come, others), error);
-    if (code == KEN_ENO_SPACE && others) {
-        code = find(parts, NULL, need->fetch, to_come, error); /* tells of the job's own need alone */
+    kend_fetcher_share_disk(parts->fetcher, NULL, NULL);
+    pthread_mutex_destroy(&parts->room->looking);
+    pthread_mutex_destroy(&parts->room->mutex);
+}
+
+/* for_owner: whose artifacts go first for it; NULL: nothing goes, it is only looked whether there would be enough. */
+static int find(const struct kend_parts *parts, const char *for_owner, const struct demand *demand, struct ken_error *error)
+{
+    int code = find_artifacts(parts, for_owner, demand->outputs, error);
+    return code ? code : find_disk(parts, for_owner, demand, error);
+}
+
+/* With `looking` held. Nothing of others goes before all of it is known to fit. */
+static int find_beside_others(const struct kend_parts *parts, const struct kend_room_need *need, const struct kend_coming *coming,
+                              bool make, struct ken_error *error)
+{
+    const struct demand own = {coming->own, outputs_to_come(parts, need->id, need->outputs), coming->held};
+    const struct demand others = {coming->others, promised_to_others(parts, need->id), 0};
+    const struct demand all = sum_of(&own, &others);
+    int code = find(parts, NULL, &all, error);
+    if (code == KEN_ENO_SPACE && (others.fetch || others.outputs || own.spare)) {
+        code = find(parts, NULL, &own, error); /* tells of the job's own need alone */
         if (!code)
             return ken_fail(error, KEN_EBUSY,
-                            "beside what running jobs may still write there are not %" PRIu64 " bytes for inputs and %" PRIu64
-                            " for outputs",
-                            need->fetch, to_come);
+                            "beside what running jobs hold, fetch and may still write there are not %" PRIu64
+                            " bytes for inputs and %" PRIu64 " for outputs",
+                            own.fetch, own.outputs);
     }
-    if (!code && make) code = find(parts, need->owner, need->fetch, ken_bytes_add(to_come, others), error);
-    if (code) return code;
-    struct kend_promise *promise = promise_of(parts->room, need->id);
-    snprintf(promise->id, sizeof promise->id, "%s", need->id);
-    promise->outputs = need->outputs;
-    return 0;
+    if (!code && make) code = find(parts, need->owner, &all, error);
+    if (!code) promise(parts->room, need->id, need->outputs);
+    return code;
+}
+
+static int look(const struct kend_parts *parts, const struct kend_room_need *need, bool make, struct ken_error *error)
+{
+    struct kend_coming coming;
+    int code = kend_fetcher_coming(parts->fetcher, need->locations, need->location_count, &coming, error);
+    if (code || need->id) return code ? code : find_beside_others(parts, need, &coming, make, error);
+    const struct demand own = {coming.own, need->outputs, 0};
+    return find(parts, NULL, &own, error);
+}
+
+static int look_alone(const struct kend_parts *parts, const struct kend_room_need *need, bool make, struct ken_error *error)
+{
+    pthread_mutex_lock(&parts->room->looking);
+    const int code = look(parts, need, make, error);
+    pthread_mutex_unlock(&parts->room->looking);
+    return code;
 }
 
 int kend_room_find(const struct kend_parts *parts, const struct kend_room_need *need, struct ken_error *error)
 {
-    pthread_mutex_lock(&parts->room->mutex);
-    const int code = need->id ? find_beside_others(parts, need, false, error) : find(parts, NULL, need->fetch, need->outputs, error);
-    pthread_mutex_unlock(&parts->room->mutex);
-    return code;
+    return look_alone(parts, need, false, error);
 }
 
 int kend_room_make(const struct kend_parts *parts, const struct kend_room_need *need, struct ken_error *error)
 {
-    pthread_mutex_lock(&parts->room->mutex);
-    const int code = find_beside_others(parts, need, true, error);
-    pthread_mutex_unlock(&parts->room->mutex);
-    return code;
+    return look_alone(parts, need, true, error);
 }
