@@ -30,7 +30,9 @@ def test_a_full_disk_is_told_in_seconds(tmp_path: Path, files: Path, stalled: st
         assert kend.stop() == 0
         kend.settings["disk.reserve_bytes"] = HUGE
         kend.start()
-        assert kend.get("/readyz").json["code"] == "no_space"
+        for _ in range(2):
+            assert kend.get("/readyz").json["code"] == "no_space"
+        assert kend.log_text().count('level=warn message="no space: jobs are refused until there is"') == 1
         refused = kend.request("POST", "/v1/jobs", of_files(files))
         assert (refused.status, refused.json["code"]) == (503, "no_space")
         assert refused.headers["retry-after"]
@@ -140,6 +142,19 @@ def test_nothing_gives_way_for_what_cannot_fit(tmp_path: Path, files: Path) -> N
         assert all(len(kend.job(job)["artifacts"]) == 3 for job in jobs)
 
 
+def test_nothing_gives_way_for_inputs_that_cannot_fit(tmp_path: Path, files: Path) -> None:
+    """The cache is too small for the job, whatever is deleted for its outputs."""
+    with Origin(files) as origin, kend_of(tmp_path, cache__max_bytes="1KiB") as kend:
+        jobs = full_of(kend, files, [101, 100])
+        kend.start()
+        urls = {side: f"{origin.url}/{side}.safetensors" for side in ("model", "base")}
+        ended = kend.wait(kend.submit({**of_files(files), **urls}))
+        assert ended["error"]["code"] == "too_large" and "cache.max_bytes" in ended["error"]["message"]
+        assert all(len(kend.job(job)["artifacts"]) == 3 for job in jobs)
+        assert kend.wait(kend.submit(of_files(files)))["status"] == "succeeded"
+        assert [len(kend.job(job)["artifacts"]) for job in jobs] == [0, 3]
+
+
 def test_a_job_waits_for_what_others_may_still_write(tmp_path: Path, large: Path) -> None:
     """Two that do not fit together run one after the other, though neither has written anything when they begin."""
     with Origin(large, rate=1 << 20) as origin, kend_of(tmp_path) as kend:
@@ -214,7 +229,7 @@ def test_artifacts_that_vanished_are_an_error_of_the_server(tmp_path: Path, file
 def test_documents_have_a_limit_and_give_their_disk_back(tmp_path: Path, files: Path, stalled: str) -> None:
     """Waiting does not help whose documents are too many, deleting does; the file gets shorter for it beside the service."""
     rules = [{"match": f"{i:0250}", "action": "keep"} for i in range(250)]
-    with kend_of(tmp_path, jobs__max_running=1, jobs__max_bytes_per_owner="8MiB") as kend:
+    with kend_of(tmp_path, jobs__max_running=1, jobs__max_bytes_per_owner="4MiB") as kend:
         kend.submit({"model": stalled, "base": stalled, "k": 1})
         jobs = []
         while (answer := kend.request("POST", "/v1/jobs", of_files(files, rules=rules))).status == 202:
@@ -225,16 +240,16 @@ def test_documents_have_a_limit_and_give_their_disk_back(tmp_path: Path, files: 
             cancel(kend, job)
         assert kend.request("POST", "/v1/jobs", of_files(files, rules=rules)).status == 429
         held = metric(kend, 'kend_store_bytes{state="used"}')
-        assert held > 8 << 20
+        assert held > 4 << 20
         assert kend.request("DELETE", f"/v1/jobs/{jobs.pop()}").status == 204
         again = kend.request("POST", "/v1/jobs", of_files(files, rules=rules))
         assert again.status == 202
         cancel(kend, again.json["id"])
         for job in (*jobs, again.json["id"]):
             assert kend.request("DELETE", f"/v1/jobs/{job}").status == 204
-        poll(lambda: (kend.data / "kend.db").stat().st_size < 4 << 20)
+        poll(lambda: (kend.data / "kend.db").stat().st_size < 3 << 20)
         assert metric(kend, 'kend_store_bytes{state="used"}') < held / 4
-        assert metric(kend, 'kend_store_bytes{state="free"}') < 4 << 20
+        assert metric(kend, 'kend_store_bytes{state="free"}') < 3 << 20
 
 
 # ---- disks that are full
@@ -294,6 +309,25 @@ def test_a_disk_that_others_fill(tmp_path: Path, files: Path, disk: SmallDisk) -
             disk.free()
             assert kend.get("/readyz").status == 200
             assert kend.wait(kend.submit(of_files(files)))["status"] == "succeeded"
+        told = kend.log_text()
+        assert told.count("no space: jobs are refused") == told.count('level=info message="there is space again') == 2
+
+
+def test_what_others_still_fetch_is_kept_free(tmp_path: Path, files: Path, disk: SmallDisk) -> None:
+    """A job does not write where another one's input is to come, though nothing of that is there yet."""
+    settings = {"cache__dir": disk.path / "cache", "disk__reserve_bytes": "8MiB"}
+    with Origin(files, rate=1 << 19) as origin, kend_on(disk, tmp_path, **settings) as kend:
+        for side, tilt in (("base", ()), ("model", (0.02,))):
+            write_tiled(files / f"small-{side}.safetensors", 8 << 20, 1, *tilt)
+        size = (files / "small-model.safetensors").stat().st_size
+        plan = kend.request("POST", "/v1/jobs?dry_run=true", of_files(files, "small-")).json
+        disk.fill((8 << 20) + size + 2 * plan["disk_bytes"] - (1 << 20))
+        first = kend.submit({**of_files(files, "small-"), "model": f"{origin.url}/small-model.safetensors"})
+        until_stage(kend, first, "fetching")
+        second = kend.submit(of_files(files, "small-"))
+        poll(lambda: any(text.startswith("waiting for room: beside what ") for text in messages(kend, second)))
+        cancel(kend, first)
+        assert kend.wait(second)["status"] == "succeeded"
 
 
 def test_the_disk_runs_full_while_a_job_writes(tmp_path: Path, large: Path, disk: SmallDisk) -> None:
