@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -386,16 +387,22 @@ START_TEST(removed_jobs_give_the_disk_back_bit_by_bit)
 }
 END_TEST
 
+/* Fat jobs in a file that an earlier version made; it is closed. */
+static void make_file_of_before(struct place *place)
+{
+    open_golden(place, "store-v4.sql");
+    create_fat_jobs(place);
+    kend_store_close(&place->store);
+    run_sql(place, "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM", NULL);
+    check_sql(place, "PRAGMA auto_vacuum", "0");
+}
+
 /* A file that was made before shrinks, too: it is rewritten when it is opened, and nothing of it is lost. */
 START_TEST(a_file_of_before_is_made_to_shrink)
 {
     struct place place;
     int64_t longest;
-    open_golden(&place, "store-v4.sql");
-    create_fat_jobs(&place);
-    kend_store_close(&place.store);
-    run_sql(&place, "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM", NULL);
-    check_sql(&place, "PRAGMA auto_vacuum", "0");
+    make_file_of_before(&place);
     open_store(&place);
     struct kend_job *job = get(&place, "job_01ARZ3NDEKTSV4RRFF00000001");
     ck_assert_int_eq(job->status, PROTO_SUCCEEDED);
@@ -403,6 +410,32 @@ START_TEST(a_file_of_before_is_made_to_shrink)
     remove_fat_jobs(&place);
     shrink(&place, &longest);
     ck_assert_int_lt(file_bytes(&place), 4 << 20);
+    end_migrated(&place);
+}
+END_TEST
+
+/* No room for the copy: the file is used as it is, and is rewritten when there is. */
+START_TEST(a_file_that_cannot_be_rewritten_is_used_as_it_is)
+{
+    struct place place;
+    struct rlimit limit, none;
+    make_file_of_before(&place);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &none), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    limit = (struct rlimit){FAT_JOBS / 2 * FAT_BYTES, none.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    open_store(&place);
+    ck_assert_int_eq(store_suite_create(place.store, 50, 100), KEND_STORE_OK);
+    ck_assert_int_eq(place.store->ops->shrink(place.store), KEND_STORE_NONE);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    remove_fat_jobs(&place);
+    ck_assert_int_eq(place.store->ops->shrink(place.store), KEND_STORE_NONE);
+    kend_store_close(&place.store);
+    check_sql(&place, "PRAGMA auto_vacuum", "0");
+    check_sql(&place, "PRAGMA integrity_check", "ok");
+    open_store(&place);
+    ck_assert_int_lt(file_bytes(&place), 4 << 20);
+    kend_job_free(&(struct kend_job *){get(&place, "job_01ARZ3NDEKTSV4RRFF00000050")});
     end_migrated(&place);
 }
 END_TEST
@@ -511,5 +544,5 @@ END_TEST
 UNIT_MAIN("store_sqlite", files_are_their_owners_alone, a_file_is_open_once, what_is_not_kends_is_refused_and_left_alone,
           a_newer_schema_is_refused, a_schema_without_a_version_is_damaged, a_damaged_file_is_refused, a_place_that_is_not_there_is_told,
           version_1_is_migrated, version_2_is_migrated, version_3_is_migrated, version_4_is_migrated,
-          removed_jobs_give_the_disk_back_bit_by_bit, a_file_of_before_is_made_to_shrink, events_of_removed_jobs_are_swept_at_open,
-          readers_do_not_wait_for_a_writer, what_was_reported_survives_a_kill)
+          removed_jobs_give_the_disk_back_bit_by_bit, a_file_of_before_is_made_to_shrink, a_file_that_cannot_be_rewritten_is_used_as_it_is,
+          events_of_removed_jobs_are_swept_at_open, readers_do_not_wait_for_a_writer, what_was_reported_survives_a_kill)
