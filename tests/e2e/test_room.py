@@ -317,8 +317,8 @@ def test_what_others_still_fetch_is_kept_free(tmp_path: Path, files: Path, disk:
     """A job does not write where another one's input is to come, though nothing of that is there yet."""
     settings = {"cache__dir": disk.path / "cache", "disk__reserve_bytes": "8MiB"}
     with Origin(files, rate=1 << 19) as origin, kend_on(disk, tmp_path, **settings) as kend:
-        for side, tilt in (("base", ()), ("model", (0.02,))):
-            write_tiled(files / f"small-{side}.safetensors", 8 << 20, 1, *tilt)
+        write_tiled(files / "small-base.safetensors", 8 << 20, 1)
+        write_tiled(files / "small-model.safetensors", 8 << 20, 1, 0.02)
         size = (files / "small-model.safetensors").stat().st_size
         plan = kend.request("POST", "/v1/jobs?dry_run=true", of_files(files, "small-")).json
         disk.fill((8 << 20) + size + 2 * plan["disk_bytes"] - (1 << 20))

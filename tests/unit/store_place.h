@@ -56,4 +56,43 @@ static inline void run_sql(const struct place *place, const char *sql, char text
     ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
 }
 
+static inline void check_sql(const struct place *place, const char *sql, const char *expected)
+{
+    char text[TEXT_SIZE] = "";
+    run_sql(place, sql, text);
+    ck_assert_str_eq(text, expected);
+}
+
+/* Counters agree with the rows, every job has its events without a hole, nothing dangles. */
+static inline void check_consistent(const struct place *place)
+{
+    check_sql(place, "PRAGMA integrity_check", "ok");
+    check_sql(place, "SELECT count(*) FROM pragma_foreign_key_check", "0");
+    check_sql(place, "SELECT count(*) FROM counter WHERE jobs <> (SELECT count(*) FROM job WHERE job.status = counter.status)", "0");
+    check_sql(
+        place,
+        "SELECT count(*) FROM owner_load WHERE queued <> (SELECT count(*) FROM job WHERE owner = owner_load.name AND status = 'queued')"
+        " OR running <> (SELECT count(*) FROM job WHERE owner = owner_load.name AND status = 'running')",
+        "0");
+    check_sql(place, "SELECT count(*) FROM job WHERE owner NOT IN (SELECT name FROM owner_load)", "0");
+    check_sql(place, "SELECT bytes = (SELECT coalesce(sum(size), 0) FROM artifact) FROM artifact_total", "1");
+    check_sql(place,
+              "SELECT count(*) FROM owner_store"
+              " WHERE bytes <> (SELECT coalesce(sum(length(CAST(spec AS BLOB))), 0) FROM job WHERE owner = owner_store.name)",
+              "0");
+    check_sql(place, "SELECT count(*) FROM job WHERE owner NOT IN (SELECT name FROM owner_store)", "0");
+    check_sql(place, "PRAGMA auto_vacuum", "2");
+    check_sql(place,
+              "SELECT count(*) FROM job WHERE sequence <> (SELECT count(*) FROM event WHERE event.id = job.id)"
+              " OR sequence <> (SELECT max(sequence) FROM event WHERE event.id = job.id)",
+              "0");
+}
+
+static inline struct kend_job *get_job(struct place *place, const char *id)
+{
+    struct kend_job *job;
+    ck_assert_int_eq(place->store->ops->get(place->store, id, NULL, &job), KEND_STORE_OK);
+    return job;
+}
+
 #endif
