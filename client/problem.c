@@ -18,7 +18,7 @@ static const struct {
     {"invalid_job", "Correct the document, or what it names; `kenctl submit --help` shows one."},
     {"not_supported", "Leave that out, or ask a newer server."},
     {"idempotency_mismatch", "Take another --idempotency-key for another document."},
-    {"queue_full", "Try again when some jobs have ended."},
+    {"queue_full", "Try again when some jobs have ended, or delete jobs where their documents are too many."},
     {"rate_limited", "Try again in a while."},
     {"too_large", "Send less."},
     {"request_timeout", "Try again, over a faster line."},

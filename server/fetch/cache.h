@@ -62,7 +62,7 @@ int kend_cache_check(struct kend_cache *cache, const struct kend_claim *claims, 
 void kend_cache_coming(struct kend_cache *cache, const struct kend_claim *claims, size_t count, struct kend_coming *coming);
 /* As kend_fetcher_share_disk. */
 void kend_cache_share_disk(struct kend_cache *cache, uint64_t (*promised)(void *opaque), void *opaque);
-/* Whether there is room for so many bytes beside what is in use, but for what else may be written to the disk. */
+/* Whether there is room for so many bytes beside what is in use and promised. */
 bool kend_cache_has_room(struct kend_cache *cache, uint64_t bytes);
 /* What it takes of the cache if it has so many bytes; never less than was reserved. Any thread; waits for nobody. */
 uint64_t kend_cached_charge(const struct kend_cached *cached, uint64_t bytes);

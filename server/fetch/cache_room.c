@@ -233,9 +233,11 @@ int kend_cached_check(const struct kend_cached *cached, uint64_t bytes, struct k
 
 bool kend_cache_has_room(struct kend_cache *cache, uint64_t bytes)
 {
+    const uint64_t promised = promised_by_others(cache);
     pthread_mutex_lock(&cache->mutex);
     struct room room = measure(cache, NULL, 0);
     pthread_mutex_unlock(&cache->mutex);
+    room.promised = promised;
     room.total = ken_bytes_add(room.total, bytes);
     room.coming = ken_bytes_add(room.coming, bytes);
     room.own_coming = bytes;

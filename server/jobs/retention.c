@@ -7,7 +7,7 @@
 
 #include "log.h"
 
-enum { PAUSE_MS = 60000, BATCH = 10, SHRINK_MS = 5000, STEP_MS = 20 /* between two steps of shrinking */ };
+enum { PAUSE_MS = 60000, BATCH = 10, SHRINK_MS = 5000, STEP_MS = 50 /* between two steps of shrinking */ };
 
 static bool ends(struct kend_engine *engine)
 {

@@ -5,7 +5,7 @@
 #include "log.h"
 
 enum { INCREMENTAL = 2 /* of PRAGMA auto_vacuum */, KEPT_PAGES = 256 /* a MiB: they are soon taken again */ };
-#define STEP "PRAGMA incremental_vacuum(64)" /* pages: others wait some milliseconds for it */
+#define STEP "PRAGMA incremental_vacuum(16)" /* pages: others wait some milliseconds for it */
 
 /* More would keep kend from starting for too long, and take too much of the disk beside the file. */
 #define REWRITTEN_BYTES (INT64_C(1) << 30)

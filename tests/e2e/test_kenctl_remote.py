@@ -335,7 +335,7 @@ def test_ids_cannot_leave_their_path(kenctl: Run, fake: Fake) -> None:
         (401, "unauthorized", "Give a token with --token-file FILE, KENCTL_TOKEN_FILE or KENCTL_TOKEN."),
         (403, "forbidden", "This token may not do that"),
         (409, "job_active", "cancel it"),
-        (429, "queue_full", "Try again when some jobs have ended."),
+        (429, "queue_full", "Try again when some jobs have ended, or delete jobs"),
         (503, "draining", "The server is being restarted"),
     ),
 )
