@@ -82,13 +82,23 @@ static json_t *document_to_json(const char *spec)
     return document;
 }
 
+static json_t *set_status(json_t *object, const struct proto_job_view *view)
+{
+    object = proto_json_set_text(object, "status", proto_status_name(view->status));
+    if (view->status != PROTO_RUNNING || view->stage == PROTO_NO_STAGE) return object;
+    return proto_json_set_text(object, "stage", proto_stage_name(view->stage));
+}
+
+json_t *proto_progress_view_to_json(const struct proto_job_view *view)
+{
+    return proto_json_set(set_status(json_object(), view), "progress", progress_to_json(view));
+}
+
 json_t *proto_job_view_to_json(const struct proto_job_view *view)
 {
     json_t *object = proto_json_set_text(json_object(), "id", view->id);
     object = proto_json_set_text(object, "object", "job");
-    object = proto_json_set_text(object, "status", proto_status_name(view->status));
-    if (view->status == PROTO_RUNNING && view->stage != PROTO_NO_STAGE)
-        object = proto_json_set_text(object, "stage", proto_stage_name(view->stage));
+    object = set_status(object, view);
     json_t *document = document_to_json(view->spec);
     if (!object || !document || json_object_update(object, document)) {
         json_decref(object);

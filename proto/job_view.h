@@ -48,6 +48,8 @@ struct proto_job_view {
  * asking, so that it can have an entity tag.
  */
 json_t *proto_job_view_to_json(const struct proto_job_view *view);
+/* How far it is: {"status", "stage" while it runs, "progress" as in the resource}. */
+json_t *proto_progress_view_to_json(const struct proto_job_view *view);
 /* One artifact, as in the resource and in the list of artifacts. */
 json_t *proto_artifact_view_to_json(const struct proto_artifact_view *artifact);
 

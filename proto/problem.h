@@ -14,6 +14,7 @@
     X(PROTO_FORBIDDEN, "forbidden", 403, "Not allowed")                                                          \
     X(PROTO_NOT_FOUND, "not_found", 404, "Not found")                                                            \
     X(PROTO_METHOD_NOT_ALLOWED, "method_not_allowed", 405, "Method not allowed")                                 \
+    X(PROTO_NOT_ACCEPTABLE, "not_acceptable", 406, "No such representation")                                     \
     X(PROTO_REQUEST_TIMEOUT, "request_timeout", 408, "The request came too slowly")                              \
     X(PROTO_JOB_ACTIVE, "job_active", 409, "The job has not ended yet")                                          \
     X(PROTO_JOB_FINISHED, "job_finished", 409, "The job has already ended")                                      \

@@ -50,9 +50,12 @@
     X(http, max_connections_per_address, NUMBER, "256", 0, 65536,                                                                         \
       "Connections of one address (IPv6: of one /64) at once; more are answered with 429. 0: no limit, as behind a proxy.")               \
     X(http, max_waiting, NUMBER, "384", 1, 65536,                                                                                         \
-      "Requests that wait (?wait=, dry runs), never more than three quarters of http.max_connections; others are answered at once.")      \
+      "Requests that wait (?wait=, dry runs), with streams never more than three quarters of http.max_connections; others do not wait.")  \
     X(http, max_waiting_per_owner, NUMBER, "96", 0, 65536,                                                                                \
       "Requests of one owner that wait (?wait=), where there are tokens; its others are answered at once. 0: no limit.")                  \
+    X(http, max_streams, NUMBER, "256", 1, 65536, "Streams of events at once; more are answered with 429.")                               \
+    X(http, max_streams_per_owner, NUMBER, "64", 0, 65536,                                                                                \
+      "Streams of events of one owner at once, where there are tokens; more are answered with 429. 0: no limit.")                         \
     X(http, max_body_bytes, SIZE, "1MiB", 1024, 67108864, "Largest request body.")                                                        \
     X(http, max_headers, NUMBER, "100", 16, 1000, "Most header fields of a request; more are answered with 431.")                         \
     X(http, max_header_bytes, SIZE, "32KiB", 1024, 65536, "Largest header section of a request; a larger one is answered with 431.")      \

@@ -133,6 +133,7 @@ static int create_engine(struct daemon *daemon, struct ken_error *error)
         .budget = daemon->budget,
         .holder = daemon->folder.instance,
         .changed = kend_waits_changed,
+        .removed = kend_waits_removed,
         .opaque = daemon->waits,
     };
     return kend_engine_create(&daemon->engine, &parts, error);
@@ -176,10 +177,15 @@ static int start_http(struct daemon *daemon, struct ken_error *error)
 }
 
 /* A quarter of the connections is left for those that do not wait: /livez is answered whoever waits. */
-static uint32_t most_waiting(const struct kend_conf *conf)
+static int create_waits(struct daemon *daemon, struct ken_error *error)
 {
-    const uint64_t most = conf->http_max_connections - conf->http_max_connections / 4;
-    return (uint32_t)(conf->http_max_waiting < most ? conf->http_max_waiting : most);
+    const struct kend_conf *conf = daemon->conf;
+    const struct kend_wait_places most = {
+        .streams = (uint32_t)conf->http_max_streams,
+        .others = (uint32_t)conf->http_max_waiting,
+        .all = (uint32_t)(conf->http_max_connections - conf->http_max_connections / 4),
+    };
+    return kend_waits_create(&daemon->waits, &most, error);
 }
 
 /* Builds everything, runs until a signal, takes everything down: a ladder, so that a failure on any rung undoes the rungs below. */
@@ -209,7 +215,7 @@ static int daemon_live(struct daemon *daemon, struct ken_error *error)
     if (rc) goto no_fetcher;
     rc = create_budget(daemon, error);
     if (rc) goto no_budget;
-    rc = kend_waits_create(&daemon->waits, most_waiting(conf), error);
+    rc = create_waits(daemon, error);
     if (rc) goto no_waits;
     rc = create_engine(daemon, error);
     if (rc) goto no_engine;

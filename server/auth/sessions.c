@@ -92,19 +92,30 @@ static struct session *find(struct kend_sessions *sessions, const unsigned char 
     return NULL;
 }
 
-bool kend_sessions_find(struct kend_sessions *sessions, const char *secret, int64_t now, struct kend_identity *identity)
+/* identity NULL: it is only looked at. */
+static bool look_up(struct kend_sessions *sessions, const char *secret, int64_t now, struct kend_identity *identity)
 {
     unsigned char key[KEN_SHA256_SIZE];
     if (strlen(secret) != KEND_SESSION_SECRET || ken_sha256(secret, KEND_SESSION_SECRET, key, NULL)) return false;
     pthread_mutex_lock(&sessions->lock);
     struct session *session = find(sessions, key);
     bool there = session && !is_over(sessions, session, now);
-    if (there) {
+    if (there && identity) {
         session->used = now;
         *identity = session->identity;
     }
     pthread_mutex_unlock(&sessions->lock);
     return there;
+}
+
+bool kend_sessions_find(struct kend_sessions *sessions, const char *secret, int64_t now, struct kend_identity *identity)
+{
+    return look_up(sessions, secret, now, identity);
+}
+
+bool kend_sessions_lasts(struct kend_sessions *sessions, const char *secret, int64_t now)
+{
+    return look_up(sessions, secret, now, NULL);
 }
 
 void kend_sessions_remove(struct kend_sessions *sessions, const char *secret)

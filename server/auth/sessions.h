@@ -25,6 +25,8 @@ int kend_sessions_add(struct kend_sessions *sessions, const struct kend_identity
 /* Whose session the text is the secret of, and that it was used `now`. False if there is none. The identity is as it was when the session
  * began: kend_tokens_renew brings it up to date. */
 bool kend_sessions_find(struct kend_sessions *sessions, const char *secret, int64_t now, struct kend_identity *identity);
+/* Whether there still is a session with this secret; that is no use of it. */
+bool kend_sessions_lasts(struct kend_sessions *sessions, const char *secret, int64_t now);
 /* Ends the session with this secret, if there is one. */
 void kend_sessions_remove(struct kend_sessions *sessions, const char *secret);
 

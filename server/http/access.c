@@ -119,6 +119,18 @@ void kend_access_check(struct kend_request *request)
     kend_request_refuse(request, PROTO_FORBIDDEN, "this needs a token with scope %s", scope);
 }
 
+bool kend_access_lasts(struct kend_request *request)
+{
+    const struct kend_http_parts *parts = &request->http->parts;
+    char secret[KEND_SESSION_SECRET + 1];
+    if (!*request->identity.token) return true;
+    const bool by_session = !request->headers.value[KEND_AUTHORIZATION];
+    if (by_session && (!kend_access_cookie(request, secret) || !kend_sessions_lasts(parts->sessions, secret, kend_monotonic_ms())))
+        return false;
+    return kend_tokens_renew(parts->tokens, proto_now_ms(), &request->identity) &&
+           request->identity.scopes & kend_routes[request->match.route].scope;
+}
+
 const char *kend_request_owner(const struct kend_request *request)
 {
     return request->identity.owner;

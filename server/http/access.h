@@ -10,6 +10,8 @@
 
 /* Fills request->identity, or refuses the request: 401, or 403. Its route and headers are known. */
 void kend_access_check(struct kend_request *request);
+/* Whether what let the request in still does: its token, and the session that it came by. An answer that goes on asks now and then. */
+bool kend_access_lasts(struct kend_request *request);
 /*
  * The name of the session's cookie. Over https it is one that browsers take from this host over https alone: neither a sibling of its
  * domain nor plain http can plant a session of another.

@@ -26,6 +26,9 @@ enum kend_connection_phase {
     KEND_CONNECTION_PHASES
 };
 
+/* Holds a request's head and the buffers around it; larger heads are answered by libmicrohttpd itself with 431 or 414. */
+enum { KEND_CONNECTION_MEMORY = 128 << 10 };
+
 struct kend_connections;
 
 /* One connection. Fields belong to connections.c, but for `tls` and those that are constant. */

@@ -59,7 +59,10 @@ static enum MHD_Result create(struct kend_request *request, const struct proto_j
     enum kend_store_result created = parts->store->ops->create(parts->store, &new_job, &stored);
     if (created != KEND_STORE_OK && created != KEND_STORE_EXISTS) return kend_answer_store(request, created);
     memcpy(request->made, stored->id, sizeof request->made);
-    if (created == KEND_STORE_OK) kend_engine_poke(parts->engine);
+    if (created == KEND_STORE_OK) {
+        kend_engine_poke(parts->engine);
+        kend_waits_changed(parts->waits, stored->id);
+    }
     enum MHD_Result result = kend_answer_job(request, created == KEND_STORE_EXISTS ? 200 : 202, stored, true);
     kend_job_free(&stored);
     return result;

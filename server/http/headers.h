@@ -26,6 +26,7 @@
     X(KEND_IDEMPOTENCY_KEY, "Idempotency-Key")     \
     X(KEND_IF_NONE_MATCH, "If-None-Match")         \
     X(KEND_IF_RANGE, "If-Range")                   \
+    X(KEND_LAST_EVENT_ID, "Last-Event-ID")         \
     X(KEND_ORIGIN, "Origin")                       \
     X(KEND_RANGE, "Range")                         \
     X(KEND_TRACEPARENT, "traceparent")             \

@@ -81,6 +81,12 @@ json_t *kend_listed_job_document(const struct kend_request *request, const struc
     return proto_job_view_to_json(&view);
 }
 
+json_t *kend_progress_document(const struct kend_request *request, const struct kend_job *job)
+{
+    const struct proto_job_view view = view_of(request, job);
+    return proto_progress_view_to_json(&view);
+}
+
 enum kend_store_result kend_job_document(const struct kend_request *request, const struct kend_job *job, json_t **document)
 {
     struct kend_store *store = request->http->parts.store;

@@ -8,6 +8,8 @@
 
 /* The job as in a list of jobs, without its artifacts. A new reference; NULL if out of memory. */
 json_t *kend_listed_job_document(const struct kend_request *request, const struct kend_job *job);
+/* How far the job is: status, stage and progress. A new reference; NULL if out of memory. */
+json_t *kend_progress_document(const struct kend_request *request, const struct kend_job *job);
 /*
  * The job resource; its artifacts are read from the store. OK: *document is a new reference, or NULL if out of memory. NONE: the job was
  * removed since it was read.

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/memory.h"
 
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 static bool take(struct kend_request *request, size_t bytes)
 {
     struct kend_http *http = request->http;
@@ -45,4 +49,25 @@ void kend_request_let_go_document(struct kend_request *request)
 {
     atomic_fetch_sub(&request->http->held_bytes, request->document);
     request->document = 0;
+}
+
+static bool is_zero(const char *bytes, size_t size)
+{
+    return bytes[0] == '\0' && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
+/*
+ * libmicrohttpd fills what it has no use for with zeros, and so takes all of a connection's memory. A page of zeros that was given back
+ * reads as one again. Whoever finds the head elsewhere than at the beginning of a page knows too little of what lies around it.
+ */
+void kend_request_give_back(const struct kend_request *request)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *memory = (char *)(uintptr_t)request->head;
+    if ((uintptr_t)memory % page) return;
+    for (size_t at = 0, end; at < KEND_CONNECTION_MEMORY; at = end + page) {
+        for (end = at; end < KEND_CONNECTION_MEMORY && is_zero(memory + end, page); end += page) {
+        }
+        if (end > at) madvise(memory + at, end - at, MADV_DONTNEED);
+    }
 }

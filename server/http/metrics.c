@@ -43,6 +43,7 @@ static const double stage_buckets[KEND_STAGE_BUCKET_COUNT] = KEND_STAGE_BUCKETS;
     X(REFUSED, "kend_http_refused_total", "counter", "What a limit refused since start, by the limit.")                                 \
     X(CONNECTIONS, "kend_http_connections", "gauge", "Open connections.")                                                               \
     X(WAITING, "kend_http_waiting", "gauge", "Requests that wait: ?wait= and dry runs.")                                                \
+    X(STREAMS, "kend_http_streams", "gauge", "Open streams of events.")                                                                 \
     X(TLS_END, "kend_tls_certificate_expiration_timestamp_seconds", "gauge", "Until when the certificate is good, seconds since 1970.") \
     X(RELOADED, "kend_last_reload_successful", "gauge", "1 if this was read at the last SIGHUP; 0: what was read before still holds.")  \
     X(READY, "kend_ready", "gauge", "1 if /readyz answers 200, else 0.")                                                                \
@@ -156,6 +157,7 @@ static void print_limits(struct kend_http *http, FILE *out)
         fprintf(out, "%s{reason=\"%s\"} %llu\n", name, reasons[i], atomic_load_explicit(&http->metrics.refused[i], memory_order_relaxed));
     print_number(METRIC_CONNECTIONS, kend_connections_count(http->connections), out);
     print_number(METRIC_WAITING, kend_waits_count(http->parts.waits), out);
+    print_number(METRIC_STREAMS, kend_waits_streams(http->parts.waits), out);
 }
 
 /* Without the store these families are left out; the others still tell what goes on. */

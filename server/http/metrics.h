@@ -11,7 +11,7 @@
 /* Every status that kend answers with. */
 /* clang-format off */
 #define KEND_STATUS_MAP(X) \
-    X(200) X(202) X(204) X(206) X(304) X(400) X(401) X(403) X(404) X(405) X(408) X(409) X(413) X(414) X(415) X(416) X(422) X(429) X(431) \
+    X(200) X(202) X(204) X(206) X(304) X(400) X(401) X(403) X(404) X(405) X(406) X(408) X(409) X(413) X(414) X(415) X(416) X(422) X(429) X(431) \
     X(500) X(503)
 /* clang-format on */
 #define X(code) +1
@@ -25,14 +25,15 @@ enum { KEND_STATUS_COUNT = KEND_STATUS_MAP(X) };
 enum { KEND_REQUEST_BUCKET_COUNT = 9 };
 
 /* symbol, name: what a limit refused, by answering 408 or 429, or by closing the connection. */
-#define KEND_REFUSAL_MAP(X)                  \
-    X(KEND_REFUSED_ADDRESS, "address")       \
-    X(KEND_REFUSED_RATE, "rate")             \
-    X(KEND_REFUSED_MEMORY, "memory")         \
-    X(KEND_REFUSED_HEADER, "header_seconds") \
-    X(KEND_REFUSED_BODY, "body_seconds")     \
-    X(KEND_REFUSED_SEND, "send_seconds")     \
-    X(KEND_REFUSED_CONNECTIONS, "connections")
+#define KEND_REFUSAL_MAP(X)                    \
+    X(KEND_REFUSED_ADDRESS, "address")         \
+    X(KEND_REFUSED_RATE, "rate")               \
+    X(KEND_REFUSED_MEMORY, "memory")           \
+    X(KEND_REFUSED_HEADER, "header_seconds")   \
+    X(KEND_REFUSED_BODY, "body_seconds")       \
+    X(KEND_REFUSED_SEND, "send_seconds")       \
+    X(KEND_REFUSED_CONNECTIONS, "connections") \
+    X(KEND_REFUSED_STREAMS, "streams")
 #define X(symbol, name) symbol,
 enum kend_refusal { KEND_REFUSAL_MAP(X) KEND_REFUSAL_COUNT };
 #undef X

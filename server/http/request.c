@@ -260,6 +260,7 @@ static enum MHD_Result request_begin(struct kend_request *request, const char *m
     const struct kend_headers *headers = &request->headers;
     char *query = NULL;
     request->begun = true;
+    request->head = method;
     request->method = kend_method_parse(method);
     request->match.route = KEND_ROUTE_COUNT;
     check_headers(request, method, version);

@@ -20,6 +20,7 @@ struct kend_request {
     struct kend_http *http;
     struct MHD_Connection *connection;
     struct kend_connection *peer; /* the same, as connections.c knows it */
+    const char *head;             /* where its method stands in the connection's memory: at the beginning */
     char *target;                 /* as received; cut into path and query, whose parameters point into it */
     char id[KEND_REQUEST_ID_MAX + 1];
     char trace[KEND_TRACE_SIZE]; /* "" if the client gave none */

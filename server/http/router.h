@@ -49,6 +49,7 @@ enum kend_body {
     X(KEND_ROUTE_SHOW, KEND_GET, "/v1/jobs/{id}", READ, PRIVATE, KEND_NO_BODY, "wait", kend_route_show)                                   \
     X(KEND_ROUTE_REMOVE, KEND_DELETE, "/v1/jobs/{id}", SUBMIT, PRIVATE, KEND_NO_BODY, "", kend_route_remove)                              \
     X(KEND_ROUTE_EVENTS, KEND_GET, "/v1/jobs/{id}/events", READ, PRIVATE, KEND_NO_BODY, "limit after", kend_route_events)                 \
+    X(KEND_ROUTE_FEED, KEND_GET, "/v1/events", READ, PRIVATE, KEND_NO_BODY, "seconds", kend_route_feed)                                   \
     X(KEND_ROUTE_CANCEL, KEND_POST, "/v1/jobs/{id}/cancel", SUBMIT, PRIVATE, KEND_EMPTY_BODY, "", kend_route_cancel)                      \
     X(KEND_ROUTE_ARTIFACTS, KEND_GET, "/v1/jobs/{id}/artifacts", READ, PRIVATE, KEND_NO_BODY, "", kend_route_artifacts)                   \
     X(KEND_ROUTE_ARTIFACT, KEND_GET, "/v1/jobs/{id}/artifacts/{name}", READ, PRIVATE, KEND_NO_BODY, "", kend_route_artifact)              \

@@ -14,8 +14,6 @@
 
 enum {
     SERVER_BACKLOG = 1024,
-    /* Holds a request's head and the buffers around it; larger heads are answered by libmicrohttpd itself with 431 or 414. */
-    SERVER_CONNECTION_MEMORY = 128 << 10,
     SERVER_THREAD_STACK = 1 << 20, /* jansson reads nested documents by recursion */
     SERVER_GRACE_LOOK_US = 5000,
     /*
@@ -85,6 +83,7 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     if (rc) goto no_rates;
     if (conf->http_max_waiting_per_owner) rc = kend_shares_create(&http->shares, conf->http_max_waiting_per_owner, error);
     if (rc) goto no_url;
+    kend_streams_init(&http->streams);
     http->hosts.tls = http->tls != NULL;
     http->started = proto_now_ms();
     http->hosts.allowed = conf->http_allowed_hosts;
@@ -100,6 +99,7 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     return KEN_OK;
 
 no_url:
+    kend_streams_destroy(&http->streams);
     kend_shares_destroy(&http->shares);
     kend_rates_destroy(&http->rates);
 no_rates:
@@ -155,18 +155,18 @@ int kend_http_start(struct kend_http *http, const struct kend_http_parts *parts,
     if (threads < least) threads = least;
     if (threads > conf->http_max_connections) threads = (unsigned)conf->http_max_connections;
     http->parts = *parts;
-    http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, kend_request_step, http,                        //
-                                    MHD_OPTION_EXTERNAL_LOGGER, log_line, http,                           //
-                                    MHD_OPTION_LISTEN_SOCKET, http->socket,                               //
-                                    MHD_OPTION_THREAD_POOL_SIZE, threads,                                 //
-                                    MHD_OPTION_THREAD_STACK_SIZE, (size_t)SERVER_THREAD_STACK,            //
-                                    MHD_OPTION_CONNECTION_LIMIT, (unsigned)conf->http_max_connections,    //
-                                    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)conf->http_idle_seconds,     //
-                                    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)SERVER_CONNECTION_MEMORY, //
-                                    MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL,                 //
-                                    MHD_OPTION_URI_LOG_CALLBACK, kend_request_open, http,                 //
-                                    MHD_OPTION_NOTIFY_COMPLETED, kend_request_closed, http,               //
-                                    MHD_OPTION_NOTIFY_CONNECTION, notify_connection, http,                //
+    http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, kend_request_step, http,                      //
+                                    MHD_OPTION_EXTERNAL_LOGGER, log_line, http,                         //
+                                    MHD_OPTION_LISTEN_SOCKET, http->socket,                             //
+                                    MHD_OPTION_THREAD_POOL_SIZE, threads,                               //
+                                    MHD_OPTION_THREAD_STACK_SIZE, (size_t)SERVER_THREAD_STACK,          //
+                                    MHD_OPTION_CONNECTION_LIMIT, (unsigned)conf->http_max_connections,  //
+                                    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)conf->http_idle_seconds,   //
+                                    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)KEND_CONNECTION_MEMORY, //
+                                    MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL,               //
+                                    MHD_OPTION_URI_LOG_CALLBACK, kend_request_open, http,               //
+                                    MHD_OPTION_NOTIFY_COMPLETED, kend_request_closed, http,             //
+                                    MHD_OPTION_NOTIFY_CONNECTION, notify_connection, http,              //
                                     /* without TLS, the list ends here */
                                     http->tls ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END, KEND_TLS_PRIORITIES, //
                                     MHD_OPTION_HTTPS_CERT_CALLBACK2, kend_tls_no_certificate, MHD_OPTION_END);
@@ -210,6 +210,7 @@ void kend_http_destroy(struct kend_http **out)
         MHD_stop_daemon(http->daemon);
     }
     if (http->socket >= 0) close(http->socket);
+    kend_streams_destroy(&http->streams);
     kend_shares_destroy(&http->shares);
     kend_rates_destroy(&http->rates);
     kend_connections_destroy(&http->connections);

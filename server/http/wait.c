@@ -27,11 +27,14 @@ struct wait_place {
 struct kend_waits {
     pthread_mutex_t lock;
     pthread_t thread;
+    struct kend_feed *feed;
     int epoll, bell; /* bell: eventfd, rung when the thread has to look again */
     bool closing, ending;
-    uint32_t places, taken, first_free;
-    struct wait_place *place; /* [places] */
-    uint32_t *heap;           /* [taken] numbers of places, the earliest deadline first */
+    struct kend_wait_places most;
+    uint32_t taken, first_free;
+    uint32_t streams, streams_taken; /* places that streams have; those of `taken` that are theirs */
+    struct wait_place *place;        /* [places] */
+    uint32_t *heap;                  /* [taken] numbers of places, the earliest deadline first */
     struct kend_wait *waiting[WAIT_HASHES];
     uint64_t changes[WAIT_HASHES];
 };
@@ -111,12 +114,24 @@ static void wait_resume(struct kend_waits *waits, struct kend_wait *wait)
     place->wait = NULL;
     place->next_free = waits->first_free;
     waits->first_free = wait->slot;
+    waits->streams_taken -= wait->stream;
     *wait->self = wait->next;
     if (wait->next) wait->next->self = wait->self;
     if (wait->socket >= 0) epoll_ctl(waits->epoll, EPOLL_CTL_DEL, wait->socket, NULL);
     wait->suspended = false;
     wait->suspended_ms += kend_monotonic_ms() - wait->since;
     if (wait->connection) MHD_resume_connection(wait->connection);
+}
+
+/* Has those look again that wait for this job, or KEND_WAIT_ANY. */
+static void wait_changed(struct kend_waits *waits, const char *job)
+{
+    unsigned hash = wait_hash(job);
+    waits->changes[hash]++;
+    for (struct kend_wait *wait = waits->waiting[hash], *next; wait; wait = next) {
+        next = wait->next;
+        if (strcmp(wait->job, job) == 0) wait_resume(waits, wait);
+    }
 }
 
 static void wait_overdue(struct kend_waits *waits, int64_t now)
@@ -127,7 +142,7 @@ static void wait_overdue(struct kend_waits *waits, int64_t now)
 static void wait_gone(struct kend_waits *waits, uint64_t name)
 {
     uint32_t number = (uint32_t)(name >> 32);
-    if (number >= waits->places) return;
+    if (number >= waits->most.all) return;
     const struct wait_place *place = &waits->place[number];
     if (!place->wait || place->tenancy != (uint32_t)name) return;
     place->wait->gone = true;
@@ -169,17 +184,17 @@ static void *wait_thread(void *opaque)
 
 /* ---- for others */
 
-int kend_waits_create(struct kend_waits **out, uint32_t places, struct ken_error *error)
+int kend_waits_create(struct kend_waits **out, const struct kend_wait_places *most, struct ken_error *error)
 {
     int failure = ENOMEM;
     struct kend_waits *waits = calloc(1, sizeof *waits);
     *out = NULL;
     if (!waits) goto no_waits;
-    waits->places = places;
-    waits->place = calloc(places, sizeof *waits->place);
-    waits->heap = calloc(places, sizeof *waits->heap);
-    if (!waits->place || !waits->heap) goto no_places;
-    for (uint32_t i = 0; i < places; i++) waits->place[i].next_free = i + 1 < places ? i + 1 : WAIT_NOBODY;
+    waits->most = *most;
+    waits->place = calloc(most->all, sizeof *waits->place);
+    waits->heap = calloc(most->all, sizeof *waits->heap);
+    if (!waits->place || !waits->heap || kend_feed_create(&waits->feed, NULL)) goto no_places;
+    for (uint32_t i = 0; i < most->all; i++) waits->place[i].next_free = i + 1 < most->all ? i + 1 : WAIT_NOBODY;
     waits->epoll = epoll_create1(EPOLL_CLOEXEC);
     failure = errno;
     if (waits->epoll < 0) goto no_places;
@@ -202,6 +217,7 @@ no_thread:
 no_bell:
     close(waits->epoll);
 no_places:
+    kend_feed_destroy(&waits->feed);
     free(waits->heap);
     free(waits->place);
     free(waits);
@@ -231,30 +247,75 @@ void kend_waits_destroy(struct kend_waits **out)
     pthread_mutex_destroy(&waits->lock);
     close(waits->bell);
     close(waits->epoll);
+    kend_feed_destroy(&waits->feed);
     free(waits->heap);
     free(waits->place);
     free(waits);
 }
 
+/* The feed first: who is woken finds it there. */
+static void waits_tell(struct kend_waits *waits, const char *job, const char *owner)
+{
+    kend_feed_put(waits->feed, job, owner);
+    pthread_mutex_lock(&waits->lock);
+    wait_changed(waits, job);
+    wait_changed(waits, KEND_WAIT_ANY);
+    pthread_mutex_unlock(&waits->lock);
+}
+
 void kend_waits_changed(void *opaque, const char *job)
 {
-    struct kend_waits *waits = opaque;
-    unsigned hash = wait_hash(job);
-    pthread_mutex_lock(&waits->lock);
-    waits->changes[hash]++;
-    for (struct kend_wait *wait = waits->waiting[hash], *next; wait; wait = next) {
-        next = wait->next;
-        if (strcmp(wait->job, job) == 0) wait_resume(waits, wait);
-    }
-    pthread_mutex_unlock(&waits->lock);
+    waits_tell(opaque, job, NULL);
+}
+
+void kend_waits_removed(void *opaque, const char *job, const char *owner)
+{
+    waits_tell(opaque, job, owner);
+}
+
+struct kend_feed *kend_waits_feed(struct kend_waits *waits)
+{
+    return waits->feed;
 }
 
 uint32_t kend_waits_count(struct kend_waits *waits)
 {
     pthread_mutex_lock(&waits->lock);
-    uint32_t count = waits->taken;
+    uint32_t count = waits->taken - waits->streams_taken;
     pthread_mutex_unlock(&waits->lock);
     return count;
+}
+
+uint32_t kend_waits_streams(struct kend_waits *waits)
+{
+    pthread_mutex_lock(&waits->lock);
+    uint32_t count = waits->streams;
+    pthread_mutex_unlock(&waits->lock);
+    return count;
+}
+
+/* The lock is held. How many places are neither taken nor kept for a stream. */
+static uint32_t waits_free(const struct kend_waits *waits)
+{
+    return waits->most.all - waits->streams - (waits->taken - waits->streams_taken);
+}
+
+bool kend_wait_begin_stream(struct kend_waits *waits, struct kend_wait *wait)
+{
+    pthread_mutex_lock(&waits->lock);
+    wait->stream = !waits->closing && waits->streams < waits->most.streams && waits_free(waits);
+    waits->streams += wait->stream;
+    pthread_mutex_unlock(&waits->lock);
+    return wait->stream;
+}
+
+void kend_wait_end_stream(struct kend_waits *waits, struct kend_wait *wait)
+{
+    pthread_mutex_lock(&waits->lock);
+    KEN_ASSERT(wait->stream && !wait->suspended);
+    wait->stream = false;
+    waits->streams--;
+    pthread_mutex_unlock(&waits->lock);
 }
 
 uint64_t kend_waits_seen(struct kend_waits *waits, const char *job)
@@ -274,6 +335,7 @@ static void wait_enter(struct kend_waits *waits, struct kend_wait *wait)
     waits->first_free = place->next_free;
     place->wait = wait;
     place->tenancy++;
+    waits->streams_taken += wait->stream;
     heap_set(waits, waits->taken++, wait->slot);
     heap_up(waits, waits->taken - 1);
     wait->next = *list;
@@ -294,12 +356,18 @@ static int wait_socket(struct MHD_Connection *connection)
     return info ? info->connect_fd : -1;
 }
 
+/* The lock is held. A stream has its place already. */
+static bool waits_admit(const struct kend_waits *waits, const struct kend_wait *wait)
+{
+    return wait->stream || (waits_free(waits) && waits->taken - waits->streams_taken < waits->most.others);
+}
+
 enum kend_wait_result kend_wait_suspend(struct kend_waits *waits, struct kend_wait *wait, struct MHD_Connection *connection,
                                         const char *job, uint64_t seen, int64_t deadline)
 {
     enum kend_wait_result result = KEND_WAIT_SUSPENDED;
     pthread_mutex_lock(&waits->lock);
-    if (waits->closing || waits->first_free == WAIT_NOBODY || wait->gone) {
+    if (waits->closing || wait->gone || !waits_admit(waits, wait)) {
         result = KEND_WAIT_NOT;
     } else if (wait->woken || (job && waits->changes[wait_hash(job)] != seen)) {
         wait->woken = false;

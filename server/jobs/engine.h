@@ -28,6 +28,8 @@ struct kend_parts {
     const char *holder; /* this installation's name in leases */
     /* A job's row has changed (committed): wakes whoever waits for it. Any thread. */
     void (*changed)(void *opaque, const char *job);
+    /* A job was removed (committed) that had been that owner's. Any thread. */
+    void (*removed)(void *opaque, const char *job, const char *owner);
     void *opaque;
     struct kend_room *room; /* the engine's own */
 };

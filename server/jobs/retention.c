@@ -21,15 +21,16 @@ static bool ends(struct kend_engine *engine)
  * The row first: files without a row are swept at the next start, a row without files would promise what is not there. Whether it was
  * removed.
  */
-static bool remove_one(const struct kend_parts *parts, const char *id)
+static bool remove_one(const struct kend_parts *parts, const struct kend_job *job)
 {
+    const char *id = job->id;
     struct ken_error error = {0};
     if (parts->store->ops->remove(parts->store, id, NULL) != KEND_STORE_OK) return false;
     if (parts->artifacts->ops->remove(parts->artifacts, id, &error))
         kend_log(KEND_LOG_WARN, "artifacts of an expired job could not be removed", KEND_S("job", id), KEND_S("error", error.message));
     else
         kend_log(KEND_LOG_INFO, "expired job removed", KEND_S("job", id));
-    if (parts->changed) parts->changed(parts->opaque, id);
+    if (parts->removed) parts->removed(parts->opaque, id, job->owner);
     return true;
 }
 
@@ -40,7 +41,7 @@ static bool remove_expired(struct kend_engine *engine)
     bool removed = false;
     struct kend_job_list list = {0};
     if (parts->store->ops->expired(parts->store, proto_now_ms(), BATCH, &list) == KEND_STORE_OK)
-        for (size_t i = 0; i < list.count && !ends(engine); i++) removed = remove_one(parts, list.item[i]->id) || removed;
+        for (size_t i = 0; i < list.count && !ends(engine); i++) removed = remove_one(parts, list.item[i]) || removed;
     const bool more = list.has_more && removed;
     kend_job_list_clear(&list);
     return more;

@@ -22,6 +22,7 @@ FAMILIES = {
     "kend_http_refused_total": "counter",
     "kend_http_request_seconds": "histogram",
     "kend_http_requests_total": "counter",
+    "kend_http_streams": "gauge",
     "kend_http_waiting": "gauge",
     "kend_job_errors_total": "counter",
     "kend_job_stage_seconds": "histogram",

@@ -330,8 +330,8 @@ def test_events_are_a_list(kend: Kend) -> None:
     assert [event["id"] for event in rest["data"]] == ids[1:] and not rest["has_more"]
     for accept in ("application/json", "*/*", "text/event-stream;q=0.5, application/json", "application/*"):
         assert kend.get(f"/v1/jobs/{job}/events", headers={"Accept": accept}).status == 200, accept
-    response = kend.get(f"/v1/jobs/{job}/events", headers={"Accept": "text/event-stream"})
-    assert (response.status, response.json["code"]) == (422, "not_supported")
+    response = kend.get(f"/v1/jobs/{job}/events", headers={"Accept": "text/html"})
+    assert (response.status, response.json["code"]) == (406, "not_acceptable")
 
 
 def test_a_queued_job_is_cancelled_at_once(one_runner: Kend) -> None:

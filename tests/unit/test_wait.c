@@ -12,11 +12,17 @@ static enum kend_wait_result suspend(struct kend_waits *waits, struct kend_wait 
     return kend_wait_suspend(waits, wait, NULL, job, job ? kend_waits_seen(waits, job) : 0, kend_monotonic_ms() + ms);
 }
 
+static struct kend_waits *create_for(uint32_t streams, uint32_t others, uint32_t all)
+{
+    const struct kend_wait_places most = {streams, others, all};
+    struct kend_waits *waits;
+    ck_assert_int_eq(kend_waits_create(&waits, &most, NULL), KEN_OK);
+    return waits;
+}
+
 static struct kend_waits *create(uint32_t places)
 {
-    struct kend_waits *waits;
-    ck_assert_int_eq(kend_waits_create(&waits, places, NULL), KEN_OK);
-    return waits;
+    return create_for(0, places, places);
 }
 
 static void end(struct kend_waits *waits)
@@ -79,6 +85,49 @@ START_TEST(places_are_bounded_and_come_back)
         kend_waits_changed(waits, "job_b");
         kend_waits_changed(waits, "job_a");
     }
+    end(waits);
+}
+END_TEST
+
+START_TEST(a_stream_has_its_place)
+{
+    struct kend_waits *waits = create_for(2, 2, 3);
+    struct kend_wait streams[3] = {0}, others[3] = {0};
+    ck_assert(kend_wait_begin_stream(waits, &streams[0]));
+    ck_assert(kend_wait_begin_stream(waits, &streams[1]));
+    ck_assert(!kend_wait_begin_stream(waits, &streams[2])); /* streams are two at most */
+    ck_assert_int_eq(suspend(waits, &others[0], "job_a", 60000), KEND_WAIT_SUSPENDED);
+    ck_assert_int_eq(suspend(waits, &others[1], "job_a", 60000), KEND_WAIT_NOT); /* both streams have their place, waiting or not */
+    for (int i = 0; i < 2; i++) ck_assert_int_eq(suspend(waits, &streams[i], "job_a", 60000), KEND_WAIT_SUSPENDED);
+    ck_assert_uint_eq(kend_waits_count(waits), 1);
+    ck_assert_uint_eq(kend_waits_streams(waits), 2);
+    kend_wait_wake(waits, &streams[0]);
+    kend_wait_end_stream(waits, &streams[0]);
+    ck_assert_int_eq(suspend(waits, &others[1], "job_a", 60000), KEND_WAIT_SUSPENDED);
+    ck_assert(!kend_wait_begin_stream(waits, &streams[2])); /* all three are taken */
+    ck_assert_int_eq(suspend(waits, &others[2], "job_a", 60000), KEND_WAIT_NOT);
+    kend_waits_close(waits);
+    ck_assert(!kend_wait_begin_stream(waits, &streams[2]));
+    kend_wait_end_stream(waits, &streams[1]);
+    kend_waits_destroy(&waits);
+}
+END_TEST
+
+START_TEST(whichever_job_changes)
+{
+    struct kend_waits *waits = create(3);
+    struct kend_wait any = {0}, one = {0};
+    struct kend_feed_entry entry;
+    uint64_t position = kend_feed_end(kend_waits_feed(waits));
+    ck_assert_int_eq(suspend(waits, &any, KEND_WAIT_ANY, 60000), KEND_WAIT_SUSPENDED);
+    ck_assert_int_eq(suspend(waits, &one, "job_a", 60000), KEND_WAIT_SUSPENDED);
+    kend_waits_removed(waits, "job_b", "nlp");
+    ck_assert(!any.suspended && one.suspended);
+    ck_assert_int_eq(kend_feed_take(kend_waits_feed(waits), &position, &entry), KEND_FEED_TAKEN);
+    ck_assert_str_eq(entry.job, "job_b");
+    uint64_t seen = kend_waits_seen(waits, KEND_WAIT_ANY);
+    kend_waits_changed(waits, "job_c");
+    ck_assert_int_eq(kend_wait_suspend(waits, &any, NULL, KEND_WAIT_ANY, seen, kend_monotonic_ms() + 60000), KEND_WAIT_CHANGED);
     end(waits);
 }
 END_TEST
@@ -154,5 +203,5 @@ START_TEST(any_order_of_leaving_keeps_the_heap)
 END_TEST
 
 UNIT_MAIN("wait", a_change_wakes_those_of_its_job, a_change_before_the_suspension_is_not_missed, waking_one_works_before_and_after,
-          places_are_bounded_and_come_back, after_closing_nobody_waits, deadlines_come_in_their_order,
-          an_earlier_deadline_shortens_the_sleep, any_order_of_leaving_keeps_the_heap)
+          places_are_bounded_and_come_back, a_stream_has_its_place, whichever_job_changes, after_closing_nobody_waits,
+          deadlines_come_in_their_order, an_earlier_deadline_shortens_the_sleep, any_order_of_leaving_keeps_the_heap)
