@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands over jobs that are there: list, show, watch, cancel, delete. */
+/* The commands over jobs that are there: list, show, cancel, delete. */
 #include "kenctl.h"
 #include "job_pages.h"
 #include "lifecycle.h"
@@ -130,7 +130,7 @@ const struct kenctl_command kenctl_command_list = {
     .run = run_list,
 };
 
-/* ---- show, watch, cancel, delete */
+/* ---- show, cancel, delete */
 
 static const unsigned char plain_options[] = {KENCTL_OPT_FORMAT};
 
@@ -161,36 +161,6 @@ const struct kenctl_command kenctl_command_show = {
     .least = 1,
     .most = 1,
     .run = run_show,
-};
-
-static int run_watch(struct kenctl *kenctl)
-{
-    struct kenctl_http *http = kenctl_http_open(kenctl);
-    if (!http) return KENCTL_USAGE;
-    json_t *job = NULL;
-    int status = kenctl_job_follow(kenctl, http, kenctl->arguments.operands[0], &job);
-    if (job && status != KENCTL_INTERRUPTED) {
-        int printed = kenctl->json ? kenctl_print_json(job) : kenctl_job_show(job);
-        if (printed != KENCTL_SUCCESS) status = printed;
-    }
-    json_decref(job);
-    kenctl_http_close(&http);
-    return status;
-}
-
-const struct kenctl_command kenctl_command_watch = {
-    .name = "watch",
-    .summary = "Wait for a job's end",
-    .operands = "ID",
-    .text = "Shows its progress, then the job. The exit status is 0 if it succeeded, 1 if it failed, 3 if it was cancelled.\n"
-            "\nExamples:\n"
-            "  kenctl watch job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n"
-            "  kenctl watch -q job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C && kenctl download job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C -o pruned\n",
-    .options = plain_options,
-    .option_count = sizeof plain_options,
-    .least = 1,
-    .most = 1,
-    .run = run_watch,
 };
 
 /* Sends a request about a job that is answered with `wanted`; *answer (may be NULL) is a new reference to its body. */

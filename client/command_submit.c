@@ -67,7 +67,7 @@ static int settle(const struct kenctl *kenctl, struct kenctl_http *http, const j
         fputc('\n', stderr);
     }
     json_t *job = NULL;
-    int status = kenctl_job_follow(kenctl, http, id, &job);
+    int status = kenctl_job_follow(kenctl, http, id, false, &job);
     if (job && status != KENCTL_INTERRUPTED) {
         int printed = kenctl->json ? kenctl_print_json(job) : kenctl_job_show(job);
         if (printed != KENCTL_SUCCESS) status = printed;

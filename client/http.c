@@ -15,6 +15,7 @@ enum {
     CONNECT_SECONDS = 10,
     CALL_SECONDS = 60,
     STALL_SECONDS = 60,
+    SILENCE_SECONDS = 45, /* of a stream: a kend tells every 15 s that it is still there */
     TRIES_AT_FIRST = 3,
     TRIES = 12,
     FIRST_PAUSE_MS = 500,
@@ -38,6 +39,8 @@ struct transfer {
     size_t length; /* of response->text */
     const struct kenctl_sink *sink;
     bool began;
+    bool stream;  /* ends when it is silent for long */
+    time_t heard; /* monotonic */
 };
 
 void kenctl_response_clear(struct kenctl_response *response)
@@ -133,11 +136,19 @@ static bool to_memory(struct transfer *transfer, const char *bytes, size_t lengt
     return true;
 }
 
+static time_t now_seconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec;
+}
+
 static size_t on_bytes(char *bytes, size_t size, size_t count, void *opaque)
 {
     struct transfer *transfer = opaque;
     size_t length = size * count;
     long status = 0;
+    transfer->heard = now_seconds();
     curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
     bool good = transfer->sink && (status == 200 || status == 206);
     if (good && !transfer->began) {
@@ -150,8 +161,9 @@ static size_t on_bytes(char *bytes, size_t size, size_t count, void *opaque)
 
 static int on_progress(void *opaque, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
-    (void)opaque, (void)a, (void)b, (void)c, (void)d;
-    return kenctl_interrupted(NULL);
+    const struct transfer *transfer = opaque;
+    (void)a, (void)b, (void)c, (void)d;
+    return kenctl_interrupted(NULL) || (transfer->stream && now_seconds() - transfer->heard > SILENCE_SECONDS);
 }
 
 static bool add_header(struct curl_slist **headers, const char *name, const char *value)
@@ -177,6 +189,7 @@ static bool prepare(struct kenctl_http *http, const char *path, struct transfer 
     if (http->authorization && !add_header(headers, http->authorization, "")) return false;
     if (!add_header(headers, "Expect:", "")) return false;
     transfer->curl = http->curl;
+    transfer->heard = now_seconds();
     http->message[0] = '\0';
     curl_easy_setopt(http->curl, CURLOPT_HTTPGET, 1L);
     curl_easy_setopt(http->curl, CURLOPT_CUSTOMREQUEST, NULL);
@@ -186,6 +199,7 @@ static bool prepare(struct kenctl_http *http, const char *path, struct transfer 
     curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, transfer);
     curl_easy_setopt(http->curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(http->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(http->curl, CURLOPT_XFERINFODATA, transfer);
     return true;
 }
 
@@ -338,6 +352,27 @@ int kenctl_http_download(struct kenctl_http *http, const char *path, uint64_t of
     if (code == KEN_OK && (response->status == 200 || response->status == 206) && !transfer.began &&
         !sink->begin(sink->opaque, response->status))
         code = ken_fail(error, KEN_EIO, "cannot begin");
+out:
+    if (code == KEN_ENOMEM) ken_fail(error, code, "out of memory");
+    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
+    return code;
+}
+
+int kenctl_http_stream(struct kenctl_http *http, const char *path, const char *last_id, const struct kenctl_sink *sink,
+                       struct kenctl_response *response, struct ken_error *error)
+{
+    struct transfer transfer = {.response = response, .sink = sink, .stream = true};
+    struct curl_slist *headers = NULL;
+    int code = KEN_ENOMEM;
+    kenctl_response_clear(response);
+    if (!prepare(http, path, &transfer, &headers)) goto out;
+    if (!add_header(&headers, "Accept: ", "text/event-stream")) goto out;
+    if (*last_id && !add_header(&headers, "Last-Event-ID: ", last_id)) goto out;
+    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(http->curl, CURLOPT_TIMEOUT, 0L);
+    curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_LIMIT, 0L);
+    code = perform(http, &transfer, error);
 out:
     if (code == KEN_ENOMEM) ken_fail(error, code, "out of memory");
     curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, NULL);

@@ -60,6 +60,13 @@ struct kenctl_sink {
 int kenctl_http_download(struct kenctl_http *http, const char *path, uint64_t offset, const char *etag, const struct kenctl_sink *sink,
                          struct kenctl_response *response, struct ken_error *error);
 
+/*
+ * GET of a stream of events into the sink, behind the event last_id ("": from the beginning), until it ends or is silent for longer than a
+ * kend is. One try; a status other than 200 as above.
+ */
+int kenctl_http_stream(struct kenctl_http *http, const char *path, const char *last_id, const struct kenctl_sink *sink,
+                       struct kenctl_response *response, struct ken_error *error);
+
 /* Whether an HTTP status says that the same request may be answered later. */
 bool kenctl_is_busy(long status);
 /* Sleeps before the n-th new try (from 0): half a second, doubled up to 8. False if no try is left or a signal came. A server that has

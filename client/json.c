@@ -40,7 +40,13 @@ static void lay_out(FILE *out, const char *text)
     fputc('\n', out);
 }
 
-int kenctl_print_json(const json_t *json)
+static void put_line(FILE *out, const char *text)
+{
+    fprintf(out, "%s\n", text);
+    fflush(out); /* a failure is told at the end */
+}
+
+static int print_with(void (*print)(FILE *out, const char *text), const json_t *json)
 {
     struct ken_json_writer writer;
     const char *text;
@@ -49,9 +55,19 @@ int kenctl_print_json(const json_t *json)
     ken_json_writer_init(&writer);
     proto_json_write(&writer, json);
     int code = ken_json_writer_finish(&writer, &text, &length);
-    if (!code) lay_out(stdout, text);
+    if (!code) print(stdout, text);
     ken_json_writer_free(&writer);
     return code ? kenctl_fail(KENCTL_FAILURE, "out of memory") : KENCTL_SUCCESS;
+}
+
+int kenctl_print_json(const json_t *json)
+{
+    return print_with(lay_out, json);
+}
+
+int kenctl_print_json_line(const json_t *json)
+{
+    return print_with(put_line, json);
 }
 
 int kenctl_print_new_json(json_t *json)

@@ -73,7 +73,9 @@ int kenctl_fail_error(const struct ken_error *error);
 /* Prints JSON for a program: indented by two, a newline at the end, numbers with the fewest digits, as a kend writes them. KENCTL_SUCCESS
  * or KENCTL_FAILURE. */
 int kenctl_print_json(const json_t *json);
-/* As above, and gives up the reference. */
+/* The same on one line, at once: for what goes on. */
+int kenctl_print_json_line(const json_t *json);
+/* As kenctl_print_json, and gives up the reference. */
 int kenctl_print_new_json(json_t *json);
 
 /* From now on SIGINT and SIGTERM are noticed by kenctl_interrupted; a second one ends the process. */

@@ -12,11 +12,14 @@ int kenctl_call_failed(const struct kenctl *kenctl, const struct ken_error *erro
 char *kenctl_job_path(const char *id, const char *rest);
 /* GETs a JSON object below a job. New reference; NULL and *status if that failed, which has been told. */
 json_t *kenctl_job_get(const struct kenctl *kenctl, struct kenctl_http *http, const char *id, const char *rest, int *status);
+/* The answer to GET below a job: KENCTL_SUCCESS with 200 or 304; else it was told. */
+int kenctl_job_ask(const struct kenctl *kenctl, struct kenctl_http *http, const char *id, const char *rest, const char *etag, unsigned wait,
+                   struct kenctl_response *response);
 /*
- * Waits for the job's end with its progress on standard error. *job (new reference) is its last representation, or NULL. The exit status
- * that tells the result.
+ * Waits for the job's end with its progress on standard error; lines: its events are printed as JSON, each on a line. *job (new reference)
+ * is its last representation, or NULL. The exit status that tells the result.
  */
-int kenctl_job_follow(const struct kenctl *kenctl, struct kenctl_http *http, const char *id, json_t **job);
+int kenctl_job_follow(const struct kenctl *kenctl, struct kenctl_http *http, const char *id, bool lines, json_t **job);
 /* Prints the job's warnings with event ids above *last to standard error; *last becomes the last id. What cannot be asked for is left out:
  * they come beside an answer. */
 void kenctl_job_warn(struct kenctl_http *http, const char *id, json_int_t *last);

@@ -117,8 +117,8 @@ static enum MHD_Result answer_stream(struct kend_request *request, const struct 
     return kend_stream_answer(request, &own->stream);
 }
 
-/* Of a stream, where the last one broke off: the header comes from a client that asks for the same URL again. False: it was answered. */
-static bool read_after(struct kend_request *request, bool streams, uint64_t *after, enum MHD_Result *result)
+/* The header goes before the parameter: it comes from a client that asks for the same URL again. False: it was answered. */
+static bool read_after(struct kend_request *request, uint64_t *after, enum MHD_Result *result)
 {
     const char *cursor = kend_query_get(&request->query, "after"), *last = request->headers.value[KEND_LAST_EVENT_ID];
     *after = 0;
@@ -126,8 +126,8 @@ static bool read_after(struct kend_request *request, bool streams, uint64_t *aft
         *result = kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
         return false;
     }
-    if (!streams || !last || kend_cursor_parse(last, after)) return true;
-    *result = kend_answer_problem(request, PROTO_BAD_REQUEST, "Last-Event-ID is not the id of an event of this stream");
+    if (!last || kend_cursor_parse(last, after)) return true;
+    *result = kend_answer_problem(request, PROTO_BAD_REQUEST, "Last-Event-ID is not the id of an event");
     return false;
 }
 
@@ -139,7 +139,7 @@ enum MHD_Result kend_route_events(struct kend_request *request)
     uint64_t limit, after;
     if (media == KEND_MEDIA_NONE)
         return kend_answer_problem(request, PROTO_NOT_ACCEPTABLE, "there are application/json and text/event-stream");
-    if (!kend_list_limit(request, &limit, &result) || !read_after(request, media == KEND_MEDIA_EVENTS, &after, &result)) return result;
+    if (!kend_list_limit(request, &limit, &result) || !read_after(request, &after, &result)) return result;
     if (!kend_find_job(request, &job, &result)) return result;
     result = media == KEND_MEDIA_EVENTS ? answer_stream(request, job, after) : answer_list(request, job, after, limit);
     kend_job_free(&job);

@@ -81,9 +81,9 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     if (conf->http_requests_per_second)
         rc = kend_rates_create(&http->rates, conf->http_requests_per_second, conf->http_requests_burst, error);
     if (rc) goto no_rates;
+    kend_streams_init(&http->streams);
     if (conf->http_max_waiting_per_owner) rc = kend_shares_create(&http->shares, conf->http_max_waiting_per_owner, error);
     if (rc) goto no_url;
-    kend_streams_init(&http->streams);
     http->hosts.tls = http->tls != NULL;
     http->started = proto_now_ms();
     http->hosts.allowed = conf->http_allowed_hosts;
