@@ -30,6 +30,7 @@ static void forget(char **text, size_t *length)
 static bool give(struct kenctl_event_reader *reader)
 {
     bool goes_on = true;
+    memcpy(reader->id, reader->next_id, sizeof reader->id);
     if (reader->data) {
         const struct kenctl_event event = {*reader->type ? reader->type : "message", reader->id, reader->data};
         goes_on = reader->take(reader->opaque, &event);
@@ -52,10 +53,16 @@ static bool take_line(struct kenctl_event_reader *reader)
     const char *value = line + name + (line[name] == ':');
     if (*value == ' ') value++;
     if (is_field(line, name, "event")) snprintf(reader->type, sizeof reader->type, "%s", value);
-    if (is_field(line, name, "id")) snprintf(reader->id, sizeof reader->id, "%s", value);
+    if (is_field(line, name, "id")) snprintf(reader->next_id, sizeof reader->next_id, "%s", value);
     if (!is_field(line, name, "data")) return true; /* a comment, or what a later kend may send */
     if (reader->data && !append(&reader->data, &reader->data_length, "\n", 1)) return false;
     return append(&reader->data, &reader->data_length, value, strlen(value));
+}
+
+void kenctl_event_reader_begin(struct kenctl_event_reader *reader, long long id)
+{
+    snprintf(reader->id, sizeof reader->id, "%lld", id);
+    memcpy(reader->next_id, reader->id, sizeof reader->next_id);
 }
 
 bool kenctl_event_reader_put(struct kenctl_event_reader *reader, const char *bytes, size_t length)
@@ -86,6 +93,7 @@ void kenctl_event_reader_end(struct kenctl_event_reader *reader)
 {
     forget(&reader->line, &reader->line_length);
     forget(&reader->data, &reader->data_length);
+    memcpy(reader->next_id, reader->id, sizeof reader->next_id);
     reader->type[0] = '\0';
     reader->after_return = false;
 }

@@ -21,9 +21,12 @@ struct kenctl_event_reader {
     char *line, *data; /* [line_length], [data_length], both terminated, or NULL */
     size_t line_length, data_length;
     char type[32], id[32];
+    char next_id[32]; /* of an event that is not whole */
     bool after_return; /* the last byte was '\r': a '\n' belongs to it */
 };
 
+/* The next stream begins behind the event of this id. */
+void kenctl_event_reader_begin(struct kenctl_event_reader *reader, long long id);
 /* False if `take` said so, out of memory, or an event is beyond all measure. */
 bool kenctl_event_reader_put(struct kenctl_event_reader *reader, const char *bytes, size_t length);
 /* Forgets what is not whole, as at the end of a stream; the id stays. */

@@ -24,13 +24,15 @@ struct kenctl_request {
     bool once;                   /* not tried again */
 };
 
+enum { KENCTL_ETAG_SIZE = 256 };
+
 /* A zeroed struct is empty. */
 struct kenctl_response {
     long status;
-    char etag[256]; /* "" if there was none */
-    char date[64];  /* as well */
-    char *text;     /* the body, NUL-terminated */
-    json_t *json;   /* the body where it is JSON, else NULL */
+    char etag[KENCTL_ETAG_SIZE]; /* "" if there was none */
+    char date[64];               /* as well */
+    char *text;                  /* the body, NUL-terminated */
+    json_t *json;                /* the body where it is JSON, else NULL */
 };
 void kenctl_response_clear(struct kenctl_response *response);
 

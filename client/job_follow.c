@@ -19,7 +19,10 @@ struct follow {
     struct kenctl_progress progress;
     struct kenctl_event_reader reader;
     enum proto_status status;
-    bool heard; /* something, since the stream was asked for */
+    bool heard;                  /* something, since the stream was asked for */
+    bool warned;                 /* of all that the check warns of */
+    json_t *job;                 /* its last representation, or NULL */
+    char etag[KENCTL_ETAG_SIZE]; /* of that; "": to be asked for anew */
 };
 
 static uint64_t count_of(const json_t *object, const char *key)
@@ -106,7 +109,7 @@ static bool take_bytes(void *opaque, const void *bytes, size_t length)
 }
 
 /* Until the job has ended, over as many streams as that takes. *none: the server gives none; nothing was told then. */
-static int follow_stream(struct follow *follow, bool *none)
+static int follow_by_stream(struct follow *follow, bool *none)
 {
     const struct kenctl_sink sink = {begin_stream, take_bytes, follow};
     char *path = kenctl_job_path(follow->id, "/events");
@@ -133,7 +136,7 @@ static int follow_stream(struct follow *follow, bool *none)
     return result;
 }
 
-/* ---- long polls */
+/* ---- its representation */
 
 /* Whether all that a job's check warns of has been told. */
 static bool is_checked(const json_t *job)
@@ -142,63 +145,84 @@ static bool is_checked(const json_t *job)
     return stage && *stage && strcmp(stage, proto_stage_name(PROTO_CHECKING)) != 0;
 }
 
-/* Takes a representation of the job. *ended: there will be no other. */
-static int take_job(struct follow *follow, const json_t *job, bool *checked, bool *ended)
+static int take_job(struct follow *follow, json_t *job)
 {
+    json_decref(follow->job);
+    follow->job = json_incref(job);
     int result = read_status(follow, job);
     if (result != KENCTL_SUCCESS) return result;
-    *ended = proto_status_is_terminal(follow->status);
-    if (*ended || (!*checked && is_checked(job))) {
+    const bool ended = proto_status_is_terminal(follow->status);
+    if (!follow->warned && (ended || is_checked(job))) {
         json_int_t last = strtoll(follow->reader.id, NULL, 10);
         kenctl_progress_clear(&follow->progress);
         kenctl_job_warn(follow->http, follow->id, &last);
-        snprintf(follow->reader.id, sizeof follow->reader.id, "%lld", (long long)last);
-        *checked = true;
+        if (last) kenctl_event_reader_begin(&follow->reader, last);
+        follow->warned = !ended;
     }
-    if (!*ended) show_progress(&follow->progress, job);
+    if (!ended) show_progress(&follow->progress, job);
     return KENCTL_SUCCESS;
 }
 
-static int follow_polls(struct follow *follow)
+/* Asks for the job: as it is the first time, or after it was told by other means, then when it has changed, or for nothing after a while.
+ */
+static int ask(struct follow *follow)
 {
     struct kenctl_response response = {0};
-    struct timespec pause = {.tv_nsec = LEAST_PAUSE_MS * 1000000L};
-    char etag[sizeof response.etag] = "", rest[32];
-    bool checked = false, ended = false;
-    int result = KENCTL_SUCCESS;
-    snprintf(rest, sizeof rest, "?wait=%d", WAIT_SECONDS);
-    while (result == KENCTL_SUCCESS && !ended) {
-        /* The first answer comes at once: a wait without an ETag would last until the job's end. */
-        result = kenctl_job_ask(follow->kenctl, follow->http, follow->id, *etag ? rest : "", *etag ? etag : NULL, WAIT_SECONDS, &response);
-        if (result == KENCTL_SUCCESS && response.status == 200) {
-            memcpy(etag, response.etag, sizeof etag);
-            result = take_job(follow, response.json, &checked, &ended);
-        }
-        if (result == KENCTL_SUCCESS && !ended) nanosleep(&pause, NULL);
+    char rest[32] = "";
+    const char *etag = *follow->etag ? follow->etag : NULL;
+    if (etag) snprintf(rest, sizeof rest, "?wait=%d", WAIT_SECONDS);
+    int result = kenctl_job_ask(follow->kenctl, follow->http, follow->id, rest, etag, WAIT_SECONDS, &response);
+    if (result == KENCTL_SUCCESS && response.status == 200) {
+        memcpy(follow->etag, response.etag, sizeof follow->etag);
+        result = take_job(follow, response.json);
     }
     kenctl_response_clear(&response);
     return result;
 }
 
+static int follow_by_polls(struct follow *follow)
+{
+    const struct timespec pause = {.tv_nsec = LEAST_PAUSE_MS * 1000000L};
+    int result = KENCTL_SUCCESS;
+    while (result == KENCTL_SUCCESS && !proto_status_is_terminal(follow->status)) {
+        nanosleep(&pause, NULL);
+        result = ask(follow);
+    }
+    return result;
+}
+
+static int follow_to_the_end(struct follow *follow)
+{
+    bool none = false;
+    follow->warned = follow->lines; /* among the lines */
+    int result = ask(follow);
+    const enum proto_status first = follow->status;
+    if (result != KENCTL_SUCCESS || (proto_status_is_terminal(first) && !follow->lines)) return result;
+    follow->status = PROTO_QUEUED; /* until the stream tells more */
+    result = follow_by_stream(follow, &none);
+    follow->warned = !none;
+    if (none) {
+        follow->status = first;
+        return follow_by_polls(follow);
+    }
+    follow->etag[0] = '\0';
+    return result == KENCTL_SUCCESS ? ask(follow) : result;
+}
+
 int kenctl_job_follow(const struct kenctl *kenctl, struct kenctl_http *http, const char *id, bool lines, json_t **job)
 {
-    struct follow follow = {.kenctl = kenctl, .http = http, .id = id, .lines = lines, .status = PROTO_QUEUED};
-    bool none = false;
-    *job = NULL;
+    struct follow follow = {.kenctl = kenctl, .http = http, .id = id, .lines = lines};
     follow.reader.take = take_event;
     follow.reader.opaque = &follow;
     kenctl_watch_signals();
     kenctl_progress_begin(&follow.progress, kenctl->quiet);
-    int result = follow_stream(&follow, &none);
-    if (result == KENCTL_SUCCESS && none) result = follow_polls(&follow);
-    if (result == KENCTL_SUCCESS) *job = kenctl_job_get(kenctl, http, id, "", &result);
-    if (result == KENCTL_SUCCESS) result = read_status(&follow, *job);
+    int result = follow_to_the_end(&follow);
+    *job = follow.job;
     if (result == KENCTL_SUCCESS) {
         kenctl_progress_end(&follow.progress, proto_status_name(follow.status));
         result = exit_of(follow.status);
     }
     kenctl_progress_clear(&follow.progress);
-    kenctl_event_reader_end(&follow.reader);
     if (result == KENCTL_INTERRUPTED)
         fprintf(stderr, "The job goes on. `kenctl watch %s` waits again, `kenctl cancel %s` ends it.\n", id, id);
     return result;

@@ -11,6 +11,7 @@ from typing import Any, Iterator, Optional
 
 from contract import validate
 from daemon import Kend
+from exposition import metrics
 from test_limits import KEEP, LIVEZ, answer, connect
 
 #: What the data of an event must be.
@@ -112,6 +113,11 @@ def open_stream(kend: Kend, path: str, *headers: str, buffer: Optional[int] = No
     status, found = stream.head()
     assert (status, found["content-type"], found["cache-control"]) == (200, "text/event-stream", "no-store"), found
     return stream
+
+
+def streams(kend: Kend) -> float:
+    """How many are open."""
+    return metrics(kend)["kend_http_streams"]
 
 
 def of_job(job: str) -> str:

@@ -14,7 +14,7 @@ from daemon import FINISHED, Kend
 from exposition import metrics
 from running import files, kend_of, large, of_files, poll, stalled  # noqa: F401
 from sanitizers import SANITIZED
-from streams import Event, Stream, broken, of_job, open_stream
+from streams import Event, Stream, broken, of_job, open_stream, streams
 from test_limits import refused
 from tokens import Tokens
 
@@ -39,10 +39,6 @@ def statuses(events: "list[Event]") -> "list[str]":
 def where_it_was(events: "list[Event]") -> "list[str]":
     """The header of a client that comes again."""
     return [f"Last-Event-ID: {event.id}" for event in events if event.id is not None][-1:]
-
-
-def streams(kend: Kend) -> float:
-    return metrics(kend)["kend_http_streams"]
 
 
 # ---- of a job

@@ -407,7 +407,8 @@ def test_cancelling_and_deleting_are_not_tried_again(kenctl: Run, fake: Fake) ->
 
 
 @pytest.mark.parametrize(("status", "exit_status"), (("succeeded", 0), ("failed", 1), ("cancelled", 3)))
-def test_waiting_is_by_long_polls(kenctl: Run, fake: Fake, status: str, exit_status: int) -> None:
+def test_waiting_is_by_long_polls_without_streams(kenctl: Run, fake: Fake, status: str, exit_status: int) -> None:
+    """On an older server, or one that has no stream to spare."""
     states = [
         job(),
         job(
@@ -436,6 +437,8 @@ def test_waiting_is_by_long_polls(kenctl: Run, fake: Fake, status: str, exit_sta
         return [asked for asked in fake.asked if "/events" not in asked[1]]
 
     def answer(handler: Handler, _count: int) -> None:
+        if handler.headers["Accept"] == "text/event-stream":
+            return handler.problem(*((422, "not_supported") if status == "failed" else (429, "rate_limited")))
         if "/events" in handler.path:
             return handler.json(200, pages[handler.path.partition("?")[2]])
         count = len(jobs_asked())

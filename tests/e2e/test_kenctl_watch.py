@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kenctl follows jobs by their events: over streams that break off, kills of the server, and for all jobs at once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Iterator, Optional
+
+from daemon import BUILD, Kend
+from running import files, kend_of, large, of_files, poll, stalled, until_stage  # noqa: F401
+from streams import streams
+from test_kenctl_remote import ID, Fake, Handler, Run, fake, job  # noqa: F401
+
+# ---- a server that breaks off
+
+
+def send_events(handler: Handler, text: str) -> None:
+    """A stream, broken off behind the text."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "text/event-stream")
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    handler.wfile.write(text.encode())
+    handler.cut()
+
+
+def event(number: int, kind: str, **data: object) -> str:
+    item = {"id": number, "type": kind, "time": "2026-01-02T03:04:05.678Z", "data": data}
+    return f"id: {number}\nevent: {kind}\ndata: {json.dumps(item)}\n\n"
+
+
+def test_waiting_is_by_events(kenctl: Run, fake: Fake) -> None:  # noqa: F811
+    """Streams that break off are resumed behind the last event; nothing is told twice. -o json gives each event a line."""
+    counts = {"percent": 10, "bytes_fetched": 10, "bytes_total": 100, "rows_done": 0, "rows_total": 5}
+    data = json.dumps({"status": "running", "stage": "fetching", "progress": counts})
+    progress = f"event: progress\ndata: {data}\n\n"
+    streams = [
+        "retry: 1000\n\n" + event(1, "status", status="queued", attempt=0),
+        ": ping\n\n"
+        + event(2, "status", status="running", stage="fetching", attempt=1)
+        + progress
+        + "id: 3\nevent: log\nda",
+        event(3, "log", level="warn", message="one\x1b") + event(4, "log", level="info", message="no"),
+        event(5, "status", status="failed", attempt=1),
+    ]
+    asked: list[Optional[str]] = []
+
+    def answer(handler: Handler, count: int) -> None:
+        if handler.headers["Accept"] == "text/event-stream":
+            asked.append(handler.headers["Last-Event-ID"])
+            return send_events(handler, streams[len(asked) - 1])
+        if "/events" in handler.path:
+            return handler.json(200, {"data": [], "has_more": False, "next": None})
+        error = {"code": "fetch_failed", "message": "gone", "stage": "fetching"}
+        handler.json(200, job("failed", error=error) if len(asked) == len(streams) else job(), ETag='"1"')
+
+    fake.answer = answer
+    result = kenctl("--server", fake.url, "watch", ID)
+    assert result.returncode == 1 and "error          fetch_failed: gone (while fetching)" in result.stdout
+    assert asked == [None, "1", "2", "4"]
+    lines = result.stderr.splitlines()
+    assert lines[:-1] == ["queued", "fetching, 100 B", "warning: one\\x1b"]
+    asked.clear()
+    result = kenctl("--server", fake.url, "watch", "-q", "-o", "json", ID)
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [item.get("id") for item in events] == [1, 2, None, 3, 4, 5, ID]
+    assert events[2] == {"type": "progress", "data": json.loads(data)}
+    assert (result.returncode, events[-1]["status"], result.stderr) == (1, "failed", "warning: one\\x1b\n")
+
+
+def test_a_server_that_has_no_stream_of_all(kenctl: Run, fake: Fake) -> None:  # noqa: F811
+    result = kenctl("--server", fake.url, "watch")
+    assert result.returncode == 1
+    assert "the server is older and has no stream of all jobs; `kenctl list` shows them" in result.stderr
+    assert [asked[1] for asked in fake.asked] == ["/v1/events"]
+
+
+# ---- the real one
+
+
+@contextlib.contextmanager
+def watching(kend: Kend, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+    command = [str(BUILD / "kenctl"), "--server", kend.url, "watch", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def fix_port(kend: Kend) -> None:
+    """It comes back where it was."""
+    kend.settings["http.listen"] = kend.url.removeprefix("http://")
+
+
+def test_watching_over_a_kill(tmp_path: Path, large: Path) -> None:  # noqa: F811
+    """Nothing is lost, and nothing told twice."""
+    with kend_of(tmp_path) as kend:
+        fix_port(kend)
+        name = kend.submit(of_files(large, "large-"))
+        with watching(kend, name, "-o", "json") as lines, watching(kend, name) as words:
+            until_stage(kend, name, "pruning")
+            poll(lambda: streams(kend) == 2)
+            kend.kill()
+            kend.start()
+            output, errors = lines.communicate(timeout=120)
+            told = [json.loads(line) for line in output.splitlines()]
+            assert [event for event in told if event.get("type") in ("status", "log")] == kend.events(name)
+            assert any(event.get("type") == "progress" for event in told)
+            assert told[-1] == kend.job(name) and lines.returncode == 0
+            output, errors = words.communicate(timeout=120)
+            assert "status         succeeded" in output and words.returncode == 0
+            assert re.search(r"^pruning, \d+ rows$", errors, re.M) and re.search(r"^succeeded after ", errors, re.M)
+
+
+def test_cancelled_meanwhile(tmp_path: Path, stalled: str) -> None:  # noqa: F811
+    with kend_of(tmp_path) as kend:
+        name = kend.submit({"model": stalled, "base": stalled, "k": 1})
+        with watching(kend, name, "-q") as process:
+            poll(lambda: streams(kend) == 1)
+            begin = time.monotonic()
+            kend.request("POST", f"/v1/jobs/{name}/cancel")
+            assert process.communicate(timeout=60)[1] == ""
+            assert process.returncode == 3 and time.monotonic() - begin < 10
+
+
+def test_watching_all(tmp_path: Path, files: Path, stalled: str) -> None:  # noqa: F811
+    """A line for what there is, one for each change, over a restart, until an interrupt."""
+    with kend_of(tmp_path, jobs__max_running=1) as kend:
+        fix_port(kend)
+        first = kend.submit({"model": stalled, "base": stalled, "k": 1, "name": "first"})
+        until_stage(kend, first, "checking")
+        with watching(kend) as words, watching(kend, "-o", "json") as lines:
+            assert words.stdout and lines.stdout
+            assert words.stdout.readline().split() == [first, "running", "checking", "0%", "first"]
+            poll(lambda: streams(kend) == 2)
+            second = kend.submit(of_files(files, name="second"))
+            assert words.stdout.readline().split() == [second, "queued", "0%", "second"]
+            assert kend.stop() == 0
+            kend.start()
+            poll(lambda: streams(kend) == 2)
+            kend.request("POST", f"/v1/jobs/{first}/cancel")
+            kend.wait(second)
+            time.sleep(1)
+            assert kend.request("DELETE", f"/v1/jobs/{second}").status == 204
+            got = []
+            while not got or got[-1] != [second, "deleted"]:
+                got.append(words.stdout.readline().split())
+            assert [first, "cancelled", "0%", "first"] in got
+            assert [second, "succeeded", "100%", "second"] in got
+            words.send_signal(signal.SIGINT)
+            lines.send_signal(signal.SIGINT)
+            assert words.wait(30) == lines.wait(30) == 130
+            events = [json.loads(line) for line in lines.stdout]
+            assert events[-1] == {"type": "deleted", "data": {"id": second}}
+            assert {event["type"] for event in events} == {"job", "deleted"}
+            assert events[0]["data"]["id"] == first
