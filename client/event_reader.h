@@ -21,7 +21,7 @@ struct kenctl_event_reader {
     char *line, *data; /* [line_length], [data_length], both terminated, or NULL */
     size_t line_length, data_length;
     char type[32], id[32];
-    char next_id[32]; /* of an event that is not whole */
+    char next_id[32];  /* of an event that is not whole */
     bool after_return; /* the last byte was '\r': a '\n' belongs to it */
 };
 

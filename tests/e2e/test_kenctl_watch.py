@@ -149,7 +149,7 @@ def test_watching_all(tmp_path: Path, files: Path, stalled: str) -> None:  # noq
             kend.wait(second)
             time.sleep(1)
             assert kend.request("DELETE", f"/v1/jobs/{second}").status == 204
-            got = []
+            got: "list[list[str]]" = []
             while not got or got[-1] != [second, "deleted"]:
                 got.append(words.stdout.readline().split())
             assert [first, "cancelled", "0%", "first"] in got
