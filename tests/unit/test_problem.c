@@ -25,6 +25,7 @@ START_TEST(codes_have_the_status_of_the_contract)
                     {"forbidden", 403},
                     {"not_found", 404},
                     {"method_not_allowed", 405},
+                    {"not_acceptable", 406},
                     {"request_timeout", 408},
                     {"job_active", 409},
                     {"job_finished", 409},
