@@ -5,6 +5,7 @@
 #include "http/event_text.h"
 #include "http/job_answer.h"
 #include "http/stream.h"
+#include "json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +58,7 @@ struct job_stream {
 /* Writes an event whose document is taken over. False if out of memory. */
 static bool write_document(FILE *out, const char *type, int64_t id, json_t *document)
 {
-    char *text = document ? kend_json_text(document) : NULL;
+    char *text = document ? proto_json_line(document) : NULL;
     json_decref(document);
     if (text) kend_event_text(out, type, id, text);
     free(text);
