@@ -81,8 +81,8 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     if (conf->http_requests_per_second)
         rc = kend_rates_create(&http->rates, conf->http_requests_per_second, conf->http_requests_burst, error);
     if (rc) goto no_rates;
-    kend_streams_init(&http->streams);
     if (conf->http_max_waiting_per_owner) rc = kend_shares_create(&http->shares, conf->http_max_waiting_per_owner, error);
+    if (!rc && conf->http_max_streams_per_owner) rc = kend_shares_create(&http->stream_shares, conf->http_max_streams_per_owner, error);
     if (rc) goto no_url;
     http->hosts.tls = http->tls != NULL;
     http->started = proto_now_ms();
@@ -99,7 +99,7 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     return KEN_OK;
 
 no_url:
-    kend_streams_destroy(&http->streams);
+    kend_shares_destroy(&http->stream_shares);
     kend_shares_destroy(&http->shares);
     kend_rates_destroy(&http->rates);
 no_rates:
@@ -210,7 +210,7 @@ void kend_http_destroy(struct kend_http **out)
         MHD_stop_daemon(http->daemon);
     }
     if (http->socket >= 0) close(http->socket);
-    kend_streams_destroy(&http->streams);
+    kend_shares_destroy(&http->stream_shares);
     kend_shares_destroy(&http->shares);
     kend_rates_destroy(&http->rates);
     kend_connections_destroy(&http->connections);

@@ -12,7 +12,6 @@
 #include "http/metrics.h"
 #include "http/rates.h"
 #include "http/shares.h"
-#include "http/streams.h"
 #include "http/tls.h"
 #include "http/wait.h"
 #include "jobs/engine.h"
@@ -49,9 +48,9 @@ struct kend_http {
     struct kend_hosts hosts;
     struct kend_tls *tls; /* or NULL */
     struct kend_connections *connections;
-    struct kend_rates *rates;   /* or NULL: as often as they like */
-    struct kend_shares *shares; /* or NULL: as many may wait as there is room for */
-    struct kend_streams streams;
+    struct kend_rates *rates;                     /* or NULL: as often as they like */
+    struct kend_shares *shares;                   /* or NULL: as many may wait as there is room for */
+    struct kend_shares *stream_shares;            /* the same of streams */
     char *base_url;                               /* what absolute URLs begin with, without a final '/' */
     bool secure;                                  /* browsers come over https */
     bool hsts;                                    /* ... and may be told to stay there: nothing else has that name */

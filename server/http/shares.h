@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many of one owner's requests wait: so many at most, so that places stay for others. */
+/* How many requests of one owner there are of a kind (that wait, that are streams): so many at most, so that places stay for others. */
 #ifndef KEND_HTTP_SHARES_H
 #define KEND_HTTP_SHARES_H
 

@@ -20,18 +20,6 @@ enum {
     STREAM_RETRY_SECONDS = 5, /* for those that found no place */
 };
 
-void kend_streams_init(struct kend_streams *streams)
-{
-    pthread_mutex_init(&streams->lock, NULL);
-    TAILQ_INIT(&streams->open);
-}
-
-void kend_streams_destroy(struct kend_streams *streams)
-{
-    KEN_ASSERT(TAILQ_EMPTY(&streams->open));
-    pthread_mutex_destroy(&streams->lock);
-}
-
 /* ---- its text */
 
 static void text_clear(struct kend_stream *stream)
@@ -123,42 +111,20 @@ static void stream_close(void *opaque)
 {
     struct kend_stream *stream = opaque;
     struct kend_request *request = stream->request;
-    struct kend_streams *streams = &request->http->streams;
     text_clear(stream);
-    if (request->wait.stream) {
-        kend_wait_end_stream(request->http->parts.waits, &request->wait);
-        pthread_mutex_lock(&streams->lock);
-        TAILQ_REMOVE(&streams->open, stream, order);
-        pthread_mutex_unlock(&streams->lock);
-    }
+    if (request->wait.stream) kend_wait_end_stream(request->http->parts.waits, &request->wait);
+    if (stream->counted) kend_shares_give(request->http->stream_shares, stream->owner);
     free(stream);
-}
-
-/* The streams' lock is held. Whether its owner, if that has a name, may have one more. */
-static bool owner_may(const struct kend_streams *streams, const struct kend_stream *stream, uint64_t most)
-{
-    const struct kend_stream *other;
-    uint64_t count = 0;
-    if (!most || !*stream->owner) return true;
-    TAILQ_FOREACH(other, &streams->open, order) count += strcmp(other->owner, stream->owner) == 0;
-    return count < most;
 }
 
 /* NULL, or which option allows no more. */
 static const char *stream_enter(struct kend_stream *stream)
 {
-    struct kend_request *request = stream->request;
-    struct kend_http *http = request->http;
-    const char *refusal = NULL;
-    pthread_mutex_lock(&http->streams.lock);
-    if (!owner_may(&http->streams, stream, http->parts.conf->http_max_streams_per_owner))
-        refusal = "http.max_streams_per_owner";
-    else if (!kend_wait_begin_stream(http->parts.waits, &request->wait))
-        refusal = "http.max_streams";
-    else
-        TAILQ_INSERT_TAIL(&http->streams.open, stream, order);
-    pthread_mutex_unlock(&http->streams.lock);
-    return refusal;
+    struct kend_http *http = stream->request->http;
+    const bool counts = http->stream_shares && http->parts.tokens;
+    stream->counted = counts && kend_shares_take(http->stream_shares, stream->owner);
+    if (counts && !stream->counted) return "http.max_streams_per_owner";
+    return kend_wait_begin_stream(http->parts.waits, &stream->request->wait) ? NULL : "http.max_streams";
 }
 
 static bool stream_greet(struct kend_stream *stream)

@@ -23,6 +23,7 @@ struct kend_stream {
     struct kend_request *request; /* set by kend_stream_answer */
 
     char owner[PROTO_OWNER_MAX + 1]; /* as it was at the beginning */
+    bool counted;                    /* of the owner's */
     char *text;                      /* [length], of which `sent` have gone; NULL: there is none */
     size_t length, sent;
     size_t held;              /* of http.max_memory */
@@ -31,7 +32,6 @@ struct kend_stream {
     bool more;                /* look again, whether the subject has changed or not */
     bool ended;               /* nothing comes behind `text` */
     bool settled;             /* has waited */
-    TAILQ_ENTRY(kend_stream) order;
 };
 
 /* A text that is as much as a look should write; more is left for the next one. */
