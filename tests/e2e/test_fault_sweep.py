@@ -26,7 +26,7 @@ PROBLEMS = {500: ("internal",), 503: ("no_space", "store_unavailable")}
 LASTING_SECONDS = 2  # for so long all calls of a kind fail
 NEVER = 2**32 - 1
 ASKED = ("memory", "jansson", "sqlite", "open", "read", "sql", "answer")  # kinds that a request for reading meets
-AS_JSON = {"Accept": "application/json"}
+AS_JSON, AS_STREAM = ({"Accept": kind} for kind in ("application/json", "text/event-stream"))
 SOME = 6  # numbers of each kind in the short version
 LIVES = 2  # of starts, which take longer
 
@@ -160,12 +160,15 @@ class AnswerSweep:
         self.origin = origin
         self.fault = fault
         self.usual: dict[str, bytes] = {}
+        self.stream, self.events = "", b""
 
     def begin(self) -> None:
         job = self.kend.wait(self.kend.submit(document(self.origin, "prune", "asked")))["id"]
         paths = ["", "/artifacts", "/artifacts/some/report.json", "/events", "/tensors?variant=half"]
         for path in ["/v1/jobs", "/version", *(f"/v1/jobs/{job}{path}" for path in paths)]:
             self.usual[path] = self.kend.get(path, headers=AS_JSON).body
+        self.stream = f"/v1/jobs/{job}/events"
+        self.events = self.kend.get(self.stream, headers=AS_STREAM).body
         self.kend.usual = self.kend.open_files()
 
     def one(self, first: int) -> int:
@@ -176,10 +179,22 @@ class AnswerSweep:
             failed += self.control.disarm()
             if check_answer(answer, (200,)) and answer:
                 assert answer.body == usual, path
+        failed += self.one_stream(first)
         assert self.kend.process and self.kend.process.poll() is None, "kend ended"
         for path, usual in self.usual.items():
             assert self.kend.get(path, headers=AS_JSON).body == usual
+        assert self.kend.get(self.stream, headers=AS_STREAM).body == self.events
         self.kend.check_open_files()
+        return failed
+
+    def one_stream(self, first: int) -> int:
+        """It may end too early, but between two events: its client comes again and goes on from there."""
+        self.control.arm(self.fault, first)
+        answer = self.kend.ask("GET", self.stream, headers=AS_STREAM, timeout=30)
+        failed = self.control.disarm()
+        if check_answer(answer, (200,)) and answer:
+            assert self.events.startswith(answer.body)
+            assert not answer.body or answer.body.endswith(b"\n\n")
         return failed
 
 
