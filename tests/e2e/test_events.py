@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, Iterator
@@ -12,10 +14,12 @@ import pytest
 
 from daemon import FINISHED, Kend
 from exposition import metrics
+from origin import Certificates
 from running import files, kend_of, large, of_files, poll, stalled  # noqa: F401
 from sanitizers import SANITIZED
 from streams import Event, Stream, broken, of_job, open_stream, streams
 from test_limits import refused
+from test_tls import Secured, certificates  # noqa: F401
 from tokens import Tokens
 
 PROMPT = 10.0 if SANITIZED else 2.0
@@ -141,6 +145,26 @@ def test_what_is_no_stream(kend: Kend, files: Path) -> None:  # noqa: F811
     for unknown in (NOBODY, "job_x"):
         assert kend.get(of_job(unknown), headers={"Accept": "text/event-stream"}).status == 404
     assert streams(kend) == 0
+
+
+def test_over_tls(tmp_path: Path, files: Path, certificates: Certificates) -> None:  # noqa: F811
+    """A stream waits there, too; and one whose client hangs up gives its place back."""
+    secured = Secured(tmp_path, certificates, **{"fetch.file_roots": files})
+    with secured.kend as kend:
+        with subprocess.Popen(
+            ["curl", "-sN", "--cacert", certificates.authority, f"{kend.url}/v1/events"], stdout=subprocess.PIPE
+        ) as curl:
+            poll(lambda: streams(kend) == 1)
+            job = kend.submit(of_files(files))
+            body = kend.get(of_job(job), headers={"Accept": "text/event-stream"}).body.decode()
+            assert [int(number) for number in re.findall(r"^id: (\d+)$", body, re.M)] == [
+                event["id"] for event in kend.events(job)
+            ]
+            assert curl.stdout
+            while b"succeeded" not in curl.stdout.readline():
+                pass
+            curl.kill()
+        poll(lambda: streams(kend) == 0)
 
 
 # ---- of all jobs
