@@ -244,7 +244,7 @@ END_TEST
 START_TEST(the_pool_of_libuv_has_a_margin)
 {
     kend_pool_set_threads(2);
-    ck_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "6");
+    ck_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "14");
     kend_pool_set_threads(5000);
     ck_assert_str_eq(getenv("UV_THREADPOOL_SIZE"), "1024");
 }
