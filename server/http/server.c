@@ -2,8 +2,10 @@
 #include "http/server.h"
 
 #include "clock.h"
+#include "http/comparison.h"
 #include "http/early.h"
 #include "http/request.h"
+#include "http/task.h"
 #include "log.h"
 
 #include <errno.h>
@@ -83,6 +85,8 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     if (rc) goto no_rates;
     if (conf->http_max_waiting_per_owner) rc = kend_shares_create(&http->shares, conf->http_max_waiting_per_owner, error);
     if (!rc && conf->http_max_streams_per_owner) rc = kend_shares_create(&http->stream_shares, conf->http_max_streams_per_owner, error);
+    if (!rc) rc = kend_tasks_create(&http->tasks, error);
+    if (!rc) rc = kend_comparisons_create(&http->comparisons, error);
     if (rc) goto no_url;
     http->hosts.tls = http->tls != NULL;
     http->started = proto_now_ms();
@@ -101,6 +105,8 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
 no_url:
     kend_shares_destroy(&http->stream_shares);
     kend_shares_destroy(&http->shares);
+    kend_comparisons_destroy(&http->comparisons);
+    kend_tasks_destroy(&http->tasks);
     kend_rates_destroy(&http->rates);
 no_rates:
     kend_connections_destroy(&http->connections);
@@ -205,6 +211,7 @@ void kend_http_destroy(struct kend_http **out)
          * second one ends the process (libmicrohttpd 0.9.75). */
         atomic_store(&http->ending, true);
         kend_waits_close(http->parts.waits);
+        kend_tasks_close(http->tasks);
         for (int64_t end = kend_monotonic_ms() + KEND_HTTP_GRACE_MS; atomic_load(&http->requests) && kend_monotonic_ms() < end;)
             usleep(SERVER_GRACE_LOOK_US);
         MHD_stop_daemon(http->daemon);
@@ -212,6 +219,8 @@ void kend_http_destroy(struct kend_http **out)
     if (http->socket >= 0) close(http->socket);
     kend_shares_destroy(&http->stream_shares);
     kend_shares_destroy(&http->shares);
+    kend_tasks_destroy(&http->tasks);
+    kend_comparisons_destroy(&http->comparisons);
     kend_rates_destroy(&http->rates);
     kend_connections_destroy(&http->connections);
     kend_tls_destroy(&http->tls);

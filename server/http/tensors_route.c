@@ -92,7 +92,7 @@ static enum MHD_Result answer_job(struct kend_request *request, struct tensors_p
 {
     char detail[256], variant[KEN_MAX_VARIANT_NAME + 1], file[FILE_NAME_SIZE];
     const char *wanted = kend_query_get(&request->query, "variant");
-    if (!kend_variant_find(variant, spec, wanted, detail, sizeof detail))
+    if (!kend_variant_find(variant, spec, "variant", wanted, detail, sizeof detail))
         return kend_answer_problem(request, wanted ? PROTO_NOT_FOUND : PROTO_BAD_REQUEST, "%s", detail);
     snprintf(file, sizeof file, ".kend/%s.jsonl", *variant ? variant : "tensors");
     if (has_rows(job, spec)) return answer_rows(request, page, file);

@@ -121,6 +121,8 @@ START_TEST(every_call_is_there_with_its_statuses)
         {"/v1/jobs/{id}/artifacts/{name}", "head", "200 206 304 404 416"},
         {"/v1/jobs/{id}/tensors", "get", "200 404 409"},
         {"/v1/jobs/{id}/heatmap.png", "get", "200 304 400 404 409"},
+        {"/v1/jobs/{id}/layers", "get", "200 400 404 409 429"},
+        {"/v1/jobs/{id}/compare", "get", "200 400 404 409 429"},
         {"/v1/session", "post", "200 400 401 422"},
         {"/v1/session", "get", "200 401"},
         {"/v1/session", "delete", "204 401 403"},

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pruned tensors of a job, by role: which do the same work in different layers, and what pruning did to each. */
+#include "heatmap/role.h"
+#include "http/cursor.h"
+#include "http/job_answer.h"
+#include "http/layers.h"
+#include "http/memory.h"
+#include "http/task.h"
+#include "http/variant.h"
+#include "json_writer.h"
+#include "log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { NUMBERS = 16 };
+
+/* What is done, and what is asked for. */
+struct work {
+    struct kend_artifacts *artifacts;
+    char job[PROTO_ID_SIZE], variant[KEN_MAX_VARIANT_NAME + 1];
+    uint64_t limit, after; /* roles */
+    struct kend_layers layers;
+    char *text; /* [length]; NULL: not made */
+    size_t length;
+    int code;
+    struct ken_error error;
+};
+
+/* The layers of one role. */
+struct role {
+    size_t first, count, place; /* place: of the one that comes first in the model */
+};
+
+/* ---- the document */
+
+static void tell_layer(struct ken_json_writer *json, const struct kend_layer *layer)
+{
+    uint64_t numbers[NUMBERS];
+    const size_t count = ken_role_numbers(layer->name, numbers, NUMBERS);
+    ken_json_begin_object(json);
+    ken_json_key(json, "name");
+    ken_json_string(json, layer->name);
+    ken_json_key(json, "numbers");
+    ken_json_uints(json, numbers, count < NUMBERS ? count : NUMBERS);
+    ken_json_key(json, "shape");
+    ken_json_uints(json, layer->shape, layer->rank);
+    ken_json_key(json, "kept_fraction");
+    ken_json_double(json, kend_layer_kept_fraction(layer));
+    ken_json_key(json, "relative_l2");
+    ken_json_double(json, layer->relative_l2);
+    ken_json_key(json, "kept");
+    ken_json_uint(json, layer->kept);
+    ken_json_key(json, "reset");
+    ken_json_uint(json, layer->reset);
+    ken_json_key(json, "unchanged");
+    ken_json_uint(json, layer->unchanged);
+    ken_json_end_object(json);
+}
+
+static int tell_role(struct ken_json_writer *json, const struct kend_layers *layers, const struct role *role)
+{
+    const char *name = layers->item[role->first].name;
+    char *text = malloc(strlen(name) + 1);
+    if (!text) return KEN_ENOMEM;
+    ken_json_begin_object(json);
+    ken_json_key(json, "role");
+    ken_json_string(json, ken_role_of(text, name));
+    ken_json_key(json, "tensors");
+    ken_json_begin_array(json);
+    for (size_t i = 0; i < role->count; i++) tell_layer(json, &layers->item[role->first + i]);
+    ken_json_end_array(json);
+    ken_json_end_object(json);
+    free(text);
+    return KEN_OK;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct role *one = a, *other = b;
+    return one->place < other->place ? -1 : one->place > other->place;
+}
+
+/* Roles in the order of the model; NULL if out of memory. */
+static struct role *find_roles(const struct kend_layers *layers, size_t *count)
+{
+    struct role *roles = calloc(layers->count + 1, sizeof *roles);
+    *count = 0;
+    for (size_t first = 0; roles && first < layers->count; first += roles[(*count)++].count) {
+        struct role role = {first, kend_layers_of_role(layers, first), SIZE_MAX};
+        for (size_t i = 0; i < role.count; i++)
+            if (layers->item[first + i].place < role.place) role.place = layers->item[first + i].place;
+        roles[*count] = role;
+    }
+    if (roles) qsort(roles, *count, sizeof *roles, by_place);
+    return roles;
+}
+
+static int tell(struct work *work)
+{
+    struct ken_json_writer json;
+    size_t count;
+    struct role *roles = find_roles(&work->layers, &count);
+    if (!roles) return ken_fail(&work->error, KEN_ENOMEM, "out of memory for layers");
+    const size_t first = work->after < count ? (size_t)work->after : count;
+    const size_t end = count - first < work->limit ? count : first + (size_t)work->limit;
+    char next[KEND_CURSOR_SIZE];
+    int code = KEN_OK;
+    kend_cursor_format(next, end);
+    ken_json_writer_init(&json);
+    ken_json_begin_object(&json);
+    ken_json_key(&json, "object");
+    ken_json_string(&json, "list");
+    ken_json_key(&json, "data");
+    ken_json_begin_array(&json);
+    for (size_t i = first; !code && i < end; i++) code = tell_role(&json, &work->layers, &roles[i]);
+    ken_json_end_array(&json);
+    ken_json_key(&json, "has_more");
+    ken_json_bool(&json, end < count);
+    ken_json_key(&json, "next");
+    if (end < count)
+        ken_json_string(&json, next);
+    else
+        ken_json_null(&json);
+    ken_json_end_object(&json);
+    ken_json_filler(&json, "\n", 1);
+    free(roles);
+    if (!code) code = ken_json_writer_take(&json, &work->text, &work->length);
+    if (code) ken_json_writer_free(&json);
+    return code ? ken_fail(&work->error, code, "out of memory for layers") : KEN_OK;
+}
+
+/* ---- on a thread of its own */
+
+static void run(void *opaque, struct kend_task *task)
+{
+    struct work *work = opaque;
+    const struct kend_layers_source source = {work->artifacts, work->job, work->variant, kend_task_cancelled, task};
+    work->code = kend_layers_read(&work->layers, &source, &work->error);
+    if (!work->code) work->code = tell(work);
+    kend_layers_free(&work->layers);
+}
+
+static void drop(void *opaque)
+{
+    struct work *work = opaque;
+    free(work->text);
+    free(work);
+}
+
+/* ---- */
+
+static enum MHD_Result answer_failure(struct kend_request *request, const struct ken_error *error)
+{
+    enum MHD_Result result;
+    if (error->code == KEN_ENOT_FOUND && kend_artifacts_gone(request, &result)) return result;
+    if (error->code == KEN_ENOT_FOUND) return kend_answer_problem(request, PROTO_NO_DELTA, "only pruning makes layers to look at");
+    if (error->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, "kend is shutting down");
+    kend_log(KEND_LOG_ERROR, "layers cannot be read", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
+             KEND_S("error", error->message));
+    return kend_answer_problem(request, PROTO_INTERNAL, "the layers cannot be read");
+}
+
+static enum MHD_Result answer(struct kend_request *request, const struct work *work)
+{
+    if (work->code) return answer_failure(request, &work->error);
+    return kend_send(request, 200, kend_response_text(request, work->text, work->length, "application/json"));
+}
+
+static enum MHD_Result start(struct kend_request *request, const struct work *asked)
+{
+    static const struct kend_task_kind kind = {run, drop};
+    const struct kend_layers_source source = {asked->artifacts, asked->job, asked->variant, NULL, NULL};
+    struct ken_error error = {0};
+    struct work *work;
+    enum MHD_Result result;
+    uint64_t bytes;
+    if (kend_layers_bytes(&source, &bytes, &error)) return answer_failure(request, &error);
+    if (!kend_request_hold(request, (size_t)bytes)) return kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
+    if (!(work = malloc(sizeof *work))) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
+    *work = *asked;
+    work = kend_task_start(request, &kind, work, &result);
+    return work ? answer(request, work) : result;
+}
+
+enum MHD_Result kend_route_layers(struct kend_request *request)
+{
+    struct work asked = {.artifacts = request->http->parts.artifacts};
+    const char *cursor = kend_query_get(&request->query, "after");
+    struct kend_job *job;
+    enum MHD_Result result;
+    if (request->state) {
+        const struct work *done = kend_task_done(request, &result);
+        return done ? answer(request, done) : result;
+    }
+    if (!kend_list_limit(request, &asked.limit, &result)) return result;
+    if (cursor && !kend_cursor_parse(cursor, &asked.after))
+        return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
+    if (!kend_find_job(request, &job, &result)) return result;
+    memcpy(asked.job, job->id, sizeof asked.job);
+    if (kend_variant_with_delta(asked.variant, request, job, "variant", kend_query_get(&request->query, "variant"), &result))
+        result = start(request, &asked);
+    kend_job_free(&job);
+    return result;
+}

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers by role, and comparisons of masks, held against what NumPy counts in the pruned models."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any, Iterator
+from urllib.parse import urlencode
+
+import numpy as np
+import pytest
+
+from checkpoints import read_safetensors, write_safetensors
+from daemon import Kend, Response
+from tokens import House
+
+DATA = Path(__file__).parents[1] / "data" / "era-bf16"
+Array = np.ndarray[Any, Any]
+
+
+def make_pair(folder: Path) -> None:
+    """Layers 0 to 11 in textual order, experts in some of them, and what has no number at all."""
+    random = np.random.default_rng(4)
+    names = sorted(f"layer.{i}.mlp.weight" for i in range(12)) + [f"layer.{i}.expert.{j}.w" for i in (2, 10) for j in (9, 11)]
+    base: "dict[str, Any]" = {name: random.normal(0, 0.05, (40, 70)).astype(np.float32) for name in [*names, "embed", "odd"]}
+    model = {name: v + random.normal(0, 0.01, v.shape).astype(np.float32) for name, v in base.items()}
+    model["layer.3.mlp.weight"][::2] = base["layer.3.mlp.weight"][::2]
+    model["bias"] = base["bias"] = np.ones(7, np.int64)
+    write_safetensors(folder / "model", model)
+    write_safetensors(folder / "base", base)
+    other, model = dict(base), dict(model)
+    other["layer.5.mlp.weight"] = base["layer.5.mlp.weight"] + np.float32(1)
+    other["odd"], model["odd"] = (np.ascontiguousarray(pair["odd"].reshape(70, 40)) for pair in (base, model))
+    model["more"], other["more"] = model.pop("embed"), other.pop("embed")
+    write_safetensors(folder / "other-model", model)
+    write_safetensors(folder / "other-base", other)
+
+
+@dataclasses.dataclass
+class Jobs:
+    kend: Kend
+    files: Path
+    ids: "dict[str, str]"
+
+    def get(self, job: str, what: str, **query: Any) -> Response:
+        return self.kend.get(f"/v1/jobs/{self.ids[job]}/{what}?" + urlencode(query))
+
+    def kept(self, job: str, variant: str = "") -> "dict[str, Array]":
+        """Which values are not the base's."""
+        model = read_safetensors(self.kend.data / "artifacts" / self.ids[job] / variant / "model.safetensors")
+        base = read_safetensors(self.files / ("other-base" if job == "other" else "base"))
+        return {name: np.asarray(values != base[name]) for name, values in model.items() if values.dtype == np.float32}
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
+    folder = tmp_path_factory.mktemp("layers")
+    files = folder / "files"
+    files.mkdir()
+    make_pair(files)
+    pair: "dict[str, Any]" = {"model": f"file://{files}/model", "base": f"file://{files}/base"}
+    with Kend(folder, {"fetch.file_roots": str(files)}) as kend:
+        documents: "dict[str, dict[str, Any]]" = {
+            "many": dict(pair, variants=[{"name": "half", "keep": 0.5}, {"name": "few", "k": 3, "method": "magnitude"}]),
+            "packed": dict(pair, keep=0.2, delta_encoding="packed", method="random", seed=5),
+            "whole": dict(pair, keep=0.99),
+            "other": {"model": f"file://{files}/other-model", "base": f"file://{files}/other-base", "keep": 0.5},
+            "none": dict(pair, k=3, outputs=["model", "report"]),
+            "failed": dict(pair, k=3, base=pair["base"] + "-is-not-there"),
+        }
+        ids = {name: kend.submit(document) for name, document in documents.items()}
+        for name, job in ids.items():
+            assert kend.wait(job)["status"] == ("failed" if name == "failed" else "succeeded")
+        yield Jobs(kend, files, ids)
+
+
+# ---- layers
+
+
+def test_layers_are_in_the_order_of_their_numbers(jobs: Jobs) -> None:
+    listed = jobs.get("many", "layers", variant="half").json
+    roles = {role["role"]: role["tensors"] for role in listed["data"]}
+    assert (listed["object"], listed["has_more"], listed["next"]) == ("list", False, None)
+    assert set(roles) == {"layer.*.mlp.weight", "layer.*.expert.*.w", "embed", "odd"}
+    assert [t["name"] for t in roles["layer.*.mlp.weight"]] == [f"layer.{i}.mlp.weight" for i in range(12)]
+    assert [t["numbers"] for t in roles["layer.*.expert.*.w"]] == [[2, 9], [2, 11], [10, 9], [10, 11]]
+    assert roles["embed"][0]["numbers"] == []
+
+
+def test_layers_tell_what_the_report_does(jobs: Jobs) -> None:
+    rows = {row["name"]: row for row in jobs.get("many", "tensors", variant="half", limit=200).json["data"]}
+    kept = jobs.kept("many", "half")
+    listed = [t for role in jobs.get("many", "layers", variant="half").json["data"] for t in role["tensors"]]
+    assert {t["name"] for t in listed} == set(kept)
+    for tensor in listed:
+        row = rows[tensor["name"]]
+        assert {key: tensor[key] for key in ("shape", "relative_l2", "kept", "reset", "unchanged")} == {
+            key: row[key] for key in ("shape", "relative_l2", "kept", "reset", "unchanged")
+        }
+        assert tensor["kept"] == int(kept[tensor["name"]].sum())
+        assert tensor["kept_fraction"] == pytest.approx(kept[tensor["name"]].mean())
+
+
+def test_layers_come_in_pages(jobs: Jobs) -> None:
+    whole = jobs.get("many", "layers", variant="few").json["data"]
+    first = jobs.get("many", "layers", variant="few", limit=3).json
+    last = jobs.get("many", "layers", variant="few", limit=3, after=first["next"]).json
+    assert first["has_more"] and not last["has_more"] and first["data"] + last["data"] == whole
+    assert jobs.get("many", "layers", variant="few", after=99).json["data"] == []
+
+
+# ---- comparisons
+
+
+def compared(jobs: Jobs, job: str, **query: Any) -> "dict[str, Any]":
+    response = jobs.get(job, "compare", **query)
+    assert response.status == 200, response.body
+    return dict(response.json)
+
+
+PAIRS = (
+    ("many", "half", "many", "few"),
+    ("many", "few", "packed", ""),
+    ("packed", "", "whole", ""),
+    ("whole", "", "many", "half"),
+    ("packed", "", "packed", ""),
+)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=["-".join(pair) for pair in PAIRS])
+def test_counts_are_those_of_numpy(jobs: Jobs, pair: "tuple[str, str, str, str]") -> None:
+    here, variant, there, with_variant = pair
+    query = {"with": jobs.ids[there], **({"variant": variant} if variant else {})}
+    listed = compared(jobs, here, **query, **({"with_variant": with_variant} if with_variant else {}))
+    a, b = jobs.kept(here, variant), jobs.kept(there, with_variant)
+    rows = [
+        {r["name"]: r["relative_l2"] for r in jobs.get(job, "tensors", limit=200, **({"variant": v} if v else {})).json["data"]}
+        for job, v in ((here, variant), (there, with_variant))
+    ]
+    sums = dict.fromkeys(("both", "only_here", "only_there", "neither"), 0)
+    assert {t["name"] for t in listed["data"]} == set(a) and listed["skipped"] == []
+    for tensor in listed["data"]:
+        one, other = a[tensor["name"]], b[tensor["name"]]
+        counted = {
+            "both": int((one & other).sum()),
+            "only_here": int((one & ~other).sum()),
+            "only_there": int((~one & other).sum()),
+            "neither": int((~one & ~other).sum()),
+        }
+        assert {key: tensor[key] for key in counted} == counted, tensor["name"]
+        assert tensor["jaccard"] == pytest.approx(counted["both"] / (one | other).sum())
+        assert tensor["relative_l2_here"] == rows[0][tensor["name"]]
+        assert tensor["relative_l2_there"] == rows[1][tensor["name"]]
+        sums = {key: sums[key] + counted[key] for key in sums}
+    totals = listed["totals"]
+    assert {key: totals[key] for key in sums} == sums
+    assert (totals["tensors"], totals["skipped"]) == (len(a), 0)
+
+
+def test_a_job_is_like_itself(jobs: Jobs) -> None:
+    for query in ({"variant": "half"}, {"variant": "half", "with_variant": "half"}):
+        totals = compared(jobs, "many", **query)["totals"]
+        assert totals["jaccard"] == 1 and totals["only_here"] == totals["only_there"] == 0 < totals["both"]
+
+
+def test_what_cannot_be_compared_is_named(jobs: Jobs) -> None:
+    listed = compared(jobs, "many", variant="half", **{"with": jobs.ids["other"]})
+    assert {(t["name"], t["reason"]) for t in listed["skipped"]} == {
+        ("layer.5.mlp.weight", "base"),
+        ("odd", "shape"),
+        ("embed", "only_here"),
+        ("more", "only_there"),
+    }
+    assert listed["totals"]["skipped"] == 4 and listed["totals"]["tensors"] == len(listed["data"]) == 15
+    assert listed["totals"]["only_here"] == listed["totals"]["only_there"] == 0
+
+
+def test_pages_of_a_comparison(jobs: Jobs) -> None:
+    query = {"variant": "half", "with_variant": "few"}
+    whole = compared(jobs, "many", **query)
+    pages, after = [], "0"
+    while after:
+        page = compared(jobs, "many", **query, limit=7, after=after)
+        assert page["totals"] == whole["totals"] and len(page["data"]) <= 7
+        pages += page["data"]
+        after = page["next"]
+    assert pages == whole["data"]
+
+
+def test_names_that_are_not_there(jobs: Jobs) -> None:
+    nobody = "job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C"
+    for status, code, job, query in (
+        (404, "not_found", "many", {"variant": "half", "with": nobody}),
+        (404, "not_found", "many", {"variant": "half", "with": "nonsense"}),
+        (404, "not_found", "many", {"variant": "other"}),
+        (404, "not_found", "many", {"variant": "half", "with_variant": "other"}),
+        (400, "bad_request", "many", {}),
+        (400, "bad_request", "packed", {"with": jobs.ids["many"]}),
+        (400, "bad_request", "packed", {"after": "x"}),
+        (400, "bad_request", "packed", {"limit": 0}),
+        (400, "bad_request", "packed", {"colour": 1}),
+        (409, "no_delta", "none", {}),
+        (409, "no_delta", "packed", {"with": jobs.ids["none"]}),
+        (409, "no_delta", "failed", {}),
+        (409, "no_delta", "packed", {"with": jobs.ids["failed"]}),
+    ):
+        response = jobs.get(job, "compare", **query)
+        assert (response.status, response.json["code"]) == (status, code), (job, query, response.json)
+    for status, code, job, query in (
+        (400, "bad_request", "many", {}),
+        (404, "not_found", "many", {"variant": "other"}),
+        (409, "no_delta", "failed", {}),
+    ):
+        response = jobs.get(job, "layers", **query)
+        assert (response.status, response.json["code"]) == (status, code), (job, query, response.json)
+    assert jobs.kend.get(f"/v1/jobs/{nobody}/layers").status == 404
+    assert jobs.kend.get(f"/v1/jobs/{nobody}/compare").status == 404
+    assert jobs.get("none", "layers").json["data"], "a report has layers without a delta, too"
+
+
+def test_others_jobs_cannot_be_compared(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    with house.kend:
+        mine, theirs = house.job("submit"), house.job("foreign")
+        told = house.ask("submit", "GET", f"/v1/jobs/{mine}/compare?with={theirs}")
+        unknown = house.ask("submit", "GET", f"/v1/jobs/{mine}/compare?with=job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C")
+        assert (told.status, told.json) == (404, unknown.json)
+        assert house.ask("admin", "GET", f"/v1/jobs/{mine}/compare?with={theirs}").status == 200
+
+
+# ---- the real pair
+
+
+def test_the_real_pair(tmp_path: Path) -> None:
+    with Kend(tmp_path, {"fetch.file_roots": str(DATA)}) as kend:
+        variants = [{"name": "half", "keep": 0.5}, {"name": "tenth", "keep": 0.1, "method": "magnitude"}]
+        pair = {"model": f"file://{DATA}/finetuned.safetensors", "base": f"file://{DATA}/base.safetensors"}
+        job = kend.wait(kend.submit({**pair, "variants": variants}))
+        folder = kend.data / "artifacts" / job["id"]
+        base = read_safetensors(DATA / "base.safetensors")
+        half, tenth = (read_safetensors(folder / name / "model.safetensors") for name in ("half", "tenth"))
+        listed = kend.get(f"/v1/jobs/{job['id']}/compare?variant=half&with_variant=tenth&limit=200").json
+        assert listed["totals"]["tensors"] == len(listed["data"]) > 20
+        for tensor in listed["data"]:
+            a, b = (model[tensor["name"]] != base[tensor["name"]] for model in (half, tenth))
+            assert (tensor["both"], tensor["only_here"], tensor["only_there"]) == (
+                int((a & b).sum()),
+                int((a & ~b).sum()),
+                int((~a & b).sum()),
+            )
+        roles = kend.get(f"/v1/jobs/{job['id']}/layers?variant=half").json["data"]
+        for role in roles:
+            for tensor in role["tensors"]:
+                assert re.sub("[0-9]+", "*", tensor["name"]) == role["role"]
+                assert tensor["kept"] == int((half[tensor["name"]] != base[tensor["name"]]).sum())
