@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "heatmap/heatmap.h"
 
-#include "heatmap/cells.h"
-#include "heatmap/pixels.h"
+#include "heatmap/legend.h"
 #include "heatmap/png_writer.h"
 
 #include <inttypes.h>
@@ -49,8 +48,8 @@ static int settle_size(struct ken_region *region, unsigned width, struct ken_err
                     region->height, KEN_PICTURE_PIXELS);
 }
 
-static int settle(struct ken_region *region, const struct ken_heatmap *heatmap, const struct ken_cells_shape *shape,
-                  struct ken_error *error)
+int ken_heatmap_settle(struct ken_region *region, const struct ken_heatmap *heatmap, const struct ken_cells_shape *shape,
+                       struct ken_error *error)
 {
     *region = (struct ken_region){.x = heatmap->x, .y = heatmap->y, .w = heatmap->w, .h = heatmap->h};
     int code = settle_range(region->x, &region->w, shape->n, "x", "w", "columns", error);
@@ -58,11 +57,11 @@ static int settle(struct ken_region *region, const struct ken_heatmap *heatmap, 
     return code ? code : settle_size(region, heatmap->width, error);
 }
 
-static double scale_of(const struct ken_heatmap *heatmap, const struct ken_cells *cells)
+double ken_heatmap_end(enum ken_view view, double end, const struct ken_cells *cells)
 {
-    const enum ken_scale scale = ken_view_scale(heatmap->view);
-    if (heatmap->end > 0) return heatmap->end;
-    return ken_view_end(heatmap->view, cells->head.largest[scale == KEN_SCALE_DIFFERENCES ? KEN_CELLS_DIFFERENCES : KEN_CELLS_VALUES]);
+    if (end > 0) return end;
+    return ken_view_end(view,
+                        cells->head.largest[ken_view_scale(view) == KEN_SCALE_DIFFERENCES ? KEN_CELLS_DIFFERENCES : KEN_CELLS_VALUES]);
 }
 
 /* ---- drawing */
@@ -88,6 +87,14 @@ size_t ken_heatmap_most_bytes(const struct ken_heatmap *heatmap)
     const size_t highest = (size_t)heatmap->width * KEN_PICTURE_MOST, square = LONGER_SIDE * LONGER_SIDE;
     const size_t pixels = !heatmap->width ? square : highest < KEN_PICTURE_PIXELS ? highest : KEN_PICTURE_PIXELS;
     return ken_png_most_bytes(pixels);
+
+static int write_with_legend(struct ken_picture *picture, const struct ken_region *region, struct drawing *drawing,
+                             unsigned char palette[KEN_PALETTE][3], struct ken_error *error)
+{
+    const struct ken_legend legend = {
+        .title = ken_view_meaning(drawing->view), .low = ken_view_low(drawing->view, drawing->end), .high = drawing->end};
+    return ken_legend_write(&picture->png, &picture->length, &picture->width, &picture->height, region, &legend, palette, draw_line,
+                            drawing, error);
 }
 
 int ken_heatmap_draw(struct ken_picture *picture, const struct ken_heatmap *heatmap, int cells, uint64_t cells_bytes, int delta,
@@ -100,18 +107,21 @@ int ken_heatmap_draw(struct ken_picture *picture, const struct ken_heatmap *heat
     *picture = (struct ken_picture){0};
     int code = ken_cells_open(&opened, cells, cells_bytes, delta_bytes, error);
     if (!code) code = ken_cells_find(&opened, heatmap->tensor, &tensor, error);
-    if (!code) code = settle(&region, heatmap, &tensor.shape, error);
+    if (!code) code = ken_heatmap_settle(&region, heatmap, &tensor.shape, error);
     if (code) return code;
-    struct drawing drawing = {.width = region.width, .view = heatmap->view, .end = scale_of(heatmap, &opened)};
+    struct drawing drawing = {.width = region.width, .view = heatmap->view, .end = ken_heatmap_end(heatmap->view, heatmap->end, &opened)};
     code = ken_pixels_create(&drawing.pixels, &opened, &tensor, delta, &region, ken_view_has_elements(heatmap->view),
                              heatmap->view == KEN_VIEW_MASK, error);
     if (code) return code;
-    ken_view_palette(heatmap->view, palette);
-    code = ken_png_write(&picture->png, &picture->length, region.width, region.height, (const unsigned char(*)[3])palette, draw_line,
-                         &drawing, error);
-    ken_pixels_free(&drawing.pixels);
     picture->width = region.width;
     picture->height = region.height;
+    ken_view_palette(heatmap->view, palette);
+    if (heatmap->legend)
+        code = write_with_legend(picture, &region, &drawing, palette, error);
+    else
+        code = ken_png_write(&picture->png, &picture->length, region.width, region.height, (const unsigned char(*)[3])palette, draw_line,
+                             &drawing, error);
+    ken_pixels_free(&drawing.pixels);
     picture->end = drawing.end;
     picture->rows = tensor.shape.rows;
     picture->n = tensor.shape.n;

@@ -7,8 +7,10 @@
 #define KEN_HEATMAP_H
 
 #include "error.h"
+#include "heatmap/pixels.h"
 #include "heatmap/views.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,14 +24,15 @@ struct ken_heatmap {
     unsigned width;      /* pixels; 0: as the matrix, 1024 at most on its longer side. The height follows, within KEN_PICTURE_LEAST and
                             KEN_PICTURE_MOST */
     double end;          /* of the scale; 0: that of the delta's other matrices in that view */
+    bool legend;         /* around it: rows and columns, and what the colours mean */
 };
 
 struct ken_picture {
     unsigned char *png; /* [length], the caller's, to be freed */
     size_t length;
-    unsigned width, height;
-    double end;       /* of the scale */
-    uint64_t rows, n; /* of the matrix */
+    unsigned width, height; /* with its legend */
+    double end;             /* of the scale */
+    uint64_t rows, n;       /* of the matrix */
 };
 
 /*
@@ -42,5 +45,10 @@ int ken_heatmap_draw(struct ken_picture *picture, const struct ken_heatmap *heat
 
 /* Memory that the PNG of such a picture can take while it is drawn, however its pixels are: of an unknown height, that of the highest. */
 size_t ken_heatmap_most_bytes(const struct ken_heatmap *heatmap);
+/* The region that is asked for, of a matrix of that shape: KEN_EINVALID as above. */
+int ken_heatmap_settle(struct ken_region *region, const struct ken_heatmap *heatmap, const struct ken_cells_shape *shape,
+                       struct ken_error *error);
+/* The end of the scale that is asked for, of a delta with these cells. */
+double ken_heatmap_end(enum ken_view view, double end, const struct ken_cells *cells);
 
 #endif

@@ -11,13 +11,9 @@
 enum { MOST_ELEMENTS = 4 << 20, MOST_IN_ROWS = 64 << 20, MOST_IN_PACKED_ROWS = 16 << 20 };
 enum { WINDOW = 1 << 18, VALUES = 4096 };
 
-struct span {
-    uint64_t first, end;
-};
-
 /* The three rows that the neighbours of one lie in: bits of columns `first` to `end`. */
 struct rows {
-    struct span columns;
+    struct ken_span columns;
     unsigned char *bits[3]; /* above, the row, below: zeros where there is none */
     size_t bytes;           /* of each */
     uint64_t next;          /* the row that is read next */
@@ -31,9 +27,9 @@ struct ken_pixels {
     struct ken_region region;
     bool values;
     unsigned line;
-    struct span last;         /* rows of the line before; end is 0: there was none */
+    struct ken_span last;     /* rows of the line before; end is 0: there was none */
     struct ken_pixel *pixels; /* [width] */
-    struct span *columns;     /* [width] of each pixel */
+    struct ken_span *columns; /* [width] of each pixel */
     unsigned char *window;    /* [window_bytes] some bands */
     uint64_t window_bytes, window_first, window_count;
     struct ken_kept *kept; /* NULL: cells alone */
@@ -42,11 +38,11 @@ struct ken_pixels {
     unsigned char value_bytes[VALUES * 8];
 };
 
-static struct span span_of(uint64_t begin, uint64_t length, unsigned pixels, unsigned i)
+struct ken_span ken_span_of(uint64_t begin, uint64_t length, unsigned pixels, unsigned i)
 {
-    const struct span span = {begin + (uint64_t)((unsigned __int128)length * i / pixels),
-                              begin + (uint64_t)((unsigned __int128)length * (i + 1) / pixels)};
-    return span.end > span.first ? span : (struct span){span.first, span.first + 1};
+    const struct ken_span span = {begin + (uint64_t)((unsigned __int128)length * i / pixels),
+                                  begin + (uint64_t)((unsigned __int128)length * (i + 1) / pixels)};
+    return span.end > span.first ? span : (struct ken_span){span.first, span.first + 1};
 }
 
 /* ---- making one */
@@ -91,7 +87,7 @@ int ken_pixels_create(struct ken_pixels **pixels, const struct ken_cells *cells,
     made->window = malloc(made->window_bytes);
     bool there = made->pixels && made->columns && made->window;
     int code = there ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for a picture");
-    for (unsigned i = 0; there && i < region->width; i++) made->columns[i] = span_of(region->x, region->w, region->width, i);
+    for (unsigned i = 0; there && i < region->width; i++) made->columns[i] = ken_span_of(region->x, region->w, region->width, i);
     if (!code && elements && sees_elements(tensor, region)) code = make_rows(made, error);
     if (code) ken_pixels_free(pixels);
     return code;
@@ -135,7 +131,7 @@ static struct ken_cells_record cell_at(const unsigned char *cells, uint64_t colu
 }
 
 /* All cells that a line's rows and columns touch, whole. */
-static int line_of_cells(struct ken_pixels *pixels, struct span rows, struct ken_error *error)
+static int line_of_cells(struct ken_pixels *pixels, struct ken_span rows, struct ken_error *error)
 {
     const struct ken_cells_shape *shape = &pixels->tensor->shape;
     for (uint64_t band = rows.first / shape->height; band * shape->height < rows.end; band++) {
@@ -248,7 +244,7 @@ static int add_row(struct ken_pixels *pixels, uint64_t row, struct ken_error *er
     return KEN_OK;
 }
 
-static int line_of_elements(struct ken_pixels *pixels, struct span rows, struct ken_error *error)
+static int line_of_elements(struct ken_pixels *pixels, struct ken_span rows, struct ken_error *error)
 {
     int code = KEN_OK;
     for (uint64_t row = rows.first; !code && row < rows.end; row++) {
@@ -263,7 +259,7 @@ static int line_of_elements(struct ken_pixels *pixels, struct span rows, struct 
 int ken_pixels_next(struct ken_pixels *pixels, const struct ken_pixel **line, struct ken_error *error)
 {
     const struct ken_region *region = &pixels->region;
-    const struct span rows = span_of(region->y, region->h, region->height, pixels->line++);
+    const struct ken_span rows = ken_span_of(region->y, region->h, region->height, pixels->line++);
     *line = pixels->pixels;
     if (rows.first == pixels->last.first && rows.end == pixels->last.end) return KEN_OK; /* enlarged */
     pixels->last = rows;

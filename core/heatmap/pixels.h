@@ -14,6 +14,12 @@ struct ken_region {
     unsigned width, height;
 };
 
+/* The rows or columns [first, end) that one pixel of `pixels` stands for, where they begin there and are so many. */
+struct ken_span {
+    uint64_t first, end;
+};
+struct ken_span ken_span_of(uint64_t begin, uint64_t length, unsigned pixels, unsigned i);
+
 struct ken_pixels;
 
 /* values: those of single elements are wanted, too. Borrows all it is given. KEN_ENOMEM. */

@@ -15,14 +15,14 @@ static const unsigned char diverging[STOPS][3] = {{5, 48, 97},     {33, 102, 172
                                                   {253, 190, 112}, {230, 133, 32}, {179, 88, 6},   {127, 59, 8}};
 
 struct view {
-    const char *name;
+    const char *name, *meaning;
     const unsigned char (*colours)[3]; /* [STOPS] */
     enum ken_scale scale;
     double end;
     bool elements;
 };
 static const struct view views[] = {
-#define X(symbol, name, colours, scale, end, elements, meaning) {name, colours, scale, end, elements},
+#define X(symbol, name, colours, scale, end, elements, meaning) {name, meaning, colours, scale, end, elements},
     KEN_VIEW_MAP(X)
 #undef X
 };
@@ -30,6 +30,11 @@ static const struct view views[] = {
 const char *ken_view_name(enum ken_view view)
 {
     return views[view].name;
+}
+
+const char *ken_view_meaning(enum ken_view view)
+{
+    return views[view].meaning;
 }
 
 enum ken_view ken_view_parse(const char *name)
@@ -52,6 +57,11 @@ enum ken_scale ken_view_scale(enum ken_view view)
 double ken_view_end(enum ken_view view, double largest)
 {
     return views[view].scale == KEN_SCALE_FIXED ? views[view].end : views[view].end * largest;
+}
+
+double ken_view_low(enum ken_view view, double end)
+{
+    return views[view].colours == diverging ? -end : 0;
 }
 
 void ken_view_palette(enum ken_view view, unsigned char palette[KEN_PALETTE][3])

@@ -28,6 +28,8 @@ enum ken_view { KEN_VIEW_MAP(X) KEN_VIEW_COUNT };
 #undef X
 
 const char *ken_view_name(enum ken_view view);
+/* What it shows, for people. */
+const char *ken_view_meaning(enum ken_view view);
 /* KEN_VIEW_COUNT if there is none of that name. */
 enum ken_view ken_view_parse(const char *name);
 /* Whether it is drawn from single elements where these can be seen; else from cells alone. */
@@ -35,6 +37,8 @@ bool ken_view_has_elements(enum ken_view view);
 enum ken_scale ken_view_scale(enum ken_view view);
 /* The end of the scale where that of the sidecar is `largest`. */
 double ken_view_end(enum ken_view view, double largest);
+/* The beginning of a scale that ends there: that less than nothing, or 0. */
+double ken_view_low(enum ken_view view, double end);
 /* A pixel's number in the palette, for a scale that ends there. 0: nothing, which is transparent. */
 unsigned char ken_view_colour(enum ken_view view, const struct ken_pixel *pixel, double end);
 /* Red, green and blue of each number; that of 0 is white. */

@@ -141,6 +141,7 @@ static void drop(void *opaque)
 
 static enum MHD_Result answer(struct kend_request *request, const struct work *work)
 {
+    kend_request_let_go_document(request);
     if (work->code) return kend_comparing_failed(request, &work->error);
     return answer_page(request, work, work->kept ? work->kept : &work->made);
 }
@@ -153,7 +154,7 @@ static enum MHD_Result start(struct kend_request *request, const struct work *as
     enum MHD_Result result;
     uint64_t bytes;
     if (kend_comparison_bytes(&asked->comparing, &bytes, &error)) return kend_comparing_failed(request, &error);
-    if (!kend_request_hold(request, (size_t)bytes)) return kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
+    if (!kend_request_hold_document(request, (size_t)bytes)) return kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
     if (!(work = malloc(sizeof *work))) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     *work = *asked;
     work = kend_task_start(request, &kind, work, &result);

@@ -163,6 +163,7 @@ static enum MHD_Result answer_failure(struct kend_request *request, const struct
 
 static enum MHD_Result answer(struct kend_request *request, const struct work *work)
 {
+    kend_request_let_go_document(request);
     if (work->code) return answer_failure(request, &work->error);
     return kend_send(request, 200, kend_response_text(request, work->text, work->length, "application/json"));
 }
@@ -176,7 +177,7 @@ static enum MHD_Result start(struct kend_request *request, const struct work *as
     enum MHD_Result result;
     uint64_t bytes;
     if (kend_layers_bytes(&source, &bytes, &error)) return answer_failure(request, &error);
-    if (!kend_request_hold(request, (size_t)bytes)) return kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
+    if (!kend_request_hold_document(request, (size_t)bytes)) return kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
     if (!(work = malloc(sizeof *work))) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     *work = *asked;
     work = kend_task_start(request, &kind, work, &result);

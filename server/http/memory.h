@@ -14,7 +14,7 @@
 /* Takes so many bytes until the request ends, or kend_request_let_go. False if others hold too much already. */
 bool kend_request_hold(struct kend_request *request, size_t bytes);
 void kend_request_let_go(struct kend_request *request, size_t bytes);
-/* The same for a document, which nobody outside can make stay. */
+/* The same for one thing that nobody outside can make stay: a document, or what an answer is made with. */
 bool kend_request_hold_document(struct kend_request *request, size_t bytes);
 void kend_request_let_go_document(struct kend_request *request);
 

@@ -443,6 +443,7 @@ void kend_request_closed(void *cls, struct MHD_Connection *connection, void **co
     if (request->shares) kend_shares_give(request->http->shares, kend_request_owner(request));
     atomic_fetch_sub(&request->http->requests, 1);
     body_free(request);
+    kend_request_let_go_document(request);
     kend_request_let_go(request, request->held);
     free(request->target);
     request->magic = 0;

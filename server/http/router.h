@@ -54,8 +54,10 @@ enum kend_body {
     X(KEND_ROUTE_ARTIFACTS, KEND_GET, "/v1/jobs/{id}/artifacts", READ, PRIVATE, KEND_NO_BODY, "", kend_route_artifacts)                   \
     X(KEND_ROUTE_ARTIFACT, KEND_GET, "/v1/jobs/{id}/artifacts/{name}", READ, PRIVATE, KEND_NO_BODY, "", kend_route_artifact)              \
     X(KEND_ROUTE_TENSORS, KEND_GET, "/v1/jobs/{id}/tensors", READ, PRIVATE, KEND_NO_BODY, "variant name limit after", kend_route_tensors) \
-    X(KEND_ROUTE_HEATMAP, KEND_GET, "/v1/jobs/{id}/heatmap.png", READ, PRIVATE, KEND_NO_BODY, "tensor variant view x y w h width max",    \
-      kend_route_heatmap)                                                                                                                 \
+    X(KEND_ROUTE_HEATMAP, KEND_GET, "/v1/jobs/{id}/heatmap.png", READ, PRIVATE, KEND_NO_BODY,                                             \
+      "tensor variant view x y w h width max legend with with_variant", kend_route_heatmap)                                               \
+    X(KEND_ROUTE_LAYERS_PICTURE, KEND_GET, "/v1/jobs/{id}/layers.png", READ, PRIVATE, KEND_NO_BODY, "role variant view width max",        \
+      kend_route_layers_picture)                                                                                                          \
     X(KEND_ROUTE_LAYERS, KEND_GET, "/v1/jobs/{id}/layers", READ, PRIVATE, KEND_NO_BODY, "variant limit after", kend_route_layers)         \
     X(KEND_ROUTE_COMPARE, KEND_GET, "/v1/jobs/{id}/compare", READ, PRIVATE, KEND_NO_BODY, "variant with with_variant limit after",        \
       kend_route_compare)                                                                                                                 \

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import struct
 import threading
-import zlib
 from pathlib import Path
 from typing import Any, Iterator
 from urllib.parse import urlencode
@@ -18,6 +16,7 @@ import pytest
 from checkpoints import from_bf16, read_safetensors, write_safetensors
 from daemon import Kend, Response
 from deltas import Run, ok
+from pictures import decode
 
 DATA = Path(__file__).parents[1] / "data" / "era-bf16"
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -25,38 +24,6 @@ VIEWS = ("mask", "neighbors", "density", "delta")
 CELL = 32
 TENSOR = "enc.layers.0.linear2.weight"
 Array = np.ndarray[Any, Any]
-
-
-# ---- pictures, by Python that knows only what a PNG is
-
-
-@dataclasses.dataclass
-class Picture:
-    pixels: Array  # numbers of the palette [height, width]
-    palette: bytes
-
-
-def decode(png: bytes) -> Picture:
-    assert png[:8] == b"\x89PNG\r\n\x1a\n"
-    at, data, palette = 8, b"", b""
-    head: "tuple[int, ...]" = ()
-    while at < len(png):
-        length, kind = struct.unpack(">I4s", png[at : at + 8])
-        content = png[at + 8 : at + 8 + length]
-        assert zlib.crc32(kind + content) == struct.unpack(">I", png[at + 8 + length : at + 12 + length])[0]
-        if kind == b"IHDR":
-            head = struct.unpack(">II", content[:8])
-            assert content[8:] == bytes((8, 3, 0, 0, 0))
-        elif kind == b"PLTE":
-            palette = content
-        elif kind == b"tRNS":
-            assert content == b"\0"
-        elif kind == b"IDAT":
-            data += content
-        at += 12 + length
-    lines = np.frombuffer(zlib.decompress(data), np.uint8).reshape(head[1], head[0] + 1)
-    assert not lines[:, 0].any(), "lines are not filtered"
-    return Picture(lines[:, 1:], palette)
 
 
 # ---- matrices, and what must be seen of them
@@ -270,10 +237,12 @@ def test_a_picture_is_the_same_again_and_not_sent_again(drawn: Drawn) -> None:
         ({"width": 15}, '"width" must be a whole number from 16 to 4096'),
         ({"width": 4097}, '"width" must be a whole number from 16 to 4096'),
         ({"width": 4096, "w": 40, "h": 40}, '"width" is too large'),
-        ({"view": "row"}, '"view" must be one of mask, neighbors, density, delta'),
+        ({"view": "row"}, '"view" must be one of mask, neighbors, density, delta, compare'),
         ({"max": 0}, '"max" must be a number above 0'),
         ({"max": "nan"}, '"max" must be a number above 0'),
         ({"max": "1e999"}, '"max" must be a number above 0'),
+        ({"legend": "yes"}, '"legend" must be true or false'),
+        ({"with_variant": "few"}, '"with_variant" belongs to view compare'),
         ({"colour": 1}, '"colour"'),
     ),
 )

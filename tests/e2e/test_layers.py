@@ -23,8 +23,12 @@ Array = np.ndarray[Any, Any]
 def make_pair(folder: Path) -> None:
     """Layers 0 to 11 in textual order, experts in some of them, and what has no number at all."""
     random = np.random.default_rng(4)
-    names = sorted(f"layer.{i}.mlp.weight" for i in range(12)) + [f"layer.{i}.expert.{j}.w" for i in (2, 10) for j in (9, 11)]
-    base: "dict[str, Any]" = {name: random.normal(0, 0.05, (40, 70)).astype(np.float32) for name in [*names, "embed", "odd"]}
+    names = sorted(f"layer.{i}.mlp.weight" for i in range(12)) + [
+        f"layer.{i}.expert.{j}.w" for i in (2, 10) for j in (9, 11)
+    ]
+    base: "dict[str, Any]" = {
+        name: random.normal(0, 0.05, (40, 70)).astype(np.float32) for name in [*names, "embed", "odd"]
+    }
     model = {name: v + random.normal(0, 0.01, v.shape).astype(np.float32) for name, v in base.items()}
     model["layer.3.mlp.weight"][::2] = base["layer.3.mlp.weight"][::2]
     model["bias"] = base["bias"] = np.ones(7, np.int64)
@@ -63,7 +67,9 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
     pair: "dict[str, Any]" = {"model": f"file://{files}/model", "base": f"file://{files}/base"}
     with Kend(folder, {"fetch.file_roots": str(files)}) as kend:
         documents: "dict[str, dict[str, Any]]" = {
-            "many": dict(pair, variants=[{"name": "half", "keep": 0.5}, {"name": "few", "k": 3, "method": "magnitude"}]),
+            "many": dict(
+                pair, variants=[{"name": "half", "keep": 0.5}, {"name": "few", "k": 3, "method": "magnitude"}]
+            ),
             "packed": dict(pair, keep=0.2, delta_encoding="packed", method="random", seed=5),
             "whole": dict(pair, keep=0.99),
             "other": {"model": f"file://{files}/other-model", "base": f"file://{files}/other-base", "keep": 0.5},
@@ -136,7 +142,10 @@ def test_counts_are_those_of_numpy(jobs: Jobs, pair: "tuple[str, str, str, str]"
     listed = compared(jobs, here, **query, **({"with_variant": with_variant} if with_variant else {}))
     a, b = jobs.kept(here, variant), jobs.kept(there, with_variant)
     rows = [
-        {r["name"]: r["relative_l2"] for r in jobs.get(job, "tensors", limit=200, **({"variant": v} if v else {})).json["data"]}
+        {
+            r["name"]: r["relative_l2"]
+            for r in jobs.get(job, "tensors", limit=200, **({"variant": v} if v else {})).json["data"]
+        }
         for job, v in ((here, variant), (there, with_variant))
     ]
     sums = dict.fromkeys(("both", "only_here", "only_there", "neither"), 0)

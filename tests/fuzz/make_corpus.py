@@ -196,6 +196,27 @@ def delta_seeds(encoding: str) -> Seeds:
         yield "valid-sharded", prune(folder, "sharded", encoding, ["--k", "2", "--rule", "b.weight=keep"])
 
 
+def cells_seeds() -> Seeds:
+    """For fuzz_cells.c: the length of a sidecar, the sidecar, and its delta."""
+    random = np.random.default_rng(6)
+    shapes = {"a.0.w": (5, 34), "a.1.w": (5, 34), "a.10.w": (33, 5), "b": (33, 2), "c": (20,)}
+    base: "dict[str, Any]" = {name: random.normal(0, 1, shape).astype(np.float16) for name, shape in shapes.items()}
+    model = {name: (v + random.normal(0, 0.1, v.shape)).astype(v.dtype) for name, v in base.items()}
+    cases = {"same": ["--k", "1"], "whole": ["--keep", "0.99"], "few": ["--k", "1", "--method", "magnitude"]}
+    cases["half"] = ["--keep", "0.5"]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write_safetensors(folder / "base.safetensors", base)
+        for encoding in ("plain", "packed"):
+            for name, options in cases.items():
+                write_safetensors(folder / "model.safetensors", base if name == "same" else model)
+                delta = prune(folder, "model.safetensors", encoding, options)
+                cells = (folder / "out" / ".kend" / "tensors.cells").read_bytes()
+                yield f"valid-{encoding}-{name}", struct.pack("<I", len(cells)) + cells + delta
+        yield "malformed-head", struct.pack("<I", len(cells)) + b"kencell2" + cells[8:] + delta
+        yield "malformed-no-delta", struct.pack("<I", len(cells)) + cells
+
+
 def prune(folder: Path, model: str, encoding: str, options: "list[str]") -> bytes:
     command = [
         str(BUILD / "kenctl"),
@@ -296,6 +317,7 @@ def job_seeds() -> Seeds:
 
 SEEDS = {
     "block": block_seeds,
+    "cells": cells_seeds,
     "delta": lambda: delta_seeds("plain"),
     "index": index_seeds,
     "job": job_seeds,

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "heatmap/agreement_picture.h"
+
+#include "heatmap/kept.h"
+#include "heatmap/legend.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- colours */
+
+enum { PARTS = KEN_AGREEMENT_PARTS, KINDS = 4 };
+
+/* Both, only here, only there, neither: told apart by those who see no red or no green, and each lighter than the one before. */
+static const unsigned char colours[KINDS][3] = {{20, 20, 20}, {0, 114, 178}, {240, 170, 40}, {240, 240, 240}};
+
+/* Mixtures are numbered by their parts: those with no `both` first, of these those with no `only here` ... */
+static unsigned number_of(const unsigned parts[KINDS])
+{
+    unsigned number = 0;
+    for (unsigned both = 0; both < parts[0]; both++) number += (PARTS - both + 1) * (PARTS - both + 2) / 2;
+    for (unsigned here = 0; here < parts[1]; here++) number += PARTS - parts[0] - here + 1;
+    return number + parts[2];
+}
+
+void ken_agreement_palette(unsigned char palette[KEN_PALETTE][3])
+{
+    memset(palette, 255, KEN_PALETTE * sizeof *palette);
+    for (unsigned both = 0; both <= PARTS; both++)
+        for (unsigned here = 0; here <= PARTS - both; here++)
+            for (unsigned there = 0; there <= PARTS - both - here; there++) {
+                const unsigned parts[KINDS] = {both, here, there, PARTS - both - here - there};
+                unsigned char *mixed = palette[1 + number_of(parts)];
+                for (size_t c = 0; c < 3; c++) {
+                    unsigned sum = PARTS / 2;
+                    for (size_t i = 0; i < KINDS; i++) sum += parts[i] * colours[i][c];
+                    mixed[c] = (unsigned char)(sum / PARTS);
+                }
+            }
+}
+
+/* Shares are rounded down to parts; those left over go to what lost most by that, the first of equals. */
+unsigned char ken_agreement_colour(const struct ken_agreement *agreement)
+{
+    uint64_t rest[KINDS] = {agreement->both, agreement->only_here, agreement->only_there, agreement->neither};
+    const uint64_t all = rest[0] + rest[1] + rest[2] + rest[3];
+    unsigned parts[KINDS], left = PARTS;
+    if (!all) return 0;
+    for (size_t i = 0; i < KINDS; i++) {
+        parts[i] = (unsigned)(rest[i] * PARTS / all);
+        rest[i] = rest[i] * PARTS % all;
+        left -= parts[i];
+    }
+    for (; left; left--) {
+        size_t most = 0;
+        for (size_t i = 1; i < KINDS; i++)
+            if (rest[i] > rest[most]) most = i;
+        parts[most]++;
+        rest[most] = 0;
+    }
+    return (unsigned char)(1 + number_of(parts));
+}
+
+/* ---- lines */
+
+/* Elements of whole rows that are read of each side for a picture, at most; but one row for each line. */
+enum { MOST_IN_ROWS = 32 << 20, MOST_IN_PACKED_ROWS = 4 << 20 };
+
+struct side {
+    struct ken_cells cells;
+    struct ken_cells_found tensor;
+    struct ken_kept *kept;
+    unsigned char *bits; /* of a row's columns that are in the region */
+};
+
+struct drawing {
+    struct side sides[2]; /* here and there */
+    struct ken_region region;
+    uint64_t next; /* the row that both are at */
+    uint64_t most; /* rows of a line */
+    size_t bytes;  /* of bits */
+    unsigned line;
+    struct ken_agreement *pixels; /* [region.width] */
+};
+
+/* Goes on to a row that is not the next one. */
+static int go_to(struct drawing *drawing, uint64_t row, struct ken_error *error)
+{
+    int code = KEN_OK;
+    for (size_t i = 0; !code && i < 2 && row != drawing->next; i++) code = ken_kept_seek(drawing->sides[i].kept, row, error);
+    drawing->next = row;
+    return code;
+}
+
+static int add_row(struct drawing *drawing, struct ken_error *error)
+{
+    const struct ken_region *region = &drawing->region;
+    int code = KEN_OK;
+    for (size_t i = 0; !code && i < 2; i++) {
+        struct side *side = &drawing->sides[i];
+        memset(side->bits, 0, drawing->bytes);
+        code = ken_kept_take(side->kept, region->x, NULL, NULL, error);
+        if (!code) code = ken_kept_take(side->kept, region->w, side->bits, NULL, error);
+        if (!code) code = ken_kept_take(side->kept, side->tensor.shape.n - region->x - region->w, NULL, NULL, error);
+    }
+    for (unsigned i = 0; !code && i < region->width; i++) {
+        const struct ken_span columns = ken_span_of(0, region->w, region->width, i);
+        ken_agreement_add_bits(&drawing->pixels[i], drawing->sides[0].bits, drawing->sides[1].bits, columns.first, columns.end);
+    }
+    drawing->next++;
+    return code;
+}
+
+/* Of a line's rows, those that are read: all, or so many from where a band begins, which can be found at once. */
+static struct ken_span rows_of(const struct drawing *drawing, struct ken_span all)
+{
+    const uint64_t height = drawing->sides[0].tensor.shape.height, band = (all.first + height - 1) / height * height;
+    struct ken_span rows = all;
+    if (all.end - all.first <= drawing->most) return all;
+    if (band < all.end) rows.first = band;
+    if (rows.end - rows.first > drawing->most) rows.end = rows.first + drawing->most;
+    return rows;
+}
+
+static int draw_line(void *opaque, unsigned char *line, struct ken_error *error)
+{
+    struct drawing *drawing = opaque;
+    const struct ken_region *region = &drawing->region;
+    const struct ken_span all = ken_span_of(region->y, region->h, region->height, drawing->line), rows = rows_of(drawing, all);
+    const bool again = drawing->line && ken_span_of(region->y, region->h, region->height, drawing->line - 1).first == all.first;
+    int code = again ? KEN_OK : go_to(drawing, rows.first, error);
+    drawing->line++;
+    if (!again) memset(drawing->pixels, 0, region->width * sizeof *drawing->pixels);
+    for (uint64_t row = rows.first; !code && !again && row < rows.end; row++) code = add_row(drawing, error);
+    for (unsigned i = 0; !code && i < region->width; i++) line[i] = ken_agreement_colour(&drawing->pixels[i]);
+    return code;
+}
+
+/* ---- */
+
+static int open_side(struct side *side, const struct ken_picture_side *files, const char *tensor, struct ken_error *error)
+{
+    int code = ken_cells_open(&side->cells, files->cells, files->cells_bytes, files->delta_bytes, error);
+    if (!code) code = ken_cells_find(&side->cells, tensor, &side->tensor, error);
+    return code ? code : ken_kept_create(&side->kept, &side->cells, &side->tensor, files->delta, error);
+}
+
+static int prepare(struct drawing *drawing, const struct ken_heatmap *heatmap, struct ken_error *error)
+{
+    const struct ken_cells_shape *here = &drawing->sides[0].tensor.shape, *there = &drawing->sides[1].tensor.shape;
+    const bool packed = drawing->sides[0].tensor.on_disk.packed || drawing->sides[1].tensor.on_disk.packed;
+    if (here->rows != there->rows || here->n != there->n)
+        return ken_fail(error, KEN_EINVALID,
+                        "\"with\" has another shape of that tensor: %" PRIu64 " x %" PRIu64 ", not %" PRIu64 " x %" PRIu64, there->rows,
+                        there->n, here->rows, here->n);
+    int code = ken_heatmap_settle(&drawing->region, heatmap, here, error);
+    if (code) return code;
+    const uint64_t rows = (packed ? MOST_IN_PACKED_ROWS : MOST_IN_ROWS) / here->n / drawing->region.height;
+    drawing->most = rows ? rows : 1;
+    drawing->next = UINT64_MAX;
+    drawing->bytes = (size_t)(drawing->region.w / 8 + 1 + KEN_BITS_SLACK);
+    drawing->pixels = calloc(drawing->region.width, sizeof *drawing->pixels);
+    bool there_is = drawing->pixels != NULL;
+    for (size_t i = 0; i < 2; i++) there_is = (drawing->sides[i].bits = malloc(drawing->bytes)) && there_is;
+    return there_is ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for a picture");
+}
+
+static int write_picture(struct ken_picture *picture, struct drawing *drawing, bool with_legend, struct ken_error *error)
+{
+    static const struct ken_agreement ones[KINDS] = {{.both = 1}, {.only_here = 1}, {.only_there = 1}, {.neither = 1}};
+    static const char *const texts[KINDS] = {"both", "only here", "only there", "neither"};
+    struct ken_legend_mark marks[KINDS];
+    const struct ken_legend legend = {.title = "kept by both, by one or by none of two", .marks = marks, .mark_count = KINDS};
+    const struct ken_region *region = &drawing->region;
+    unsigned char palette[KEN_PALETTE][3];
+    ken_agreement_palette(palette);
+    for (size_t i = 0; i < KINDS; i++) marks[i] = (struct ken_legend_mark){ken_agreement_colour(&ones[i]), texts[i]};
+    picture->width = region->width;
+    picture->height = region->height;
+    if (with_legend)
+        return ken_legend_write(&picture->png, &picture->length, &picture->width, &picture->height, region, &legend, palette, draw_line,
+                                drawing, error);
+    return ken_png_write(&picture->png, &picture->length, region->width, region->height, (const unsigned char(*)[3])palette, draw_line,
+                         drawing, error);
+}
+
+int ken_agreement_draw(struct ken_picture *picture, const struct ken_heatmap *heatmap, const struct ken_picture_side *here,
+                       const struct ken_picture_side *there, struct ken_error *error)
+{
+    struct drawing drawing = {0};
+    *picture = (struct ken_picture){.end = 1};
+    int code = open_side(&drawing.sides[0], here, heatmap->tensor, error);
+    if (!code) code = open_side(&drawing.sides[1], there, heatmap->tensor, error);
+    if (!code) code = prepare(&drawing, heatmap, error);
+    if (!code) code = write_picture(picture, &drawing, heatmap->legend, error);
+    picture->rows = drawing.sides[0].tensor.shape.rows;
+    picture->n = drawing.sides[0].tensor.shape.n;
+    for (size_t i = 0; i < 2; i++) {
+        ken_kept_free(&drawing.sides[i].kept);
+        free(drawing.sides[i].bits);
+    }
+    free(drawing.pixels);
+    return code;
+}

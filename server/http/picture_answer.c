@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/picture_answer.h"
+
+#include "http/job_answer.h"
+#include "http/memory.h"
+#include "http/picture_files.h"
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A canvas, the same once more as a file that grows by doubling; and what surrounds both. */
+enum { TIMES = 3, AROUND = 1 << 20, WIDTH = 1024 };
+
+bool kend_picture_hold(struct kend_request *request, unsigned width, uint64_t more, enum MHD_Result *result)
+{
+    const size_t tall = (size_t)(width ? width : WIDTH) * KEN_PICTURE_MOST;
+    const size_t pixels = tall < KEN_PICTURE_PIXELS ? tall : KEN_PICTURE_PIXELS;
+    if (kend_request_hold_document(request, TIMES * pixels + AROUND + (size_t)more)) return true;
+    *result = kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
+    return false;
+}
+
+bool kend_picture_is_known(struct kend_request *request, enum MHD_Result *result)
+{
+    char etag[KEND_PICTURE_ETAG_SIZE];
+    if (!kend_picture_etag(etag, request))
+        *result = kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
+    else if (kend_etag_matches(request->headers.value[KEND_IF_NONE_MATCH], etag))
+        *result = kend_answer_empty(request, 304, etag);
+    else
+        return false;
+    return true;
+}
+
+static enum MHD_Result answer_failure(struct kend_request *request, const struct ken_error *error, bool opened)
+{
+    enum MHD_Result result;
+    if (error->code == KEN_ENOT_FOUND && !opened && kend_artifacts_gone(request, &result)) return result;
+    if (error->code == KEN_ENOT_FOUND && !opened)
+        return kend_answer_problem(request, PROTO_NO_DELTA, "of this job there is no delta with what pictures are made of");
+    if (error->code == KEN_ENOT_FOUND) return kend_answer_problem(request, PROTO_NOT_FOUND, "%s", error->message);
+    if (error->code == KEN_EINVALID) return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter %s", error->message);
+    if (error->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, "kend is shutting down");
+    kend_log(KEND_LOG_ERROR, "a picture cannot be drawn", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
+             KEND_S("error", error->message));
+    return kend_answer_problem(request, PROTO_INTERNAL, "the picture cannot be drawn");
+}
+
+enum MHD_Result kend_answer_picture(struct kend_request *request, struct ken_picture *picture, const struct ken_error *error, bool opened)
+{
+    char end[32], etag[KEND_PICTURE_ETAG_SIZE];
+    kend_request_let_go_document(request);
+    if (!picture) return answer_failure(request, error, opened);
+    const bool tagged = kend_picture_etag(etag, request);
+    struct MHD_Response *response = tagged ? kend_response_text(request, (const char *)picture->png, picture->length, "image/png") : NULL;
+    free(picture->png);
+    picture->png = NULL;
+    snprintf(end, sizeof end, "%.9g", picture->end);
+    kend_response_header(&response, "X-Heatmap-Max", end);
+    kend_response_header(&response, MHD_HTTP_HEADER_ETAG, etag);
+    return kend_send_cacheable(request, 200, response);
+}

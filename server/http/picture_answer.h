@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers with pictures, or with what kept them from being drawn; and the memory that drawing takes. */
+#ifndef KEND_HTTP_PICTURE_ANSWER_H
+#define KEND_HTTP_PICTURE_ANSWER_H
+
+#include "heatmap/heatmap.h"
+#include "http/respond.h"
+
+/* Counts what drawing a picture of that width (0: 1024 at most) takes at most, and `more` bytes, until it is answered. False: that is too
+ * much now, which was answered (with *result). */
+bool kend_picture_hold(struct kend_request *request, unsigned width, uint64_t more, enum MHD_Result *result);
+/* Whether the client has the picture already, which was answered (with *result). */
+bool kend_picture_is_known(struct kend_request *request, enum MHD_Result *result);
+/* Answers with the picture, whose bytes are taken over; NULL: with the error. opened: there was something to draw from. */
+enum MHD_Result kend_answer_picture(struct kend_request *request, struct ken_picture *picture, const struct ken_error *error, bool opened);
+
+#endif
