@@ -2,6 +2,7 @@
 /* The commands over jobs that are there: list, show, cancel, delete. */
 #include "kenctl.h"
 #include "job_pages.h"
+#include "layer_bars.h"
 #include "lifecycle.h"
 #include "owner_jobs.h"
 #include "print.h"
@@ -143,21 +144,27 @@ static int run_show(struct kenctl *kenctl)
     json_t *job = kenctl_job_get(kenctl, http, kenctl->arguments.operands[0], "", &status);
     if (job) kenctl_job_warn(http, kenctl->arguments.operands[0], &last_event);
     if (job) status = kenctl->json ? kenctl_print_json(job) : kenctl_job_show(job);
+    if (job && status == KENCTL_SUCCESS && !kenctl->json) status = kenctl_layer_bars_show(kenctl, http, job);
     json_decref(job);
     kenctl_http_close(&http);
     return status;
 }
 
+static const unsigned char show_options[] = {KENCTL_OPT_FORMAT, KENCTL_OPT_VARIANT};
+
 const struct kenctl_command kenctl_command_show = {
     .name = "show",
     .summary = "Tell all about one job",
     .operands = "ID",
-    .text = "Its status, document, times, artifacts with their digests, and the summary of its report. Warnings go to standard error.\n"
-            "\nExamples:\n"
-            "  kenctl show job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n"
-            "  kenctl show -o json job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C | jq .summary\n",
-    .options = plain_options,
-    .option_count = sizeof plain_options,
+    .text =
+        "Its status, document, times, artifacts with their digests, the summary of its report, and its layers: how much of each was kept,\n"
+        "was reset and had not changed, and the largest relative L2 of its tensors; as bars on a terminal, as counts in a pipe, of one\n"
+        "variant. Warnings go to standard error.\n"
+        "\nExamples:\n"
+        "  kenctl show job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C\n"
+        "  kenctl show -o json job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C | jq .summary\n",
+    .options = show_options,
+    .option_count = sizeof show_options,
     .least = 1,
     .most = 1,
     .run = run_show,

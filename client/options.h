@@ -66,6 +66,9 @@
     X(VIEW, "view", 0, "VIEW", "mask, neighbors, density (default) or delta")                                                        \
     X(REGION, "region", 0, "X,Y,W,H", "first column and row, columns and rows (default: all)")                                       \
     X(WIDTH, "width", 0, "N", "pixels, 16 to 4096 (default: as the matrix, 1024 at most on its longer side)")                        \
+    X(ROLE, "role", 0, "GLOB", "all tensors of a role in one picture: their names with * for numbers, as 'layer.*.mlp.weight'")      \
+    X(LAYERS, "layers", 0, NULL, "all tensors in one picture whose names are TENSOR's but for their numbers")                        \
+    X(LEGEND, "legend", 0, NULL, "rows and columns around the picture, and what its colours mean")                                   \
     X(SCALE_END, "max", 0, "X", "where the scale of colours ends (default: the same for all tensors of a delta)")                    \
     X(TOKENS, "file", 0, "FILE", "the tokens file (auth.tokens_file of the server)")                                                 \
     X(OWNER, "owner", 0, "NAME", "whose jobs the token is about")                                                                    \

@@ -6,11 +6,19 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 bool kenctl_is_terminal(FILE *out)
 {
     return isatty(fileno(out)) == 1;
+}
+
+unsigned kenctl_terminal_width(FILE *out)
+{
+    enum { USUAL_WIDTH = 80 };
+    struct winsize size;
+    return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : USUAL_WIDTH;
 }
 
 bool kenctl_colour(FILE *out)

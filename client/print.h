@@ -10,6 +10,8 @@
 
 /* Whether a stream is a terminal. */
 bool kenctl_is_terminal(FILE *out);
+/* Columns of that terminal. */
+unsigned kenctl_terminal_width(FILE *out);
 /* Whether colours are wanted there: a terminal, and NO_COLOR is not set. */
 bool kenctl_colour(FILE *out);
 /* Prints text from anywhere on one line: what could steer a terminal or is no text (ken_utf8_is_plain) as \xNN. Returns how many characters

@@ -7,11 +7,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { STAGE_WIDTH = 10, BAR_WIDTH = 30, USUAL_WIDTH = 80, MINUTE = 60 };
+enum { STAGE_WIDTH = 10, BAR_WIDTH = 30, MINUTE = 60 };
 static const double redraw_seconds = 0.1, line_seconds = 10;
 
 static double now(void)
@@ -59,18 +58,11 @@ static void describe(char *text, size_t size, const struct kenctl_progress *prog
     snprintf(text, size, "%3u %%  %s of %s%s%s%s", percent_of(state), done, total, rows, speed, left);
 }
 
-/* Columns of the terminal. */
-static int terminal_width(void)
-{
-    struct winsize size;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : USUAL_WIDTH;
-}
-
 /* One line that does not wrap: what has no room is cut, the bar first. */
 static void draw_bar(const struct kenctl_progress *progress, const struct kenctl_progress_state *state, const char *text)
 {
     char bar[BAR_WIDTH + 1], stage[sizeof progress->stage];
-    int width = terminal_width(), room = width - (int)strlen(text) - STAGE_WIDTH - (int)sizeof " [] ";
+    int width = (int)kenctl_terminal_width(stderr), room = width - (int)strlen(text) - STAGE_WIDTH - (int)sizeof " [] ";
     unsigned length = room < 0 ? 0 : room < BAR_WIDTH ? (unsigned)room : BAR_WIDTH, filled = percent_of(state) * length / 100;
     memset(bar, '-', length);
     memset(bar, '#', filled);

@@ -87,6 +87,7 @@ size_t ken_heatmap_most_bytes(const struct ken_heatmap *heatmap)
     const size_t highest = (size_t)heatmap->width * KEN_PICTURE_MOST, square = LONGER_SIDE * LONGER_SIDE;
     const size_t pixels = !heatmap->width ? square : highest < KEN_PICTURE_PIXELS ? highest : KEN_PICTURE_PIXELS;
     return ken_png_most_bytes(pixels);
+}
 
 static int write_with_legend(struct ken_picture *picture, const struct ken_region *region, struct drawing *drawing,
                              unsigned char palette[KEN_PALETTE][3], struct ken_error *error)
