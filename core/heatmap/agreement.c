@@ -53,7 +53,7 @@ struct side {
 static int begin(struct side *side, const struct ken_masked *masked, struct ken_error *error)
 {
     int code = ken_kept_create(&side->kept, masked->cells, masked->tensor, masked->delta, error);
-    return code ? code : ken_kept_seek(side->kept, 0, error);
+    return code ? code : ken_kept_jump(side->kept, 0, error);
 }
 
 static int take(struct side *side, uint64_t count, struct ken_error *error)

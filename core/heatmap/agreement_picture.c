@@ -64,8 +64,8 @@ unsigned char ken_agreement_colour(const struct ken_agreement *agreement)
 
 /* ---- lines */
 
-/* Elements of whole rows that are read of each side for a picture, at most; but one row for each line. */
-enum { MOST_IN_ROWS = 32 << 20, MOST_IN_PACKED_ROWS = 4 << 20 };
+/* What is looked at for a picture, at most: elements of each side, and pixels that they are added to. */
+enum { MOST_ELEMENTS = 16 << 20, MOST_PACKED_ELEMENTS = 4 << 20, MOST_PIXELS = 1 << 20 };
 
 struct side {
     struct ken_cells cells;
@@ -77,48 +77,36 @@ struct side {
 struct drawing {
     struct side sides[2]; /* here and there */
     struct ken_region region;
-    uint64_t next; /* the row that both are at */
-    uint64_t most; /* rows of a line */
-    size_t bytes;  /* of bits */
+    uint64_t most;   /* rows of a line */
+    unsigned shared; /* lines that have the same rows */
+    size_t bytes;    /* of bits */
     unsigned line;
+    struct ken_span last;         /* rows that are added up in pixels; end is 0: none */
     struct ken_agreement *pixels; /* [region.width] */
 };
 
-/* Goes on to a row that is not the next one. */
-static int go_to(struct drawing *drawing, uint64_t row, struct ken_error *error)
-{
-    int code = KEN_OK;
-    for (size_t i = 0; !code && i < 2 && row != drawing->next; i++) code = ken_kept_seek(drawing->sides[i].kept, row, error);
-    drawing->next = row;
-    return code;
-}
-
-static int add_row(struct drawing *drawing, struct ken_error *error)
+static int add_row(struct drawing *drawing, uint64_t row, struct ken_error *error)
 {
     const struct ken_region *region = &drawing->region;
     int code = KEN_OK;
     for (size_t i = 0; !code && i < 2; i++) {
         struct side *side = &drawing->sides[i];
         memset(side->bits, 0, drawing->bytes);
-        code = ken_kept_take(side->kept, region->x, NULL, NULL, error);
+        code = ken_kept_jump(side->kept, row * side->tensor.shape.n + region->x, error);
         if (!code) code = ken_kept_take(side->kept, region->w, side->bits, NULL, error);
-        if (!code) code = ken_kept_take(side->kept, side->tensor.shape.n - region->x - region->w, NULL, NULL, error);
     }
     for (unsigned i = 0; !code && i < region->width; i++) {
         const struct ken_span columns = ken_span_of(0, region->w, region->width, i);
         ken_agreement_add_bits(&drawing->pixels[i], drawing->sides[0].bits, drawing->sides[1].bits, columns.first, columns.end);
     }
-    drawing->next++;
     return code;
 }
 
-/* Of a line's rows, those that are read: all, or so many from where a band begins, which can be found at once. */
-static struct ken_span rows_of(const struct drawing *drawing, struct ken_span all)
+/* Of a line's rows, those that are looked at. */
+static struct ken_span rows_of(const struct drawing *drawing)
 {
-    const uint64_t height = drawing->sides[0].tensor.shape.height, band = (all.first + height - 1) / height * height;
-    struct ken_span rows = all;
-    if (all.end - all.first <= drawing->most) return all;
-    if (band < all.end) rows.first = band;
+    const struct ken_region *region = &drawing->region;
+    struct ken_span rows = ken_span_of(region->y, region->h, region->height, drawing->line / drawing->shared * drawing->shared);
     if (rows.end - rows.first > drawing->most) rows.end = rows.first + drawing->most;
     return rows;
 }
@@ -126,14 +114,15 @@ static struct ken_span rows_of(const struct drawing *drawing, struct ken_span al
 static int draw_line(void *opaque, unsigned char *line, struct ken_error *error)
 {
     struct drawing *drawing = opaque;
-    const struct ken_region *region = &drawing->region;
-    const struct ken_span all = ken_span_of(region->y, region->h, region->height, drawing->line), rows = rows_of(drawing, all);
-    const bool again = drawing->line && ken_span_of(region->y, region->h, region->height, drawing->line - 1).first == all.first;
-    int code = again ? KEN_OK : go_to(drawing, rows.first, error);
+    const unsigned width = drawing->region.width;
+    const struct ken_span rows = rows_of(drawing);
+    const bool again = rows.first == drawing->last.first && rows.end == drawing->last.end;
+    int code = KEN_OK;
     drawing->line++;
-    if (!again) memset(drawing->pixels, 0, region->width * sizeof *drawing->pixels);
-    for (uint64_t row = rows.first; !code && !again && row < rows.end; row++) code = add_row(drawing, error);
-    for (unsigned i = 0; !code && i < region->width; i++) line[i] = ken_agreement_colour(&drawing->pixels[i]);
+    drawing->last = rows;
+    if (!again) memset(drawing->pixels, 0, width * sizeof *drawing->pixels);
+    for (uint64_t row = rows.first; !code && !again && row < rows.end; row++) code = add_row(drawing, row, error);
+    for (unsigned i = 0; !code && !again && i < width; i++) line[i] = ken_agreement_colour(&drawing->pixels[i]);
     return code;
 }
 
@@ -156,11 +145,14 @@ static int prepare(struct drawing *drawing, const struct ken_heatmap *heatmap, s
                         there->n, here->rows, here->n);
     int code = ken_heatmap_settle(&drawing->region, heatmap, here, error);
     if (code) return code;
-    const uint64_t rows = (packed ? MOST_IN_PACKED_ROWS : MOST_IN_ROWS) / here->n / drawing->region.height;
-    drawing->most = rows ? rows : 1;
-    drawing->next = UINT64_MAX;
-    drawing->bytes = (size_t)(drawing->region.w / 8 + 1 + KEN_BITS_SLACK);
-    drawing->pixels = calloc(drawing->region.width, sizeof *drawing->pixels);
+    const struct ken_region *region = &drawing->region;
+    uint64_t rows = (packed ? MOST_PACKED_ELEMENTS : MOST_ELEMENTS) / region->w;
+    if (rows > MOST_PIXELS / region->width) rows = MOST_PIXELS / region->width;
+    if (!rows) rows = 1;
+    drawing->most = rows > region->height ? rows / region->height : 1;
+    drawing->shared = (unsigned)((region->height + rows - 1) / rows);
+    drawing->bytes = (size_t)(region->w / 8 + 1 + KEN_BITS_SLACK);
+    drawing->pixels = calloc(region->width, sizeof *drawing->pixels);
     bool there_is = drawing->pixels != NULL;
     for (size_t i = 0; i < 2; i++) there_is = (drawing->sides[i].bits = malloc(drawing->bytes)) && there_is;
     return there_is ? KEN_OK : ken_fail(error, KEN_ENOMEM, "out of memory for a picture");

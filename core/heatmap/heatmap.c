@@ -77,8 +77,9 @@ static int draw_line(void *opaque, unsigned char *line, struct ken_error *error)
 {
     struct drawing *drawing = opaque;
     const struct ken_pixel *pixels;
-    int code = ken_pixels_next(drawing->pixels, &pixels, error);
-    for (unsigned i = 0; !code && i < drawing->width; i++) line[i] = ken_view_colour(drawing->view, &pixels[i], drawing->end);
+    bool again;
+    int code = ken_pixels_next(drawing->pixels, &pixels, &again, error);
+    for (unsigned i = 0; !code && !again && i < drawing->width; i++) line[i] = ken_view_colour(drawing->view, &pixels[i], drawing->end);
     return code;
 }
 

@@ -15,9 +15,10 @@ struct ken_kept {
     const struct ken_cells_tensor *told;
     const struct ken_cells_found *tensor;
     int delta;
-    uint64_t elements, next;         /* of the tensor; the next one that is taken */
-    uint64_t first, count;           /* the piece in `mask`; first is a multiple of 8 */
-    uint64_t ones;                   /* stored before `next` */
+    uint64_t elements, next; /* of the tensor; the next one that is taken */
+    uint64_t first, count;   /* the piece in `mask`; first is a multiple of 8 */
+    uint64_t ones;           /* stored before `next`, where it counts them */
+    bool counts;
     uint64_t gaps_read, next_stored; /* form gaps: next_stored is behind the last one that was read */
     size_t gap, gap_count;           /* in `gaps` */
     uint64_t block;                  /* encoding packed: where the next one lies */
@@ -125,11 +126,12 @@ static int load_packed(struct ken_kept *kept, struct ken_error *error)
 static int load(struct ken_kept *kept, struct ken_error *error)
 {
     const struct ken_cells_tensor *told = kept->told;
-    const uint64_t most = told->packed ? ken_packed_elements(kept->tensor->size) : PIECE;
+    const bool packed = told->packed && told->form != KEN_FORM_SAME;
+    const uint64_t most = packed ? ken_packed_elements(kept->tensor->size) : PIECE;
     kept->first += kept->count;
     kept->count = kept->elements - kept->first < most ? kept->elements - kept->first : most;
     const uint64_t length = (kept->count + 7) / 8;
-    if (told->packed) return load_packed(kept, error);
+    if (packed) return load_packed(kept, error);
     switch (told->form) {
     case KEN_FORM_GAPS: return load_gaps(kept, error);
     case KEN_FORM_MASK: return read_delta(kept, told->places + kept->first / 8, kept->mask, length, error);
@@ -159,26 +161,44 @@ static int find_block(struct ken_kept *kept, uint64_t number, struct ken_error *
     return KEN_OK;
 }
 
-int ken_kept_seek(struct ken_kept *kept, uint64_t row, struct ken_error *error)
+/* Goes to the band of an element, and makes the next piece that is loaded one in front of it, or the one that it is in. */
+static int seek_band(struct ken_kept *kept, uint64_t band, uint64_t element, struct ken_error *error)
 {
     const struct ken_cells_shape *shape = &kept->tensor->shape;
-    const uint64_t band = row / shape->height, element = band * shape->height * shape->n;
+    const struct ken_cells_tensor *told = kept->told;
+    const uint64_t first = band * shape->height * shape->n;
     struct ken_cells_band begin;
-    int code = ken_cells_read(kept->cells, kept->told->bands + band * shape->band_bytes, &begin, sizeof begin, error);
+    int code = ken_cells_read(kept->cells, told->bands + band * shape->band_bytes, &begin, sizeof begin, error);
     if (code) return code;
-    if (begin.values > kept->told->stored || begin.next > element) return bad(error, "a band begins where it cannot");
+    if (begin.values > told->stored || begin.next > first) return bad(error, "a band begins where it cannot");
     kept->next = element;
     kept->ones = begin.values;
-    kept->first = element / 8 * 8;
+    kept->first = (told->form == KEN_FORM_GAPS ? first : element) / 8 * 8;
     kept->count = kept->gap = kept->gap_count = 0;
     kept->gaps_read = begin.values;
     kept->next_stored = begin.next;
-    if (kept->told->packed && kept->told->form != KEN_FORM_SAME) {
-        const uint64_t elements = ken_packed_elements(kept->tensor->size);
-        kept->first = element / elements * elements;
-        code = find_block(kept, element / elements, error);
-    }
+    if (!told->packed || told->form == KEN_FORM_SAME) return KEN_OK;
+    const uint64_t elements = ken_packed_elements(kept->tensor->size);
+    kept->first = element / elements * elements;
+    return find_block(kept, element / elements, error);
+}
+
+int ken_kept_seek(struct ken_kept *kept, uint64_t row, struct ken_error *error)
+{
+    const struct ken_cells_shape *shape = &kept->tensor->shape;
+    const uint64_t band = row / shape->height;
+    kept->counts = true;
+    int code = seek_band(kept, band, band * shape->height * shape->n, error);
     return code ? code : ken_kept_take(kept, (row - band * shape->height) * shape->n, NULL, NULL, error);
+}
+
+int ken_kept_jump(struct ken_kept *kept, uint64_t element, struct ken_error *error)
+{
+    const struct ken_cells_shape *shape = &kept->tensor->shape;
+    const bool near = !kept->counts && kept->count && element >= kept->next && element - kept->next <= PIECE;
+    kept->counts = false;
+    kept->next = near ? element : kept->next;
+    return near ? KEN_OK : seek_band(kept, element / shape->n / shape->height, element, error);
 }
 
 /* ---- taking */
@@ -202,6 +222,15 @@ static uint64_t copy_bits(unsigned char *bits, uint64_t to, const unsigned char 
     return ones;
 }
 
+/* The same without counting: whole bytes where both begin with one. */
+static void copy_uncounted(unsigned char *bits, uint64_t to, const unsigned char *mask, uint64_t from, uint64_t count)
+{
+    const uint64_t whole = from % 8 || to % 8 ? 0 : count / 8;
+    if (!bits) return;
+    memcpy(bits + to / 8, mask + from / 8, whole);
+    copy_bits(bits, to + 8 * whole, mask, from + 8 * whole, count - 8 * whole);
+}
+
 int ken_kept_take(struct ken_kept *kept, uint64_t count, unsigned char *bits, uint64_t *ones, struct ken_error *error)
 {
     if (ones) *ones = kept->ones;
@@ -212,7 +241,10 @@ int ken_kept_take(struct ken_kept *kept, uint64_t count, unsigned char *bits, ui
             if (code) return code;
         }
         const uint64_t from = kept->next - kept->first, left = kept->count - from, now = left < count - done ? left : count - done;
-        kept->ones += copy_bits(bits, done, kept->mask, from, now);
+        if (kept->counts)
+            kept->ones += copy_bits(bits, done, kept->mask, from, now);
+        else
+            copy_uncounted(bits, done, kept->mask, from, now);
         kept->next += now;
         done += now;
     }

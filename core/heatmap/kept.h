@@ -18,8 +18,10 @@ int ken_kept_create(struct ken_kept **kept, const struct ken_cells *cells, const
 void ken_kept_free(struct ken_kept **kept);
 /* Goes to the band that the row lies in, and from there on to the row. */
 int ken_kept_seek(struct ken_kept *kept, uint64_t row, struct ken_error *error);
-/* The next elements: bits [count], which were zeros, receive them, if not NULL. *ones: how many are stored before the first of them; not in
- * encoding packed, whose values are told by the base alone. */
+/* Goes to an element, from where on nothing is counted: where those before it lie need not be looked at. */
+int ken_kept_jump(struct ken_kept *kept, uint64_t element, struct ken_error *error);
+/* The next elements: bits [count], which were zeros, receive them, if not NULL. *ones: how many are stored before the first of them; not
+ * behind a jump, and not in encoding packed, whose values are told by the base alone. */
 int ken_kept_take(struct ken_kept *kept, uint64_t count, unsigned char *bits, uint64_t *ones, struct ken_error *error);
 
 #endif

@@ -74,6 +74,7 @@ static int draw_matrix(struct drawing *drawing, const char *tensor, unsigned x, 
     struct ken_cells_found found;
     struct ken_pixels *pixels;
     const struct ken_pixel *line;
+    bool again;
     int code = ken_cells_find(&drawing->cells, tensor, &found, error);
     if (code) return code;
     const struct ken_region region = {.w = found.shape.n,
@@ -83,8 +84,8 @@ static int draw_matrix(struct drawing *drawing, const char *tensor, unsigned x, 
     const bool elements = ken_view_has_elements(view) && found.shape.rows <= MOST_ELEMENTS / found.shape.n;
     code = ken_pixels_create(&pixels, &drawing->cells, &found, drawing->delta, &region, elements, view == KEN_VIEW_MASK, error);
     for (unsigned i = 0; !code && i < region.height; i++) {
-        code = ken_pixels_next(pixels, &line, error);
-        for (unsigned j = 0; !code && j < region.width; j++) drawing->line[j] = ken_view_colour(view, &line[j], drawing->end);
+        code = ken_pixels_next(pixels, &line, &again, error);
+        for (unsigned j = 0; !code && !again && j < region.width; j++) drawing->line[j] = ken_view_colour(view, &line[j], drawing->end);
         if (!code) ken_canvas_line(&drawing->canvas, x, y + i, drawing->line, region.width);
     }
     ken_pixels_free(&pixels);

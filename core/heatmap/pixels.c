@@ -27,7 +27,7 @@ struct ken_pixels {
     struct ken_region region;
     bool values;
     unsigned line;
-    struct ken_span last;     /* rows of the line before; end is 0: there was none */
+    struct ken_span last;     /* source of the line before; end is 0: there was none */
     struct ken_pixel *pixels; /* [width] */
     struct ken_span *columns; /* [width] of each pixel */
     unsigned char *window;    /* [window_bytes] some bands */
@@ -256,13 +256,21 @@ static int line_of_elements(struct ken_pixels *pixels, struct ken_span rows, str
 
 /* ---- */
 
-int ken_pixels_next(struct ken_pixels *pixels, const struct ken_pixel **line, struct ken_error *error)
+/* What decides what a line is: its rows, or the bands that they lie in. */
+static struct ken_span source_of(const struct ken_pixels *pixels, struct ken_span rows)
+{
+    const uint64_t height = pixels->tensor->shape.height;
+    return pixels->kept ? rows : (struct ken_span){rows.first / height, (rows.end - 1) / height + 1};
+}
+
+int ken_pixels_next(struct ken_pixels *pixels, const struct ken_pixel **line, bool *again, struct ken_error *error)
 {
     const struct ken_region *region = &pixels->region;
-    const struct ken_span rows = ken_span_of(region->y, region->h, region->height, pixels->line++);
+    const struct ken_span rows = ken_span_of(region->y, region->h, region->height, pixels->line++), source = source_of(pixels, rows);
     *line = pixels->pixels;
-    if (rows.first == pixels->last.first && rows.end == pixels->last.end) return KEN_OK; /* enlarged */
-    pixels->last = rows;
+    *again = source.first == pixels->last.first && source.end == pixels->last.end;
+    if (*again) return KEN_OK;
+    pixels->last = source;
     memset(pixels->pixels, 0, region->width * sizeof *pixels->pixels);
     return pixels->kept ? line_of_elements(pixels, rows, error) : line_of_cells(pixels, rows, error);
 }

@@ -26,7 +26,7 @@ struct ken_pixels;
 int ken_pixels_create(struct ken_pixels **pixels, const struct ken_cells *cells, const struct ken_cells_found *tensor, int delta,
                       const struct ken_region *region, bool elements, bool values, struct ken_error *error);
 void ken_pixels_free(struct ken_pixels **pixels);
-/* The next line: [width], until the next call. */
-int ken_pixels_next(struct ken_pixels *pixels, const struct ken_pixel **line, struct ken_error *error);
+/* The next line: [width], until the next call. *again: it is the same as the one before. */
+int ken_pixels_next(struct ken_pixels *pixels, const struct ken_pixel **line, bool *again, struct ken_error *error);
 
 #endif

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Colours that are numbers do not get smaller by filtering; beyond this level, time grows faster than size falls. */
-enum { LEVEL = 3 };
+/* Colours that are numbers do not get smaller by filtering; beyond this level, time grows faster than size falls. Of many pixels even that
+ * would take too long. */
+enum { LEVEL = 3, MANY_PIXELS = 1 << 20, LEVEL_OF_MANY = 1 };
 
 struct writer {
     png_structp png;
@@ -65,7 +66,7 @@ static void write_head(struct writer *writer, const unsigned char palette[KEN_PA
     const png_byte transparent = 0;
     for (size_t i = 0; i < KEN_PALETTE; i++) colours[i] = (png_color){palette[i][0], palette[i][1], palette[i][2]};
     png_set_write_fn(writer->png, writer, append, flush);
-    png_set_compression_level(writer->png, LEVEL);
+    png_set_compression_level(writer->png, writer->height > MANY_PIXELS / writer->width ? LEVEL_OF_MANY : LEVEL);
     png_set_filter(writer->png, PNG_FILTER_TYPE_BASE, PNG_FILTER_NONE);
     png_set_IHDR(writer->png, writer->info, writer->width, writer->height, 8, PNG_COLOR_TYPE_PALETTE, PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);

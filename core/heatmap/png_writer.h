@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-/* Tells a line [width] of numbers of the palette; 0 or an error code, which ends the picture. */
+/* Tells a line [width] of numbers of the palette, where those of the line before are still; 0 or an error code, which ends the picture. */
 typedef int ken_png_line(void *opaque, unsigned char *line, struct ken_error *error);
 /* Number 0 is transparent. *png [*length] is the caller's, to be freed. KEN_ENOMEM, or what `next` fails with. */
 int ken_png_write(unsigned char **png, size_t *length, unsigned width, unsigned height, const unsigned char palette[KEN_PALETTE][3],
