@@ -4,6 +4,7 @@
 #include "delta/packed.h"
 #include "folder.h"
 
+#include <float.h>
 #include <string.h>
 
 _Static_assert(sizeof(struct ken_cells_head) == 64 && sizeof(struct ken_cells_tensor) == 120, "as docs/design/heatmaps.md has it");
@@ -48,6 +49,8 @@ int ken_cells_open(struct ken_cells *cells, int file, uint64_t size, uint64_t de
     if (code) return code;
     if (memcmp(cells->head.magic, KEN_CELLS_MAGIC, sizeof cells->head.magic) != 0) return bad(error, "they are of another kind or version");
     if (cells->head.delta_bytes != delta_bytes) return bad(error, "they belong to another delta");
+    for (size_t i = 0; i < KEN_CELLS_SCALES; i++)
+        if (!(cells->head.largest[i] >= 0 && cells->head.largest[i] <= DBL_MAX)) return bad(error, "a scale that is none");
     return fits(size, cells->head.directory, cells->head.tensors, sizeof(struct ken_cells_tensor))
                ? KEN_OK
                : bad(error, "the directory is not whole");

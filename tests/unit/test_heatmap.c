@@ -2,8 +2,8 @@
 /* Cells and pictures, where they can fail: damaged files, no memory, matrices of any shape. What is seen is tested in
  * tests/e2e/test_heatmap.py. */
 #include "failing_alloc.h"
+#include "heatmap/agreement_picture.h"
 #include "heatmap/cells.h"
-#include "heatmap/heatmap.h"
 #include "made_pair.h"
 #include "make_checkpoint.h"
 #include "prune_pair.h"
@@ -53,6 +53,44 @@ START_TEST(views_have_colours_from_one_end_to_the_other)
     all.value = NAN;
     ck_assert_uint_eq(ken_view_colour(KEN_VIEW_MASK, &all, 1), 0);
     ck_assert_int_eq(ken_view_parse("row"), KEN_VIEW_COUNT);
+}
+END_TEST
+
+/* CIE lightness of a colour, 0 to 100: what is left of it to those who see no colours. */
+static double lightness(const unsigned char colour[3])
+{
+    static const double weights[3] = {0.2126, 0.7152, 0.0722};
+    double luminance = 0;
+    for (size_t i = 0; i < 3; i++) {
+        const double value = colour[i] / 255.0;
+        luminance += weights[i] * (value <= 0.04045 ? value / 12.92 : pow((value + 0.055) / 1.055, 2.4));
+    }
+    return luminance > 216.0 / 24389 ? 116 * cbrt(luminance) - 16 : luminance * 24389 / 27;
+}
+
+START_TEST(lightness_tells_where_on_a_scale_a_colour_is)
+{
+    enum { APART = 2 };
+    unsigned char palette[KEN_PALETTE][3];
+    for (unsigned v = 0; v < KEN_VIEW_COUNT; v++) {
+        const unsigned middle = v == KEN_VIEW_MASK ? 128 : 255; /* from there on it falls again */
+        ken_view_palette((enum ken_view)v, palette);
+        /* Of neighbours, some differ by less than what their numbers are rounded by. */
+        for (unsigned i = 1; i + APART < 256; i++) {
+            const double here = lightness(palette[i]), there = lightness(palette[i + APART]);
+            if (i + APART <= middle) ck_assert_msg(here < there, "view %u, colour %u", v, i);
+            if (i >= middle) ck_assert_msg(here > there, "view %u, colour %u", v, i);
+        }
+        ck_assert(lightness(palette[middle]) - lightness(palette[1]) > 70);
+    }
+    /* Halves of a scale with two are told apart by more than what red and green differ in: one is blue, the other none. */
+    ken_view_palette(KEN_VIEW_MASK, palette);
+    for (unsigned i = 1; i < 100; i++) ck_assert(palette[i][2] > palette[i][0] && palette[256 - i][2] < palette[256 - i][0]);
+    /* The four of a comparison, from what both keep to what none does. */
+    ken_agreement_palette(palette);
+    const struct ken_agreement kinds[] = {{.both = 1}, {.only_here = 1}, {.only_there = 1}, {.neither = 1}};
+    for (size_t i = 0; i < 3; i++)
+        ck_assert(lightness(palette[ken_agreement_colour(&kinds[i + 1])]) - lightness(palette[ken_agreement_colour(&kinds[i])]) > 15);
 }
 END_TEST
 
@@ -237,5 +275,6 @@ START_TEST(out_of_memory)
 }
 END_TEST
 
-UNIT_MAIN("heatmap", cells_are_of_bounded_number_and_size, views_have_colours_from_one_end_to_the_other, damaged_files_are_refused_or_drawn,
-          what_cannot_be_drawn_is_told, without_a_delta_there_are_no_cells, out_of_memory)
+UNIT_MAIN("heatmap", cells_are_of_bounded_number_and_size, views_have_colours_from_one_end_to_the_other,
+          lightness_tells_where_on_a_scale_a_colour_is, damaged_files_are_refused_or_drawn, what_cannot_be_drawn_is_told,
+          without_a_delta_there_are_no_cells, out_of_memory)
