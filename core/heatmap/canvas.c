@@ -79,3 +79,8 @@ int ken_canvas_write(const struct ken_canvas *canvas, unsigned char palette[KEN_
     memset(palette[KEN_CANVAS_PAPER], 255, 3);
     return ken_png_write(png, length, canvas->width, canvas->height, (const unsigned char(*)[3])palette, next_line, &writing, error);
 }
+
+size_t ken_canvas_most_bytes(size_t pixels)
+{
+    return pixels + ken_png_most_bytes(pixels);
+}

@@ -32,4 +32,7 @@ unsigned ken_canvas_text_width(const char *text);
 int ken_canvas_write(const struct ken_canvas *canvas, unsigned char palette[KEN_PALETTE][3], unsigned char **png, size_t *length,
                      struct ken_error *error);
 
+/* Memory that a canvas of so many pixels and its PNG take at most. */
+size_t ken_canvas_most_bytes(size_t pixels);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "heatmap/heatmap.h"
 
+#include "heatmap/canvas.h"
 #include "heatmap/legend.h"
 #include "heatmap/png_writer.h"
 
@@ -87,7 +88,9 @@ size_t ken_heatmap_most_bytes(const struct ken_heatmap *heatmap)
 {
     const size_t highest = (size_t)heatmap->width * KEN_PICTURE_MOST, square = LONGER_SIDE * LONGER_SIDE;
     const size_t pixels = !heatmap->width ? square : highest < KEN_PICTURE_PIXELS ? highest : KEN_PICTURE_PIXELS;
-    return ken_png_most_bytes(pixels);
+    if (!heatmap->legend) return ken_png_most_bytes(pixels);
+    const size_t width = heatmap->width ? heatmap->width : LONGER_SIDE;
+    return ken_canvas_most_bytes(pixels + (width + KEN_LEGEND_BESIDE) * KEN_LEGEND_ABOVE + (size_t)KEN_LEGEND_BESIDE * KEN_PICTURE_MOST);
 }
 
 static int write_with_legend(struct ken_picture *picture, const struct ken_region *region, struct drawing *drawing,

@@ -43,7 +43,7 @@ struct ken_picture {
 int ken_heatmap_draw(struct ken_picture *picture, const struct ken_heatmap *heatmap, int cells, uint64_t cells_bytes, int delta,
                      uint64_t delta_bytes, struct ken_error *error);
 
-/* Memory that the PNG of such a picture can take while it is drawn, however its pixels are: of an unknown height, that of the highest. */
+/* Memory that such a picture can take while it is drawn, however its pixels are: of an unknown height, that of the highest. */
 size_t ken_heatmap_most_bytes(const struct ken_heatmap *heatmap);
 /* The region that is asked for, of a matrix of that shape: KEN_EINVALID as above. */
 int ken_heatmap_settle(struct ken_region *region, const struct ken_heatmap *heatmap, const struct ken_cells_shape *shape,

@@ -156,3 +156,9 @@ int ken_layers_draw(struct ken_picture *picture, const struct ken_layers *layers
     ken_canvas_free(&drawing.canvas);
     return code;
 }
+
+size_t ken_layers_most_bytes(const struct ken_layers *layers)
+{
+    const size_t highest = (size_t)(layers->width ? layers->width : WIDTH) * KEN_PICTURE_MOST;
+    return ken_canvas_most_bytes(highest < KEN_PICTURE_PIXELS ? highest : KEN_PICTURE_PIXELS);
+}

@@ -27,4 +27,7 @@ enum { KEN_LAYERS_LEAST = 128 };
 int ken_layers_draw(struct ken_picture *picture, const struct ken_layers *layers, int cells, uint64_t cells_bytes, int delta,
                     uint64_t delta_bytes, struct ken_error *error);
 
+/* Memory that the picture takes at most. */
+size_t ken_layers_most_bytes(const struct ken_layers *layers);
+
 #endif

@@ -7,7 +7,8 @@
 #include "heatmap/pixels.h"
 #include "heatmap/png_writer.h"
 
-enum { KEN_LEGEND_MARKS = 4 };
+/* Marks, at most; and what stands beside, and above and below a picture: pixels, at most. */
+enum { KEN_LEGEND_MARKS = 4, KEN_LEGEND_BESIDE = 512, KEN_LEGEND_ABOVE = 128 };
 
 /* A colour by itself, and its meaning. */
 struct ken_legend_mark {

@@ -9,14 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A canvas, the same once more as a file that grows by doubling; and what surrounds both. */
-enum { TIMES = 3, AROUND = 1 << 20, WIDTH = 1024 };
-
-bool kend_picture_hold(struct kend_request *request, unsigned width, uint64_t more, enum MHD_Result *result)
+bool kend_picture_hold(struct kend_request *request, uint64_t bytes, enum MHD_Result *result)
 {
-    const size_t tall = (size_t)(width ? width : WIDTH) * KEN_PICTURE_MOST;
-    const size_t pixels = tall < KEN_PICTURE_PIXELS ? tall : KEN_PICTURE_PIXELS;
-    if (kend_request_hold_document(request, TIMES * pixels + AROUND + (size_t)more)) return true;
+    if (kend_request_hold_document(request, (size_t)bytes)) return true;
     *result = kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
     return false;
 }
@@ -53,8 +48,8 @@ enum MHD_Result kend_answer_picture(struct kend_request *request, struct ken_pic
     kend_request_let_go_document(request);
     if (!picture) return answer_failure(request, error, opened);
     const bool tagged = kend_picture_etag(etag, request);
-    struct MHD_Response *response = tagged ? kend_response_text(request, (const char *)picture->png, picture->length, "image/png") : NULL;
-    free(picture->png);
+    struct MHD_Response *response = tagged ? kend_response_take(request, (char *)picture->png, picture->length, "image/png") : NULL;
+    if (!tagged) free(picture->png);
     picture->png = NULL;
     snprintf(end, sizeof end, "%.9g", picture->end);
     kend_response_header(&response, "X-Heatmap-Max", end);

@@ -6,9 +6,8 @@
 #include "heatmap/heatmap.h"
 #include "http/respond.h"
 
-/* Counts what drawing a picture of that width (0: 1024 at most) takes at most, and `more` bytes, until it is answered. False: that is too
- * much now, which was answered (with *result). */
-bool kend_picture_hold(struct kend_request *request, unsigned width, uint64_t more, enum MHD_Result *result);
+/* Counts so many bytes, which drawing takes at most, until it is answered. False: that is too much now, which was answered (with *result). */
+bool kend_picture_hold(struct kend_request *request, uint64_t bytes, enum MHD_Result *result);
 /* Whether the client has the picture already, which was answered (with *result). */
 bool kend_picture_is_known(struct kend_request *request, enum MHD_Result *result);
 /* Answers with the picture, whose bytes are taken over; NULL: with the error. opened: there was something to draw from. */
