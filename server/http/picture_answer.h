@@ -6,7 +6,8 @@
 #include "heatmap/heatmap.h"
 #include "http/respond.h"
 
-/* Counts so many bytes, which drawing takes at most, until it is answered. False: that is too much now, which was answered (with *result). */
+/* Counts so many bytes, which drawing takes at most, until it is answered. False: that is too much now, which was answered (with *result).
+ */
 bool kend_picture_hold(struct kend_request *request, uint64_t bytes, enum MHD_Result *result);
 /* Whether the client has the picture already, which was answered (with *result). */
 bool kend_picture_is_known(struct kend_request *request, enum MHD_Result *result);

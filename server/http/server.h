@@ -48,9 +48,9 @@ struct kend_http {
     struct kend_hosts hosts;
     struct kend_tls *tls; /* or NULL */
     struct kend_connections *connections;
-    struct kend_rates *rates;                     /* or NULL: as often as they like */
-    struct kend_shares *shares;                   /* or NULL: as many may wait as there is room for */
-    struct kend_shares *stream_shares;            /* the same of streams */
+    struct kend_rates *rates;          /* or NULL: as often as they like */
+    struct kend_shares *shares;        /* or NULL: as many may wait as there is room for */
+    struct kend_shares *stream_shares; /* the same of streams */
     struct kend_tasks *tasks;
     struct kend_comparisons *comparisons;
     char *base_url;                               /* what absolute URLs begin with, without a final '/' */

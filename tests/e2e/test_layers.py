@@ -200,7 +200,7 @@ def test_pages_of_a_comparison(jobs: Jobs) -> None:
 
 def test_names_that_are_not_there(jobs: Jobs) -> None:
     nobody = "job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C"
-    for status, code, job, query in (
+    compared_wrongly: "tuple[tuple[int, str, str, dict[str, Any]], ...]" = (
         (404, "not_found", "many", {"variant": "half", "with": nobody}),
         (404, "not_found", "many", {"variant": "half", "with": "nonsense"}),
         (404, "not_found", "many", {"variant": "other"}),
@@ -214,14 +214,16 @@ def test_names_that_are_not_there(jobs: Jobs) -> None:
         (409, "no_delta", "packed", {"with": jobs.ids["none"]}),
         (409, "no_delta", "failed", {}),
         (409, "no_delta", "packed", {"with": jobs.ids["failed"]}),
-    ):
+    )
+    for status, code, job, query in compared_wrongly:
         response = jobs.get(job, "compare", **query)
         assert (response.status, response.json["code"]) == (status, code), (job, query, response.json)
-    for status, code, job, query in (
+    listed_wrongly: "tuple[tuple[int, str, str, dict[str, Any]], ...]" = (
         (400, "bad_request", "many", {}),
         (404, "not_found", "many", {"variant": "other"}),
         (409, "no_delta", "failed", {}),
-    ):
+    )
+    for status, code, job, query in listed_wrongly:
         response = jobs.get(job, "layers", **query)
         assert (response.status, response.json["code"]) == (status, code), (job, query, response.json)
     assert jobs.kend.get(f"/v1/jobs/{nobody}/layers").status == 404

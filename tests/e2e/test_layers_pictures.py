@@ -100,9 +100,7 @@ def test_colours_of_several_elements_are_mixed(jobs: Jobs) -> None:
     }
     seen = draw(jobs, "many", "heatmap.png", **query).colours()
     a, b = (jobs.kept("many", name)[TENSOR][:, 3:67] for name in ("half", "few"))
-    for row, line in enumerate(
-        np.array_split(np.arange(40), 10) if seen.shape[0] == 10 else [[r * 40 // 16] for r in range(16)]
-    ):
+    for row in range(seen.shape[0]):
         first, end = row * 40 // seen.shape[0], max((row + 1) * 40 // seen.shape[0], row * 40 // seen.shape[0] + 1)
         for column in range(16):
             x, y = a[first:end, 4 * column : 4 * column + 4], b[first:end, 4 * column : 4 * column + 4]
@@ -111,7 +109,7 @@ def test_colours_of_several_elements_are_mixed(jobs: Jobs) -> None:
 
 
 def test_what_cannot_be_compared(jobs: Jobs) -> None:
-    for status, code, query in (
+    cases: "tuple[tuple[int, str, dict[str, Any]], ...]" = (
         (400, "bad_request", {"tensor": "odd", "variant": "half", "with": jobs.ids["other"]}),
         (404, "not_found", {"tensor": "embed", "variant": "half", "with": jobs.ids["other"]}),
         (404, "not_found", {"tensor": TENSOR, "variant": "half", "with": "job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C"}),
@@ -119,7 +117,8 @@ def test_what_cannot_be_compared(jobs: Jobs) -> None:
         (400, "bad_request", {"tensor": TENSOR, "with_variant": "half"}),
         (400, "bad_request", {"variant": "half"}),
         (400, "bad_request", {"tensor": TENSOR, "variant": "half", "x": 70}),
-    ):
+    )
+    for status, code, query in cases:
         response = jobs.get("many", "heatmap.png", view="compare", **query)
         assert (response.status, response.json["code"]) == (status, code), (query, response.json)
 
@@ -187,7 +186,7 @@ def test_a_few_layers_take_no_more_room_than_they_need(jobs: Jobs) -> None:
 
 
 def test_layers_that_cannot_be_drawn(jobs: Jobs) -> None:
-    for status, code, query in (
+    cases: "tuple[tuple[int, str, dict[str, Any]], ...]" = (
         (404, "not_found", {"role": "layer.3.mlp.weight", "variant": "half"}),
         (404, "not_found", {"role": "layer.*", "variant": "half"}),
         (404, "not_found", {"role": ROLE, "variant": "other"}),
@@ -196,7 +195,8 @@ def test_layers_that_cannot_be_drawn(jobs: Jobs) -> None:
         (400, "bad_request", {"role": ROLE, "variant": "half", "width": 127}),
         (400, "bad_request", {"role": ROLE, "variant": "half", "view": "compare"}),
         (400, "bad_request", {"role": ROLE, "variant": "half", "max": 0}),
-    ):
+    )
+    for status, code, query in cases:
         response = jobs.get("many", "layers.png", **query)
         assert (response.status, response.json["code"]) == (status, code), (query, response.json)
 
