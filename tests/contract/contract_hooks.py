@@ -35,6 +35,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         path["name"] = chance.choice(PAGE_FILES)
     if case.path == "/v1/events" and re.fullmatch("[0-9]+", str(query.get("seconds", "0"))):
         case.query = {**query, "seconds": 0}
+    if ID.fullmatch(str(query.get("with"))) and chance.random() < 0.7:
+        query["with"] = chance.choice(jobs)
     wait = str(query.get("wait"))
     if re.fullmatch("[0-9]+", wait):
         query["wait"] = int(chance.random() < 0.02)

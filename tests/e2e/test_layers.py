@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import http.client
 import re
+import threading
 from pathlib import Path
 from typing import Any, Iterator
 from urllib.parse import urlencode
@@ -12,7 +15,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
-from checkpoints import read_safetensors, write_safetensors
+from checkpoints import read_safetensors, write_safetensors, write_tiled
 from daemon import Kend, Response
 from tokens import House
 
@@ -239,6 +242,56 @@ def test_others_jobs_cannot_be_compared(tmp_path: Path) -> None:
         unknown = house.ask("submit", "GET", f"/v1/jobs/{mine}/compare?with=job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C")
         assert (told.status, told.json) == (404, unknown.json)
         assert house.ask("admin", "GET", f"/v1/jobs/{mine}/compare?with={theirs}").status == 200
+
+
+def test_many_at_once(jobs: Jobs) -> None:
+    """Threads are few: who finds none is told to come again, and nobody waits for ever; HEAD is answered as GET is."""
+    job, other = jobs.ids["packed"], jobs.ids["whole"]
+    whats = ("layers", "compare", "layers.png?role=embed")
+    wanted = {what: jobs.kend.get(f"/v1/jobs/{job}/{what}").body for what in whats}
+    seen: "list[tuple[int, bool]]" = []
+
+    def ask(what: str, query: "dict[str, Any]") -> None:
+        for _ in range(6):
+            answer = jobs.kend.get(f"/v1/jobs/{job}/{what}{'&' if '?' in what else '?'}{urlencode(query)}")
+            seen.append((answer.status, bool(query) or answer.body == wanted[what] or answer.status == 429))
+
+    nothing: "list[dict[str, Any]]" = [{}, {}]
+    threads = [threading.Thread(target=ask, args=(what, query)) for what in wanted for query in nothing]
+    threads += [threading.Thread(target=ask, args=("compare", {"with": other, "limit": n})) for n in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 60 and {status for status, _ in seen} <= {200, 429} and all(same for _, same in seen)
+    assert jobs.get("packed", "compare").body == wanted["compare"]
+    head = jobs.kend.request("HEAD", f"/v1/jobs/{job}/layers")
+    assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(wanted["layers"])))
+
+
+def test_kend_stops_while_it_compares(tmp_path: Path) -> None:
+    """Who waits is answered or hung up on; the process ends well."""
+    files = tmp_path / "files"
+    files.mkdir()
+    write_tiled(files / "base", 64 << 20, 1, n=4096)
+    write_tiled(files / "model", 64 << 20, 1, 0.01, n=4096)
+    with Kend(tmp_path, {"fetch.file_roots": str(files)}) as kend:
+        pair = {"model": f"file://{files}/model", "base": f"file://{files}/base", "outputs": ["delta"]}
+        variants = [{"name": f"v{k}", "k": 1000 + k, "method": "magnitude"} for k in range(4)]
+        job = kend.submit({**pair, "delta_encoding": "packed", "variants": variants})
+        assert kend.wait(job)["status"] == "succeeded"
+
+        def ask(number: int) -> None:
+            path = f"/v1/jobs/{job}/compare?variant=v{number}&with_variant=v{(number + 1) % 4}"
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                kend.get(path)
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        assert kend.stop() == 0
+        for thread in threads:
+            thread.join()
 
 
 # ---- the real pair
