@@ -133,8 +133,6 @@ const struct kenctl_command kenctl_command_list = {
 
 /* ---- show, cancel, delete */
 
-static const unsigned char plain_options[] = {KENCTL_OPT_FORMAT};
-
 static int run_show(struct kenctl *kenctl)
 {
     int status;
