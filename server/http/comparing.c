@@ -2,6 +2,7 @@
 #include "http/comparing.h"
 
 #include "http/job_answer.h"
+#include "http/task.h"
 #include "http/variant.h"
 #include "log.h"
 
@@ -44,7 +45,7 @@ enum MHD_Result kend_comparing_failed(struct kend_request *request, const struct
     enum MHD_Result result;
     if (error->code == KEN_ENOT_FOUND && kend_artifacts_gone(request, &result)) return result;
     if (error->code == KEN_ENOT_FOUND) return kend_answer_problem(request, PROTO_NO_DELTA, "one of the two has no delta to compare");
-    if (error->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, "called off: kend is shutting down, or it took too long");
+    if (error->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, KEND_TASK_CALLED_OFF);
     kend_log(KEND_LOG_ERROR, "deltas cannot be compared", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
              KEND_S("error", error->message));
     return kend_answer_problem(request, PROTO_INTERNAL, "the deltas cannot be compared");

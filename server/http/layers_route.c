@@ -155,7 +155,7 @@ static enum MHD_Result answer_failure(struct kend_request *request, const struct
     enum MHD_Result result;
     if (error->code == KEN_ENOT_FOUND && kend_artifacts_gone(request, &result)) return result;
     if (error->code == KEN_ENOT_FOUND) return kend_answer_problem(request, PROTO_NO_DELTA, "only pruning makes layers to look at");
-    if (error->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, "called off: kend is shutting down, or it took too long");
+    if (error->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, KEND_TASK_CALLED_OFF);
     kend_log(KEND_LOG_ERROR, "layers cannot be read", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
              KEND_S("error", error->message));
     return kend_answer_problem(request, PROTO_INTERNAL, "the layers cannot be read");

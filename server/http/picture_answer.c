@@ -4,6 +4,7 @@
 #include "http/job_answer.h"
 #include "http/memory.h"
 #include "http/picture_files.h"
+#include "http/task.h"
 #include "log.h"
 
 #include <stdio.h>
@@ -36,7 +37,7 @@ static enum MHD_Result answer_failure(struct kend_request *request, const struct
         return kend_answer_problem(request, PROTO_NO_DELTA, "of this job there is no delta with what pictures are made of");
     if (error->code == KEN_ENOT_FOUND) return kend_answer_problem(request, PROTO_NOT_FOUND, "%s", error->message);
     if (error->code == KEN_EINVALID) return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter %s", error->message);
-    if (error->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, "called off: kend is shutting down, or it took too long");
+    if (error->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, KEND_TASK_CALLED_OFF);
     kend_log(KEND_LOG_ERROR, "a picture cannot be drawn", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
              KEND_S("error", error->message));
     return kend_answer_problem(request, PROTO_INTERNAL, "the picture cannot be drawn");

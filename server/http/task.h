@@ -20,6 +20,8 @@ struct kend_task;
 /* Whether the work is in vain: its client has gone, kend ends, or it takes longer than KEND_TASK_SECONDS. opaque: the task. */
 bool kend_task_cancelled(void *task);
 enum { KEND_TASK_SECONDS = 600 };
+/* What is answered then where somebody still listens. */
+#define KEND_TASK_CALLED_OFF "called off: kend is shutting down, or it took too long"
 
 /* What is done. `run` is called once on the thread, `drop` when neither it nor the request needs the work any more. */
 struct kend_task_kind {
