@@ -22,6 +22,7 @@ struct ken_kept {
     uint64_t gaps_read, next_stored; /* form gaps: next_stored is behind the last one that was read */
     size_t gap, gap_count;           /* in `gaps` */
     uint64_t block;                  /* encoding packed: where the next one lies */
+    struct ken_packed_entry packed;  /* what the index tells of the one in `bytes` */
     struct ken_unpacker *unpacker;
     unsigned char *bytes;                            /* a block, or an index, or gaps */
     unsigned char mask[MASK_BYTES + KEN_BITS_SLACK]; /* of the piece */
@@ -117,6 +118,7 @@ static int load_packed(struct ken_kept *kept, struct ken_error *error)
     if (code) return code;
     kept->block += block.length;
     if (memcmp(check, block.check, sizeof check) != 0) return bad(error, "a block is damaged");
+    kept->packed = block;
     return ken_unpacker_mask(kept->unpacker, kept->tensor->dtype, kept->mask, kept->count, block.stored, kept->bytes, block.length, &reason)
                ? KEN_OK
                : bad(error, reason);
@@ -249,4 +251,16 @@ int ken_kept_take(struct ken_kept *kept, uint64_t count, unsigned char *bits, ui
         done += now;
     }
     return KEN_OK;
+}
+
+int ken_kept_unpack(struct ken_kept *kept, void *elements, struct ken_error *error)
+{
+    const struct ken_packed_entry *block = &kept->packed;
+    const char *reason;
+    switch (ken_unpacker_unpack(kept->unpacker, kept->tensor->dtype, elements, (size_t)kept->count, block->stored, kept->bytes,
+                                block->length, &reason)) {
+    case KEN_UNPACKED: return KEN_OK;
+    case KEN_UNPACKED_BAD: return bad(error, reason);
+    default: return ken_fail(error, KEN_EDIGEST, "the delta was made from another base: %s", reason);
+    }
 }

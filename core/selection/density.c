@@ -48,11 +48,11 @@ double ken_inverse_fifth_root(size_t n)
 
 void ken_density_init(struct ken_density *density, const float *x, size_t n, const struct ken_moments *moments)
 {
-    *density = (struct ken_density){.x = x, .n = n, .min = (double)moments->min, .max = (double)moments->max};
+    *density = (struct ken_density){.x = x, .n = n, .min = (double)moments->min, .max = (double)moments->max, .scale = 1};
     density->h = 1.06 * moments->s * ken_inverse_fifth_root(n);
     density->exponent = -1 / (2 * density->h * density->h);
     double c = 1 / (density->h * ROOT_OF_TWO_PI);
-    while (c > 0x1p20) c *= 0.5;
+    for (; c > 0x1p20; c *= 0.5) density->scale *= 0.5;
     density->weight = c / (double)n;
 }
 

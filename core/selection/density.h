@@ -14,6 +14,7 @@ struct ken_density {
     double h;        /* bandwidth */
     double exponent; /* -1 / (2 h^2) */
     double weight;   /* c * 2^-e / n: what the sum of exponentials is multiplied by */
+    double scale;    /* 2^-e */
 };
 
 /* The density of the row x [n] with these moments, whose max is above its min. */
