@@ -308,6 +308,21 @@ int kend_entry_acquire(struct kend_entry_source *source, struct kend_location *l
     }
 }
 
+bool kend_entry_digest(struct kend_fetcher *fetcher, const char *key, unsigned char sha256[KEN_SHA256_SIZE])
+{
+    bool known = false;
+    pthread_mutex_lock(&fetcher->mutex);
+    struct kend_entry *entry = find(fetcher, key);
+    if (entry) {
+        pthread_mutex_lock(&entry->mutex);
+        known = entry->complete && entry->has_sha256 && !entry->stale && entry->state == KEND_ENTRY_OPEN;
+        memcpy(sha256, entry->sha256, KEN_SHA256_SIZE);
+        pthread_mutex_unlock(&entry->mutex);
+    }
+    pthread_mutex_unlock(&fetcher->mutex);
+    return known;
+}
+
 void kend_entry_release(struct kend_entry_source *source)
 {
     struct kend_entry *entry = source->entry;

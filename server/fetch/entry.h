@@ -110,6 +110,8 @@ void kend_entry_note(struct kend_entry *entry, const char *format, ...) __attrib
  */
 int kend_entry_acquire(struct kend_entry_source *source, struct kend_location *location, const struct kend_url *url,
                        struct ken_error *error);
+/* The digest of an entry that somebody uses, whole; false: there is none such. */
+bool kend_entry_digest(struct kend_fetcher *fetcher, const char *key, unsigned char sha256[KEN_SHA256_SIZE]);
 /* The last one closes the entry. */
 void kend_entry_release(struct kend_entry_source *source);
 /* With the mutex held. */

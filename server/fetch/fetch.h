@@ -60,6 +60,7 @@ struct kend_location_request {
     const unsigned char *sha256;     /* [32] or NULL: wanted of a single file */
     const char *owner;               /* whose request it is: the cache answers nobody through another's credentials */
     bool hasty;                      /* somebody waits for the answer: at most one short retry */
+    bool held;                       /* only what the owner's cache has whole, as it lies there: nobody is asked, nothing is fetched */
     bool (*cancelled)(void *opaque); /* asked at least every 100 ms while something blocks; true ends it with KEN_ECANCELLED */
     /* A line worth a durable event ("resuming at ...", "retrying ..."): called one after another, from threads that may block. May be NULL.
      */

@@ -41,5 +41,7 @@ int kend_file_scheme_mark_folder(const struct kend_fetcher *fetcher, struct kend
 
 /* Opens an http(s) URL through the cache; blocks until its size is known and the origin has vouched for what the cache has. */
 int kend_entry_source_open(struct kend_location *location, const struct kend_url *url, struct ken_source **source, struct ken_error *error);
+/* Opens what the cache has of an http(s) URL for the location's owner, whole, and asks nobody. KEN_ENOT_FOUND. */
+int kend_held_source_open(struct kend_location *location, const struct kend_url *url, struct ken_source **source, struct ken_error *error);
 
 #endif

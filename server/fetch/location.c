@@ -120,8 +120,8 @@ void kend_location_release(struct kend_location *location)
 
 static int open_url(struct kend_location *location, const struct kend_url *url, struct ken_source **source, struct ken_error *error)
 {
-    return kend_url_is_file(url) ? kend_file_scheme_open(location, url, source, error)
-                                 : kend_entry_source_open(location, url, source, error);
+    if (kend_url_is_file(url)) return kend_file_scheme_open(location, url, source, error);
+    return location->held ? kend_held_source_open(location, url, source, error) : kend_entry_source_open(location, url, source, error);
 }
 
 static int open_named(struct ken_opener *opener, const char *name, struct ken_source **source, struct ken_error *error)
@@ -160,6 +160,7 @@ int kend_location_open(struct kend_location **result, struct kend_fetcher *fetch
     location->fetcher = fetcher;
     location->references = 1;
     location->hasty = request->hasty;
+    location->held = request->held;
     location->cancelled = request->cancelled;
     location->note = request->note;
     location->opaque = request->opaque;

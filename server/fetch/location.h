@@ -12,7 +12,7 @@ struct kend_location {
     struct kend_fetcher *fetcher;
     struct kend_url url;
     char *owner, *label; /* label: what messages call its file or folder, printable */
-    bool hasty, has_sha256;
+    bool hasty, held, has_sha256;
     unsigned char sha256[32];
     bool (*cancelled)(void *opaque);
     void (*note)(void *opaque, const char *text);

@@ -2,6 +2,7 @@
 /* Pictures of a job's matrices, drawn while the request waits: some milliseconds, in memory that does not grow with the matrix. */
 #include "heatmap/agreement_picture.h"
 #include "http/comparing.h"
+#include "http/inspect.h"
 #include "http/job_answer.h"
 #include "http/picture_answer.h"
 #include "http/picture_files.h"
@@ -14,10 +15,10 @@
 
 /* ---- what is asked for */
 
-static bool is_comparison(const struct kend_query *query)
+static bool is_view(const struct kend_query *query, const char *name)
 {
     const char *view = kend_query_get(query, "view");
-    return view && strcmp(view, KEN_AGREEMENT_VIEW) == 0;
+    return view && strcmp(view, name) == 0;
 }
 
 /* What belongs to the comparison alone, which an ordinary picture would leave unused. */
@@ -41,7 +42,7 @@ static bool read_query(const struct kend_query *query, struct ken_heatmap *heatm
         snprintf(detail, size, "query parameter \"tensor\" is needed");
         return false;
     }
-    const bool viewed = is_comparison(query) || (kend_picture_view(query, &heatmap->view, ", " KEN_AGREEMENT_VIEW, detail, size) &&
+    const bool viewed = is_view(query, KEN_AGREEMENT_VIEW) || (kend_picture_view(query, &heatmap->view, ", " KEN_AGREEMENT_VIEW ", " KEN_ROW_VIEW, detail, size) &&
                                                  lacks_comparison(query, detail, size));
     bool good =
         viewed && kend_picture_end(query, &heatmap->end, detail, size) && kend_query_number(query, "x", 0, 0, &heatmap->x, detail, size) &&
@@ -111,6 +112,16 @@ static enum MHD_Result answer_job(struct kend_request *request, const struct ken
     return result;
 }
 
+static enum MHD_Result answer_row(struct kend_request *request)
+{
+    struct kend_job *job;
+    enum MHD_Result result;
+    if (!kend_find_job(request, &job, &result)) return result;
+    result = kend_answer_row_picture(request, job);
+    kend_job_free(&job);
+    return result;
+}
+
 /* Whose job it is comes first: who may not see it is told nothing. */
 enum MHD_Result kend_route_heatmap(struct kend_request *request)
 {
@@ -118,10 +129,11 @@ enum MHD_Result kend_route_heatmap(struct kend_request *request)
     char detail[256];
     struct kend_job *job;
     enum MHD_Result result;
+    if (is_view(&request->query, KEN_ROW_VIEW)) return answer_row(request);
     if (!read_query(&request->query, &heatmap, detail, sizeof detail)) {
         if (!kend_find_job(request, &job, &result)) return result;
         kend_job_free(&job);
         return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
     }
-    return is_comparison(&request->query) ? answer_comparison(request, &heatmap) : answer_job(request, &heatmap);
+    return is_view(&request->query, KEN_AGREEMENT_VIEW) ? answer_comparison(request, &heatmap) : answer_job(request, &heatmap);
 }

@@ -61,6 +61,8 @@ enum kend_body {
     X(KEND_ROUTE_LAYERS, KEND_GET, "/v1/jobs/{id}/layers", READ, PRIVATE, KEND_NO_BODY, "variant limit after", kend_route_layers)         \
     X(KEND_ROUTE_COMPARE, KEND_GET, "/v1/jobs/{id}/compare", READ, PRIVATE, KEND_NO_BODY, "variant with with_variant limit after",        \
       kend_route_compare)                                                                                                                 \
+    X(KEND_ROUTE_ROW, KEND_GET, "/v1/jobs/{id}/row", READ, PRIVATE, KEND_NO_BODY, "tensor variant row", kend_route_row)                   \
+    X(KEND_ROUTE_VALUES, KEND_GET, "/v1/jobs/{id}/values", READ, PRIVATE, KEND_NO_BODY, "tensor variant x y w h", kend_route_values)      \
     X(KEND_ROUTE_SESSION_BEGIN, KEND_POST, "/v1/session", READ, PRIVATE, KEND_EMPTY_BODY, "", kend_route_session_begin)                   \
     X(KEND_ROUTE_SESSION_SHOW, KEND_GET, "/v1/session", READ, PRIVATE, KEND_NO_BODY, "", kend_route_session_show)                         \
     X(KEND_ROUTE_SESSION_END, KEND_DELETE, "/v1/session", READ, PRIVATE, KEND_NO_BODY, "", kend_route_session_end)                        \

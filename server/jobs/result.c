@@ -58,7 +58,7 @@ static json_t *result_to_json(const struct kend_result *result)
     return proto_json_set(document, "summary", proto_json_load_text(result->summary));
 }
 
-static int write_text(int directory, const char *path, const char *text, struct ken_error *error)
+int kend_result_write_text(int directory, const char *path, const char *text, struct ken_error *error)
 {
     int file;
     int code = ken_file_open(&file, directory, path, true, error);
@@ -75,7 +75,7 @@ int kend_result_write(const struct kend_result *result, int directory, struct ke
     char *text = document ? proto_json_dump(document, JSON_COMPACT) : NULL;
     json_decref(document);
     if (!text) return ken_fail(error, KEN_ENOMEM, "out of memory for the list of artifacts");
-    int code = write_text(directory, "out/" KEND_RESULT_NAME, text, error);
+    int code = kend_result_write_text(directory, "out/" KEND_RESULT_NAME, text, error);
     free(text);
     return code;
 }

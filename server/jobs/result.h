@@ -16,6 +16,8 @@ int kend_result_add(struct kend_result *result, const char *name, const char *va
                     struct ken_error *error);
 /* Takes over the summary; NULL is KEN_ENOMEM. */
 int kend_result_summarize(struct kend_result *result, char *summary, struct ken_error *error);
+/* Writes a text to the file `path` below a folder, and syncs it. */
+int kend_result_write_text(int directory, const char *path, const char *text, struct ken_error *error);
 /* Writes out/.kend/result.json below the working folder, which finished work has left there, and syncs it. */
 int kend_result_write(const struct kend_result *result, int directory, struct ken_error *error);
 /* Reads what kend_result_write wrote, from a published job's file. KEN_EINTERNAL if it is not whole. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A runner: claims a job and takes it through its stages, in plain sequence, on a thread of its own. */
 #include "jobs/engine_parts.h"
+#include "jobs/inputs.h"
 #include "jobs/kind.h"
 
 #include "json_load.h"
@@ -199,6 +200,7 @@ static int publish(struct kend_run *run, struct work *work, struct ken_error *er
     struct kend_artifacts *artifacts = run->engine->parts.artifacts;
     kend_run_enter(run, PROTO_PUBLISHING);
     int code = work->check.kind->finish(&work->kind, &work->result, error);
+    if (!code && work->check.plan) code = kend_inputs_write(&work->check, work->kind.directory, error);
     if (!code) code = kend_result_write(&work->result, work->kind.directory, error);
     if (!code && kend_run_cancelled(run)) code = KEN_ECANCELLED;
     if (!code) code = artifacts->ops->publish(artifacts, run->job->id, error);
