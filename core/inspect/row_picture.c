@@ -134,10 +134,10 @@ static unsigned height_of(unsigned width)
     return height < HEIGHT_LEAST ? HEIGHT_LEAST : height > HEIGHT_MOST ? HEIGHT_MOST : height;
 }
 
-int ken_row_draw(unsigned char **png, size_t *length, const struct ken_row_view *view, unsigned width, struct ken_error *error)
+int ken_row_draw(struct ken_picture *picture, const struct ken_row_view *view, unsigned width, struct ken_error *error)
 {
     struct canvas canvas = {.view = view, .width = width ? width : KEN_ROW_WIDTH};
-    *png = NULL;
+    *picture = (struct ken_picture){.n = view->n};
     if (canvas.width < KEN_ROW_WIDTH_LEAST || canvas.width > KEN_ROW_WIDTH_MOST)
         return ken_fail(error, KEN_EINVALID, "\"width\" must be from %d to %d in view row", KEN_ROW_WIDTH_LEAST, KEN_ROW_WIDTH_MOST);
     canvas.pen = canvas.width >= WIDE ? 2 : 1;
@@ -153,7 +153,10 @@ int ken_row_draw(unsigned char **png, size_t *length, const struct ken_row_view 
     if (view->curve.bandwidth > 0) draw_curve(&canvas, most);
     draw_bandwidth(&canvas);
     draw_strip(&canvas);
-    int code = ken_png_write(png, length, canvas.width, canvas.height, colours, next_line, &canvas, error);
+    picture->end = most;
+    picture->width = canvas.width;
+    picture->height = canvas.height;
+    int code = ken_png_write(&picture->png, &picture->length, canvas.width, canvas.height, colours, next_line, &canvas, error);
     free(canvas.ink);
     return code;
 }

@@ -7,6 +7,7 @@
 #include "json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct row_request {
@@ -15,8 +16,7 @@ struct row_request {
     bool drawn; /* a picture, else numbers */
     struct ken_row_view view;
     uint64_t selected;
-    unsigned char *png; /* [length] */
-    size_t length;
+    struct ken_picture picture;
 };
 
 static int look(void *opaque, const struct ken_pair *pair, struct ken_error *error)
@@ -24,7 +24,7 @@ static int look(void *opaque, const struct ken_pair *pair, struct ken_error *err
     struct row_request *asked = opaque;
     int code = ken_row_view_read(&asked->view, pair, asked->inspection.tensor, asked->row, error);
     if (code) return code;
-    if (asked->drawn) return ken_row_draw(&asked->png, &asked->length, &asked->view, (unsigned)asked->width, error);
+    if (asked->drawn) return ken_row_draw(&asked->picture, &asked->view, (unsigned)asked->width, error);
     return ken_row_select(pair, asked->inspection.tensor, asked->row, &asked->selected, error);
 }
 
@@ -128,7 +128,11 @@ enum MHD_Result kend_route_row(struct kend_request *request)
 
 static enum MHD_Result send_picture(struct kend_request *request, const struct row_request *asked, const char *etag)
 {
-    struct MHD_Response *response = kend_response_text(request, (const char *)asked->png, asked->length, "image/png");
+    const struct ken_picture *picture = &asked->picture;
+    char end[32];
+    struct MHD_Response *response = kend_response_text(request, (const char *)picture->png, picture->length, "image/png");
+    snprintf(end, sizeof end, "%.9g", picture->end);
+    kend_response_header(&response, "X-Heatmap-Max", end);
     kend_response_header(&response, MHD_HTTP_HEADER_ETAG, etag);
     return kend_send_cacheable(request, 200, response);
 }
@@ -143,6 +147,6 @@ enum MHD_Result kend_answer_row_picture(struct kend_request *request, const stru
     if (kend_etag_matches(request->headers.value[KEND_IF_NONE_MATCH], etag)) return kend_answer_empty(request, 304, etag);
     if (inspect(request, job, &asked, "y", &result)) result = send_picture(request, &asked, etag);
     ken_row_view_free(&asked.view);
-    free(asked.png);
+    free(asked.picture.png);
     return result;
 }

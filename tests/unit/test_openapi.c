@@ -62,7 +62,7 @@ START_TEST(every_code_is_listed)
     const json_t *drawing = json_object_get(json_object_get(contract, "paths"), "/v1/jobs/{id}/heatmap.png");
     const json_t *parameters = json_object_get(json_object_get(drawing, "get"), "parameters");
 #define X(symbol, name, colours, scale, end, elements, meaning) name,
-    EXPECT(json_object_get(json_array_get(parameters, 2), "schema"), KEN_VIEW_MAP(X) KEN_AGREEMENT_VIEW);
+    EXPECT(json_object_get(json_array_get(parameters, 2), "schema"), KEN_VIEW_MAP(X) KEN_AGREEMENT_VIEW, KEN_ROW_VIEW);
 #undef X
     const char *stages[PROTO_STAGE_COUNT - 1];
     for (unsigned i = 1; i < PROTO_STAGE_COUNT; i++) stages[i - 1] = proto_stage_name((enum proto_stage)i);
@@ -121,6 +121,8 @@ START_TEST(every_call_is_there_with_its_statuses)
         {"/v1/jobs/{id}/artifacts/{name}", "head", "200 206 304 404 416"},
         {"/v1/jobs/{id}/tensors", "get", "200 404 409"},
         {"/v1/jobs/{id}/heatmap.png", "get", "200 304 400 404 409"},
+        {"/v1/jobs/{id}/row", "get", "200 400 404 409"},
+        {"/v1/jobs/{id}/values", "get", "200 400 404 409"},
         {"/v1/jobs/{id}/layers.png", "get", "200 304 400 404 409 429"},
         {"/v1/jobs/{id}/layers", "get", "200 400 404 409 429"},
         {"/v1/jobs/{id}/compare", "get", "200 400 404 409 429"},
