@@ -2,9 +2,9 @@
 #include "delta_folder.h"
 #include "files.h"
 #include "folder.h"
-#include "heatmap/agreement_picture.h"
 #include "heatmap/layers.h"
 #include "heatmap/role.h"
+#include "inspect/row_picture.h"
 #include "layer_list.h"
 #include "local.h"
 #include "print.h"
@@ -25,6 +25,7 @@ struct picture {
     const struct kenctl *kenctl;
     const char *place, *tensor, *variant; /* a job or a folder; tensor and variant may be NULL */
     struct ken_heatmap heatmap;
+    bool is_row;          /* view row: of heatmap, only y, the row, and the width are told */
     char *role;           /* of --role or --layers, as it is asked for; else NULL */
     unsigned char *bytes; /* [length] */
     size_t length;
@@ -59,13 +60,18 @@ static int read_options(struct picture *picture)
     const struct kenctl *kenctl = picture->kenctl;
     const char *view = kenctl_option(kenctl, KENCTL_OPT_VIEW), *region = kenctl_option(kenctl, KENCTL_OPT_REGION);
     const char *width = kenctl_option(kenctl, KENCTL_OPT_WIDTH), *most = kenctl_option(kenctl, KENCTL_OPT_SCALE_END);
+    const char *row = kenctl_option(kenctl, KENCTL_OPT_ROW);
     struct ken_heatmap *heatmap = &picture->heatmap;
     uint64_t pixels = 0;
     char *end = NULL;
     heatmap->tensor = picture->tensor;
     heatmap->legend = kenctl_option(kenctl, KENCTL_OPT_LEGEND) != NULL;
-    heatmap->view = view ? ken_view_parse(view) : KEN_VIEW_DENSITY;
-    if (heatmap->view == KEN_VIEW_COUNT) return kenctl_usage(kenctl, "--view is mask, neighbors, density or delta, not '%s'", view);
+    picture->is_row = view && strcmp(view, KEN_ROW_VIEW) == 0;
+    heatmap->view = view && !picture->is_row ? ken_view_parse(view) : KEN_VIEW_DENSITY;
+    if (heatmap->view == KEN_VIEW_COUNT) return kenctl_usage(kenctl, "--view is mask, neighbors, density, delta or row, not '%s'", view);
+    if (picture->is_row != (row != NULL)) return kenctl_usage(kenctl, "--view row and --row go together");
+    if (row && !read_number(row, &heatmap->y)) return kenctl_usage(kenctl, "--row is a number, not '%s'", row);
+    if (row && (region || most || heatmap->legend)) return kenctl_usage(kenctl, "--view row has no --region, --max or --legend");
     if (region && !read_region(region, heatmap)) return kenctl_usage(kenctl, "--region is X,Y,W,H, as 0,0,768,768, not '%s'", region);
     if (width && (!read_number(width, &pixels) || pixels < KEN_PICTURE_LEAST || pixels > KEN_PICTURE_MOST))
         return kenctl_usage(kenctl, "--width is a number from %d to %d, not '%s'", KEN_PICTURE_LEAST, KEN_PICTURE_MOST, width);
@@ -85,8 +91,8 @@ static int read_role(struct picture *picture)
     if (role && (layers || picture->tensor)) return kenctl_usage(kenctl, "--role takes the place of TENSOR");
     if (!role && !picture->tensor) return kenctl_usage(kenctl, "'heatmap' needs TENSOR or --role");
     if (!role && !layers) return KENCTL_SUCCESS;
-    if (region || picture->heatmap.legend)
-        return kenctl_usage(kenctl, "%s is of one matrix, not of layers", region ? "--region" : "--legend");
+    if (region || picture->heatmap.legend || picture->is_row)
+        return kenctl_usage(kenctl, "%s is of one matrix, not of layers", region ? "--region" : picture->is_row ? "--row" : "--legend");
     if (picture->heatmap.width && picture->heatmap.width < KEN_LAYERS_LEAST)
         return kenctl_usage(kenctl, "--width of layers is a number from %d to %d", KEN_LAYERS_LEAST, KEN_PICTURE_MOST);
     picture->role = strdup(role ? role : picture->tensor);
@@ -116,7 +122,7 @@ static int open_file(const char *folder, const char *name, int *file, uint64_t *
 }
 
 /* All layers of the role, as the folder's report tells them. */
-static int draw_layers(struct picture *picture, struct ken_picture *drawn, const struct ken_picture_side *files, struct ken_error *error)
+static int draw_layers(struct picture *picture, struct ken_picture *drawn, const struct ken_pair *files, struct ken_error *error)
 {
     json_t *roles = kenctl_layers_read(picture->place, picture->variant, error), *tensor;
     const json_t *picked = roles ? kenctl_layers_pick(roles, picture->role, error) : NULL, *tensors = json_object_get(picked, "tensors");
@@ -138,29 +144,53 @@ static int draw_layers(struct picture *picture, struct ken_picture *drawn, const
     return code;
 }
 
-static int draw(struct picture *picture)
+/* A row needs the fine-tuned values, too. */
+static int draw_row(const struct picture *picture, struct ken_pair *pair, struct ken_picture *drawn, struct ken_error *error)
+{
+    struct ken_row_view view = {0};
+    int code = ken_row_view_read(&view, pair, picture->tensor, picture->heatmap.y, error);
+    if (!code) code = ken_pair_check(pair, error);
+    if (!code) code = ken_row_draw(drawn, &view, picture->heatmap.width, error);
+    ken_row_view_free(&view);
+    return code;
+}
+
+static int draw(struct picture *picture, const struct ken_checkpoint *model)
 {
     char cells_name[KEN_PATH_SIZE], delta_name[KEN_PATH_SIZE];
     const char *variant = picture->variant;
     struct ken_error error = {0};
     struct ken_picture drawn = {0};
-    struct ken_picture_side files = {-1, -1, 0, 0};
+    struct ken_pair pair = {.model = model, .cells = -1, .delta = -1};
     if (variant && !kenctl_is_safe_name(variant)) return kenctl_usage(picture->kenctl, "--variant is a name, not '%s'", variant);
     snprintf(cells_name, sizeof cells_name, ".kend/%s.cells", variant ? variant : "tensors");
     snprintf(delta_name, sizeof delta_name, "%s%s" KEN_DELTA_FILE_NAME, variant ? variant : "", variant ? "/" : "");
-    int code = open_file(picture->place, delta_name, &files.delta, &files.delta_bytes, &error);
-    if (!code) code = open_file(picture->place, cells_name, &files.cells, &files.cells_bytes, &error);
+    int code = open_file(picture->place, delta_name, &pair.delta, &pair.delta_bytes, &error);
+    if (!code) code = open_file(picture->place, cells_name, &pair.cells, &pair.cells_bytes, &error);
     if (!code && picture->role)
-        code = draw_layers(picture, &drawn, &files, &error);
+        code = draw_layers(picture, &drawn, &pair, &error);
     else if (!code)
-        code = ken_heatmap_draw(&drawn, &picture->heatmap, files.cells, files.cells_bytes, files.delta, files.delta_bytes, &error);
-    if (files.cells >= 0) close(files.cells);
-    if (files.delta >= 0) close(files.delta);
+        code = model ? draw_row(picture, &pair, &drawn, &error)
+                     : ken_heatmap_draw(&drawn, &picture->heatmap, pair.cells, pair.cells_bytes, pair.delta, pair.delta_bytes, &error);
+    if (pair.cells >= 0) close(pair.cells);
+    if (pair.delta >= 0) close(pair.delta);
     picture->bytes = drawn.png;
     picture->length = drawn.length;
     if (code == KEN_ENOT_FOUND && picture->tensor) return kenctl_fail(KENCTL_FAILURE, "%s: %s", picture->tensor, error.message);
     if (code == KEN_ENOT_FOUND) return kenctl_fail(KENCTL_FAILURE, "%s", error.message);
     return code ? kenctl_fail_error(&error) : KENCTL_SUCCESS;
+}
+
+static int draw_here(struct picture *picture)
+{
+    struct ken_checkpoint *model = NULL;
+    if (!picture->is_row) return draw(picture, NULL);
+    if (!kenctl_option(picture->kenctl, KENCTL_OPT_MODEL))
+        return kenctl_usage(picture->kenctl, "--view row of a folder needs --model, the fine-tuned checkpoint");
+    int status = kenctl_open_checkpoint(picture->kenctl, KENCTL_OPT_MODEL, "--model", &model);
+    if (status == KENCTL_SUCCESS) status = draw(picture, model);
+    ken_checkpoint_close(&model);
+    return status;
 }
 
 /* ---- of a job */
@@ -193,7 +223,8 @@ static char *make_path(const struct picture *picture)
     FILE *rest = name && variant ? open_memstream(&text, &length) : NULL;
     if (rest) {
         fprintf(rest, picture->role ? "/layers.png?role=%s" : "/heatmap.png?tensor=%s", name);
-        fprintf(rest, "&view=%s", ken_view_name(heatmap->view));
+        fprintf(rest, "&view=%s", picture->is_row ? KEN_ROW_VIEW : ken_view_name(heatmap->view));
+        if (picture->is_row) fprintf(rest, "&y=%" PRIu64, heatmap->y);
         if (picture->variant) fprintf(rest, "&variant=%s", variant);
         if (heatmap->w)
             fprintf(rest, "&x=%" PRIu64 "&y=%" PRIu64 "&w=%" PRIu64 "&h=%" PRIu64, heatmap->x, heatmap->y, heatmap->w, heatmap->h);
@@ -285,7 +316,7 @@ static int run(struct kenctl *kenctl)
     if (status == KENCTL_SUCCESS) status = kenctl_check_free(kenctl, output);
     if (status == KENCTL_SUCCESS) {
         const bool is_folder = stat(picture.place, &state) == 0 && S_ISDIR(state.st_mode);
-        status = is_folder ? draw(&picture) : fetch(&picture);
+        status = is_folder ? draw_here(&picture) : fetch(&picture);
     }
     if (status == KENCTL_SUCCESS && write_output(output, &picture, &error)) status = kenctl_fail_error(&error);
     if (status == KENCTL_SUCCESS && kenctl->json)
@@ -295,8 +326,9 @@ static int run(struct kenctl *kenctl)
     return status;
 }
 
-static const unsigned char options[] = {KENCTL_OPT_VIEW,   KENCTL_OPT_VARIANT, KENCTL_OPT_REGION, KENCTL_OPT_WIDTH, KENCTL_OPT_SCALE_END,
-                                        KENCTL_OPT_LEGEND, KENCTL_OPT_ROLE,    KENCTL_OPT_LAYERS, KENCTL_OPT_FILE,  KENCTL_OPT_FORCE};
+static const unsigned char options[] = {KENCTL_OPT_VIEW,   KENCTL_OPT_ROW,       KENCTL_OPT_VARIANT, KENCTL_OPT_REGION,
+                                        KENCTL_OPT_WIDTH,  KENCTL_OPT_SCALE_END, KENCTL_OPT_LEGEND,  KENCTL_OPT_ROLE,
+                                        KENCTL_OPT_LAYERS, KENCTL_OPT_MODEL,     KENCTL_OPT_FILE,    KENCTL_OPT_FORCE};
 
 const struct kenctl_command kenctl_command_heatmap = {
     .name = "heatmap",
@@ -307,10 +339,14 @@ const struct kenctl_command kenctl_command_heatmap = {
             "(share that is kept) and delta (size of fine-tuned minus base). Colours mean the same in all tensors of a delta.\n"
             "With --role or --layers, all tensors of one role are small pictures in one, each with the numbers of its name, the share\n"
             "that is kept, and relative L2.\n"
+            "View row is of one row: histogram of its fine-tuned values, and of the kept ones among them, density curve and\n"
+            "bandwidth, and where values were kept. It needs the fine-tuned model: of a job, as long as the server has it cached;\n"
+            "of a folder, --model names it.\n"
             "\nExamples:\n"
             "  kenctl heatmap pruned/ encoder.layer.0.output.dense.weight -o picture.png\n"
             "  kenctl heatmap job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C lm_head.weight --view mask --region 0,0,256,256 --width 1024 -o head.png\n"
-            "  kenctl heatmap pruned/ --role 'encoder.layer.*.output.dense.weight' -o layers.png\n",
+            "  kenctl heatmap pruned/ --role 'encoder.layer.*.output.dense.weight' -o layers.png\n"
+            "  kenctl heatmap pruned/ lm_head.weight --view row --row 7 --model sst2/ -o row.png\n",
     .options = options,
     .option_count = sizeof options,
     .least = 1,

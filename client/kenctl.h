@@ -29,7 +29,7 @@ enum { KENCTL_DIFFERENT = KENCTL_FAILURE, KENCTL_TROUBLE = KENCTL_USAGE };
 /* clang-format off */
 #define KENCTL_COMMAND_MAP(X) \
     X(submit) X(list) X(show) X(watch) X(cancel) X(delete) X(download) \
-    X(prune) X(inject) X(verify) X(inspect) X(diff) X(export) X(heatmap) X(doctor) X(token)
+    X(prune) X(inject) X(verify) X(inspect) X(diff) X(export) X(heatmap) X(values) X(doctor) X(token)
 /* clang-format on */
 
 struct kenctl; /* the context of a call */

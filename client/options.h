@@ -63,7 +63,10 @@
     X(LAYOUT, "format", 0, "FORMAT", "trl: the sparse weight updates of TRL, for vLLM")                                              \
     X(SAME, "all", 'a', NULL, "show the tensors that are the same, too")                                                             \
     X(VARIANT, "variant", 0, "NAME", "one of the job's variants")                                                                    \
-    X(VIEW, "view", 0, "VIEW", "mask, neighbors, density (default) or delta")                                                        \
+    X(VIEW, "view", 0, "VIEW", "mask, neighbors, density (default), delta or row")                                                   \
+    X(ROW, "row", 0, "N", "of view row: which")                                                                                      \
+    X(AT, "at", 0, "ROW,COLUMN", "where the value is, both from 0")                                                                  \
+    X(REGION_VALUES, "region", 0, "X,Y,W,H", "first column and row, columns and rows: 4096 values at most")                          \
     X(REGION, "region", 0, "X,Y,W,H", "first column and row, columns and rows (default: all)")                                       \
     X(WIDTH, "width", 0, "N", "pixels, 16 to 4096 (default: as the matrix, 1024 at most on its longer side)")                        \
     X(ROLE, "role", 0, "GLOB", "all tensors of a role in one picture: their names with * for numbers, as 'layer.*.mlp.weight'")      \

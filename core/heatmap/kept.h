@@ -25,8 +25,8 @@ int ken_kept_jump(struct ken_kept *kept, uint64_t element, struct ken_error *err
 int ken_kept_take(struct ken_kept *kept, uint64_t count, unsigned char *bits, uint64_t *ones, struct ken_error *error);
 
 /*
- * Encoding packed: the block that the element taken last lies in. elements [ken_packed_elements] are the base's in it, in the model's dtype,
- * and become the pruned model's. KEN_EDIGEST: the block does not go with this base.
+ * Encoding packed: the block that the element taken last lies in. elements [ken_packed_elements] are the base's in it, in the model's
+ * dtype, and become the pruned model's. KEN_EDIGEST: the block does not go with this base.
  */
 int ken_kept_unpack(struct ken_kept *kept, void *elements, struct ken_error *error);
 

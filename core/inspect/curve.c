@@ -50,8 +50,7 @@ static int estimate(struct ken_curve *curve, const float *x, size_t n, const str
     ken_density_init(&density, x, n, moments);
     ken_spread_init(&spread, &density, scratch);
     curve->bandwidth = density.h;
-    for (size_t i = 0; i < KEN_CURVE_POINTS; i++)
-        curve->density[i] = ken_kernel()->spread_at(&spread, curve->at[i]) / density.scale;
+    for (size_t i = 0; i < KEN_CURVE_POINTS; i++) curve->density[i] = ken_kernel()->spread_at(&spread, curve->at[i]) / density.scale;
     free(scratch);
     return KEN_OK;
 }

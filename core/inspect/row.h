@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One row of a pruned tensor: how its fine-tuned values are distributed, and which of them were kept. docs/design/heatmaps.md, "One row". */
+/* One row of a pruned tensor: how its fine-tuned values are distributed, and which of them were kept. docs/design/heatmaps.md, "One row".
+ */
 #ifndef KEN_INSPECT_ROW_H
 #define KEN_INSPECT_ROW_H
 

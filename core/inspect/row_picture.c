@@ -10,12 +10,12 @@
 enum { HEIGHT_LEAST = 48, HEIGHT_MOST = 1024, WIDE = 512 };
 
 /* Numbers of the palette. All are told apart by those who see no red or no green, on white and on black. */
-#define INK_MAP(X)             \
-    X(NOTHING, 255, 255, 255)  \
-    X(ALL, 170, 170, 170)      \
-    X(KEPT, 33, 102, 172)      \
-    X(CURVE, 230, 133, 32)     \
-    X(BANDWIDTH, 179, 88, 6)   \
+#define INK_MAP(X)            \
+    X(NOTHING, 255, 255, 255) \
+    X(ALL, 170, 170, 170)     \
+    X(KEPT, 33, 102, 172)     \
+    X(CURVE, 230, 133, 32)    \
+    X(BANDWIDTH, 179, 88, 6)  \
     X(AXIS, 128, 128, 128)
 #define X(ink, red, green, blue) ink,
 enum ink { INK_MAP(X) INKS };
@@ -27,7 +27,8 @@ static const unsigned char colours[KEN_PALETTE][3] = {INK_MAP(X)};
 struct canvas {
     const struct ken_row_view *view;
     unsigned width, height;
-    unsigned plot, strip; /* lines of the histogram, above; of the values kept, at the bottom */
+    unsigned plot, strip; /* lines above the axis, and of the values kept, at the bottom */
+    unsigned top;         /* lines above the histogram, for the bandwidth */
     unsigned pen;         /* pixels of a stroke */
     unsigned char *ink;   /* [height, width] */
     unsigned next;        /* line that is written next */
@@ -64,7 +65,7 @@ static double highest(const struct ken_row_view *view)
 
 static unsigned lines_of(const struct canvas *canvas, double count, double most)
 {
-    return (unsigned)(count / most * canvas->plot + 0.5);
+    return (unsigned)(count / most * (canvas->plot - canvas->top) + 0.5);
 }
 
 static void draw_bars(const struct canvas *canvas, const uint64_t *counts, double most, enum ink ink)
@@ -114,7 +115,8 @@ static void draw_strip(const struct canvas *canvas)
         for (uint64_t i = 0; i < view->finite; i++)
             if (!turn || (view->bits[i / 8] >> i % 8 & 1)) {
                 const unsigned column = column_of(canvas, (double)view->x[i]);
-                if (canvas->ink[(size_t)top * canvas->width + column] != inks[turn]) fill(canvas, column, top, 1, canvas->strip, inks[turn]);
+                if (canvas->ink[(size_t)top * canvas->width + column] != inks[turn])
+                    fill(canvas, column, top, 1, canvas->strip, inks[turn]);
             }
 }
 
@@ -143,6 +145,7 @@ int ken_row_draw(struct ken_picture *picture, const struct ken_row_view *view, u
     canvas.pen = canvas.width >= WIDE ? 2 : 1;
     canvas.height = height_of(canvas.width);
     canvas.strip = canvas.height / 12;
+    canvas.top = 4 * canvas.pen;
     canvas.plot = canvas.height - canvas.strip - 3 * canvas.pen;
     canvas.ink = calloc(canvas.height, canvas.width);
     if (!canvas.ink) return ken_fail(error, KEN_ENOMEM, "out of memory for a picture");

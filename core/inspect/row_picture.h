@@ -6,6 +6,9 @@
 #include "heatmap/heatmap.h"
 #include "inspect/row.h"
 
+/* What this view is called, beside those of ken_view. */
+#define KEN_ROW_VIEW "row"
+
 enum { KEN_ROW_WIDTH = 768, KEN_ROW_WIDTH_LEAST = 64, KEN_ROW_WIDTH_MOST = 4096 };
 
 /*

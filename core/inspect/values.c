@@ -73,8 +73,8 @@ static int put_stored(struct reading *reading, uint64_t first, uint64_t ones, st
     if (!stored) return KEN_OK;
     const uint64_t count = whole ? w : stored;
     if (number > all || count > all - number) return ken_fail(error, KEN_EBAD_DELTA, "the delta: more is marked than is stored");
-    int code = ken_file_read(reading->pair->delta, told->values + number * reading->size, reading->row, count * reading->size, "the delta",
-                             error);
+    int code =
+        ken_file_read(reading->pair->delta, told->values + number * reading->size, reading->row, count * reading->size, "the delta", error);
     if (code) return code;
     for (uint64_t i = 0, next = 0; i < w; i++) {
         if (!has_bit(reading->bits, i)) continue;
@@ -87,8 +87,7 @@ static int read_plain(struct reading *reading, uint64_t first, struct ken_error 
 {
     const struct ken_pair_tensor *tensor = &reading->tensor;
     uint64_t ones;
-    int code = ken_pair_read(reading->pair->base, tensor->base, tensor->found.dtype, first,
-                             reading->values->w, reading->pruned, error);
+    int code = ken_pair_read(reading->pair->base, tensor->base, tensor->found.dtype, first, reading->values->w, reading->pruned, error);
     if (!code) code = ken_kept_take(reading->kept, reading->values->w, reading->bits, &ones, error);
     return code ? code : put_stored(reading, first, ones, error);
 }

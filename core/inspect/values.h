@@ -9,10 +9,10 @@ enum { KEN_VALUES_MOST = 4096 };
 
 struct ken_values {
     enum ken_dtype dtype, base_dtype;
-    uint64_t x, y, w, h;         /* first column and row, columns and rows */
-    double *base, *model;        /* [h, w] as they are in their files */
-    double *pruned;              /* [h, w] */
-    unsigned char *kept;         /* [h, w] 1: the delta stores it */
+    uint64_t x, y, w, h;  /* first column and row, columns and rows */
+    double *base, *model; /* [h, w] as they are in their files */
+    double *pruned;       /* [h, w] */
+    unsigned char *kept;  /* [h, w] 1: the delta stores it */
 };
 
 /*

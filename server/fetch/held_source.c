@@ -76,7 +76,9 @@ static void held_state(struct kend_source *source, struct kend_location_state *s
 static int held_whole(struct kend_source *source, const unsigned char *wanted, struct ken_error *error)
 {
     const struct held_source *held = (const struct held_source *)source;
-    return wanted && (!held->known || memcmp(wanted, held->sha256, KEN_SHA256_SIZE) != 0) ? ken_fail(error, KEN_EDIGEST, "another file is cached") : 0;
+    return wanted && (!held->known || memcmp(wanted, held->sha256, KEN_SHA256_SIZE) != 0)
+               ? ken_fail(error, KEN_EDIGEST, "another file is cached")
+               : 0;
 }
 
 static struct kend_cached *held_cached(const struct kend_source *source)

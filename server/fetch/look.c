@@ -14,8 +14,7 @@ static int open_parts(struct kend_look *look, const struct kend_cache *cache, co
     look->folder = openat(cache->fd, key, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (look->folder >= 0) look->data = openat(look->folder, "data", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (look->data >= 0) return fstat(look->data, &look->opened) ? ken_fail_errno(error, errno, "looking at a cache entry") : 0;
-    return errno == ENOENT ? ken_fail(error, KEN_ENOT_FOUND, "not in the cache")
-                           : ken_fail_errno(error, errno, "opening a cache entry");
+    return errno == ENOENT ? ken_fail(error, KEN_ENOT_FOUND, "not in the cache") : ken_fail_errno(error, errno, "opening a cache entry");
 }
 
 int kend_look_open(struct kend_look *look, struct kend_cache *cache, const char *key, struct ken_error *error)

@@ -90,8 +90,8 @@ static int look(struct looking *looking, struct ken_error *error)
 {
     struct kend_request *request = looking->request;
     uint64_t bytes = 0;
-    int code = kend_picture_files_open(&looking->files, request->http->parts.artifacts, looking->job->id, looking->inspection->variant,
-                                       error);
+    int code =
+        kend_picture_files_open(&looking->files, request->http->parts.artifacts, looking->job->id, looking->inspection->variant, error);
     if (code) return code;
     looking->step = STEP_TENSOR;
     code = measure(looking, &bytes, error);
@@ -125,8 +125,7 @@ static enum MHD_Result answer_failure(const struct looking *looking, int code, c
         return kend_artifacts_gone(request, &result)
                    ? result
                    : kend_answer_problem(request, PROTO_NO_DELTA, "of this job there is no delta with what pictures are made of");
-    if (code == KEN_ENOT_FOUND && looking->step == STEP_TENSOR)
-        return kend_answer_problem(request, PROTO_NOT_FOUND, "%s", error->message);
+    if (code == KEN_ENOT_FOUND && looking->step == STEP_TENSOR) return kend_answer_problem(request, PROTO_NOT_FOUND, "%s", error->message);
     if (code == KEN_ENOT_FOUND)
         return kend_answer_problem(request, PROTO_INPUTS_GONE, "what the job pruned is not in the cache any more, or not as it was");
     kend_log(KEND_LOG_ERROR, "a job's inputs cannot be looked at", KEND_LOG_REQUEST(request), KEND_S("job", looking->job->id),

@@ -80,8 +80,7 @@ static enum MHD_Result answer(struct kend_request *request, const struct kend_jo
     struct values_request asked = {.inspection = {.look = look, .opaque = &asked}};
     char detail[256];
     enum MHD_Result result;
-    if (!read_region(&request->query, &asked, detail, sizeof detail))
-        return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
+    if (!read_region(&request->query, &asked, detail, sizeof detail)) return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
     if (kend_inspection_read(&asked.inspection, request, job, &result) && kend_inspect(request, job, &asked.inspection, &result))
         result = kend_answer_json(request, 200, values_to_json(&asked));
     ken_values_free(&asked.values);

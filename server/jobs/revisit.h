@@ -22,10 +22,10 @@ struct kend_revisit_request {
     const struct kend_conf *conf;
     struct kend_fetcher *fetcher;
     const struct kend_job *job;
-    const json_t *spec;    /* the job's document */
-    const char *variant;   /* "" for the only one */
-    const json_t *inputs;  /* of kend_inputs_read */
-    int cells, delta;      /* the job's files, of so many bytes; borrowed */
+    const json_t *spec;   /* the job's document */
+    const char *variant;  /* "" for the only one */
+    const json_t *inputs; /* of kend_inputs_read */
+    int cells, delta;     /* the job's files, of so many bytes; borrowed */
     uint64_t cells_bytes, delta_bytes;
 };
 

@@ -61,8 +61,8 @@ def test_every_call_has_a_scope() -> None:
 
 def call(house: House, who: str, method: str, path: str, job: str) -> Response:
     target = path.replace("{id}", job).replace("{name}", "app.js" if path in PAGE else "report.json")
-    if path.endswith("/heatmap.png"):
-        target += "?tensor=layer.0.weight"
+    if path.endswith(("/heatmap.png", "/values", "/row")):
+        target += "?tensor=layer.0.weight" + ("&row=0" if path.endswith("/row") else "")
     body = house.pair if (method, path) == ("POST", "/v1/jobs") else None
     return house.ask(who, method, target, body)
 

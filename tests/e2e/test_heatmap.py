@@ -237,7 +237,7 @@ def test_a_picture_is_the_same_again_and_not_sent_again(drawn: Drawn) -> None:
         ({"width": 15}, '"width" must be a whole number from 16 to 4096'),
         ({"width": 4097}, '"width" must be a whole number from 16 to 4096'),
         ({"width": 4096, "w": 40, "h": 40}, '"width" is too large'),
-        ({"view": "row"}, '"view" must be one of mask, neighbors, density, delta, compare'),
+        ({"view": "column"}, '"view" must be one of mask, neighbors, density, delta, compare, row'),
         ({"max": 0}, '"max" must be a number above 0'),
         ({"max": "nan"}, '"max" must be a number above 0'),
         ({"max": "1e999"}, '"max" must be a number above 0'),
@@ -358,7 +358,7 @@ def test_kenctl_tells_what_is_wrong(drawn: Drawn, tmp_path: Path, kenctl: Run) -
     ok(kenctl("prune", "--model", drawn.files / "model", "--base", drawn.files / "base", "--k", 8, "-o", "other"))
     for status, message, arguments in (
         (2, "needs -o", ("out", "wide")),
-        (2, "--view is", ("out", "wide", "--view", "row", "-o", "p.png")),
+        (2, "--view is", ("out", "wide", "--view", "column", "-o", "p.png")),
         (2, "--region is", ("out", "wide", "--region", "1,2,3", "-o", "p.png")),
         (2, "--width is", ("out", "wide", "--width", "9", "-o", "p.png")),
         (2, "--max is", ("out", "wide", "--max", "-1", "-o", "p.png")),

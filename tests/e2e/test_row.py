@@ -316,3 +316,61 @@ def test_the_real_pair_on_every_kernel(tmp_path: Path) -> None:
     assert seen[0] == seen[1]
     drawn, golden = decode(seen[0][1]), decode((GOLDEN / "row.png").read_bytes())
     assert drawn.palette == golden.palette and np.array_equal(drawn.pixels, golden.pixels)
+
+
+# ---- kenctl
+
+
+def test_kenctl_draws_rows_of_jobs_and_folders_alike(looked: Looked, tmp_path: Path, kenctl: Run) -> None:
+    files = looked.kend.data.parent / "files"
+    ok(kenctl("prune", "--model", files / "model", "--base", files / "base", "--keep", "0.5", "-o", "out"))
+    options = ("wide", "--view", "row", "--row", 6, "--width", 200)
+    ok(kenctl("heatmap", "out", *options, "--model", files / "model", "-o", "folder.png"))
+    ok(
+        kenctl(
+            "--server",
+            looked.kend.url,
+            "heatmap",
+            looked.jobs["packed"],
+            *options,
+            "--variant",
+            "half",
+            "-o",
+            "job.png",
+        )
+    )
+    assert (tmp_path / "folder.png").read_bytes() == (tmp_path / "job.png").read_bytes()
+    for status, message, arguments in (
+        (2, "go together", ("wide", "--view", "row")),
+        (2, "go together", ("wide", "--row", "6")),
+        (2, "--row is", ("wide", "--view", "row", "--row", "-1")),
+        (2, "neither --region nor --max", ("wide", "--view", "row", "--row", "6", "--region", "0,0,1,1")),
+        (2, "needs --model", ("wide", "--view", "row", "--row", "6")),
+        (2, '"row" must be', ("wide", "--view", "row", "--row", "70", "--model", files / "model")),
+        (2, '"width" must be', ("wide", "--view", "row", "--row", "7", "--width", "20", "--model", files / "model")),
+        (1, "no pruned tensor", ("head", "--view", "row", "--row", "1", "--model", files / "model")),
+        (1, "no such tensor", ("half", "--view", "row", "--row", "1", "--model", DATA / "finetuned.safetensors")),
+    ):
+        result = kenctl("heatmap", "out", *arguments, "-o", "p.png")
+        assert result.returncode == status and message in result.stderr, (arguments, result.stderr)
+
+
+def test_kenctl_shows_values(looked: Looked, kenctl: Run) -> None:
+    base, model, pruned, kept = looked.sides("wide", "file", "half")
+    server = ("--server", looked.kend.url, "values", looked.jobs["file"], "wide", "--variant", "half")
+    lines = [line.split() for line in ok(kenctl(*server, "--region", "5,6,2,3")).splitlines()]
+    assert lines[0] == ["ROW", "COLUMN", "BASE", "MODEL", "PRUNED", "KEPT"] and len(lines) == 7
+    for line in lines[1:]:
+        y, x = int(line[0]), int(line[1])
+        assert [np.float32(text) for text in line[2:5]] == [base[y, x], model[y, x], pruned[y, x]]
+        assert line[5] == ("yes" if kept[y, x] else "no")
+    assert [line.split()[:2] for line in ok(kenctl(*server, "--at", "69,332")).splitlines()[1:]] == [["69", "332"]]
+    for status, message, arguments in (
+        (2, "needs --at", ()),
+        (2, "needs --at", ("--at", "1,1", "--region", "0,0,1,1")),
+        (2, "--at is", ("--at", "1,")),
+        (2, "--region is", ("--region", "1,2,3,4,5")),
+        (1, '"x" must be from 0 to 332', ("--at", "0,333")),
+    ):
+        result = kenctl(*server, *arguments)
+        assert result.returncode == status and message in result.stderr, (arguments, result.stderr)
