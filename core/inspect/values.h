@@ -23,7 +23,7 @@ struct ken_values {
 int ken_values_read(struct ken_values *values, const struct ken_pair *pair, const char *tensor, uint64_t x, uint64_t y, uint64_t w,
                     uint64_t h, struct ken_error *error);
 void ken_values_free(struct ken_values *values);
-/* Bytes of memory that reading takes at most. */
-enum { KEN_VALUES_BYTES = 5 << 20 };
+/* Bytes of memory that reading takes at most, and what is made of it as JSON. */
+enum { KEN_VALUES_BYTES = 8 << 20 };
 
 #endif

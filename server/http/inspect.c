@@ -143,7 +143,6 @@ bool kend_inspect(struct kend_request *request, const struct kend_job *job, cons
     kend_picture_files_close(&looking.files);
     json_decref(looking.inputs);
     json_decref(looking.spec);
-    kend_request_let_go_document(request);
     if (code) *result = answer_failure(&looking, code, &error);
     return !code;
 }

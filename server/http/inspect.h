@@ -19,7 +19,10 @@ struct kend_inspection {
 /* Reads `tensor` and `variant` of a request for the path's job. False: it was answered. */
 bool kend_inspection_read(struct kend_inspection *inspection, struct kend_request *request, const struct kend_job *job,
                           enum MHD_Result *result);
-/* Opens the job's delta, and its inputs if they are the very bytes that it had, and has them looked at. False: it was answered. */
+/*
+ * Opens the job's delta, and its inputs if they are the very bytes that it had, and has them looked at. False: it was answered. What it
+ * takes of http.max_memory is the caller's to let go of (kend_request_let_go_document), when the answer is made.
+ */
 bool kend_inspect(struct kend_request *request, const struct kend_job *job, const struct kend_inspection *inspection,
                   enum MHD_Result *result);
 

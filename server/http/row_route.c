@@ -2,6 +2,7 @@
 /* One row of a job's matrix: as numbers, and as a picture. */
 #include "heatmap/heatmap.h"
 #include "http/inspect.h"
+#include "http/memory.h"
 #include "http/picture_files.h"
 #include "inspect/row_picture.h"
 #include "json.h"
@@ -111,6 +112,7 @@ static enum MHD_Result answer_row(struct kend_request *request, const struct ken
     if (kend_inspection_read(&asked.inspection, request, job, &result) && inspect(request, job, &asked, "row", &result))
         result = kend_answer_json(request, 200, row_to_json(&asked));
     ken_row_view_free(&asked.view);
+    kend_request_let_go_document(request);
     return result;
 }
 
@@ -126,11 +128,12 @@ enum MHD_Result kend_route_row(struct kend_request *request)
 
 /* ---- the picture */
 
-static enum MHD_Result send_picture(struct kend_request *request, const struct row_request *asked, const char *etag)
+/* Takes the picture over. */
+static enum MHD_Result send_picture(struct kend_request *request, struct ken_picture *picture, const char *etag)
 {
-    const struct ken_picture *picture = &asked->picture;
     char end[32];
-    struct MHD_Response *response = kend_response_text(request, (const char *)picture->png, picture->length, "image/png");
+    struct MHD_Response *response = kend_response_take(request, (char *)picture->png, picture->length, "image/png");
+    picture->png = NULL;
     snprintf(end, sizeof end, "%.9g", picture->end);
     kend_response_header(&response, "X-Heatmap-Max", end);
     kend_response_header(&response, MHD_HTTP_HEADER_ETAG, etag);
@@ -145,8 +148,9 @@ enum MHD_Result kend_answer_row_picture(struct kend_request *request, const stru
     if (!kend_inspection_read(&asked.inspection, request, job, &result)) return result;
     if (!kend_picture_etag(etag, request)) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     if (kend_etag_matches(request->headers.value[KEND_IF_NONE_MATCH], etag)) return kend_answer_empty(request, 304, etag);
-    if (inspect(request, job, &asked, "y", &result)) result = send_picture(request, &asked, etag);
+    if (inspect(request, job, &asked, "y", &result)) result = send_picture(request, &asked.picture, etag);
     ken_row_view_free(&asked.view);
+    kend_request_let_go_document(request);
     free(asked.picture.png);
     return result;
 }

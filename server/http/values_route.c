@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Single values of a job's matrix: of the base, of the fine-tuned model, and as they were pruned. */
 #include "http/inspect.h"
+#include "http/memory.h"
 #include "inspect/values.h"
 #include "json.h"
 
@@ -84,6 +85,7 @@ static enum MHD_Result answer(struct kend_request *request, const struct kend_jo
     if (kend_inspection_read(&asked.inspection, request, job, &result) && kend_inspect(request, job, &asked.inspection, &result))
         result = kend_answer_json(request, 200, values_to_json(&asked));
     ken_values_free(&asked.values);
+    kend_request_let_go_document(request);
     return result;
 }
 
