@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inspect/row.h"
 
+#include "bits.h"
 #include "heatmap/kept.h"
 #include "pruning/block.h"
 
@@ -59,16 +60,11 @@ static int read_bits(const struct ken_pair *pair, const struct ken_pair_tensor *
 
 /* ---- counting */
 
-static bool has_bit(const unsigned char *bits, uint64_t i)
-{
-    return bits[i / 8] >> i % 8 & 1;
-}
-
 /* Moves what is finite to the front, values and bits. */
 static void take_finite(struct ken_row_view *view)
 {
     for (uint64_t i = 0; i < view->n; i++) {
-        const bool kept = has_bit(view->bits, i);
+        const bool kept = ken_bits_has(view->bits, i);
         view->kept += kept;
         if (!isfinite(view->x[i])) continue;
         const uint64_t to = view->finite++;
@@ -96,7 +92,7 @@ int ken_row_view_read(struct ken_row_view *view, const struct ken_pair *pair, co
     take_finite(view);
     code = ken_curve_make(&view->curve, view->x, view->finite, error);
     for (uint64_t i = 0; !code && i < view->finite; i++)
-        if (has_bit(view->bits, i)) view->stored[ken_curve_bin(&view->curve, view->x[i])]++;
+        if (ken_bits_has(view->bits, i)) view->stored[ken_curve_bin(&view->curve, view->x[i])]++;
     return code;
 }
 

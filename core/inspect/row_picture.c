@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inspect/row_picture.h"
 
+#include "bits.h"
 #include "heatmap/png_writer.h"
 
 #include <math.h>
@@ -113,7 +114,7 @@ static void draw_strip(const struct canvas *canvas)
     const enum ink inks[] = {ALL, KEPT};
     for (size_t turn = 0; turn < 2; turn++)
         for (uint64_t i = 0; i < view->finite; i++)
-            if (!turn || (view->bits[i / 8] >> i % 8 & 1)) {
+            if (!turn || ken_bits_has(view->bits, i)) {
                 const unsigned column = column_of(canvas, (double)view->x[i]);
                 if (canvas->ink[(size_t)top * canvas->width + column] != inks[turn])
                     fill(canvas, column, top, 1, canvas->strip, inks[turn]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inspect/values.h"
 
+#include "bits.h"
 #include "delta/packed.h"
 #include "folder.h"
 #include "heatmap/kept.h"
@@ -56,11 +57,6 @@ static int check_region(const struct reading *reading, struct ken_error *error)
 
 /* ---- one row */
 
-static bool has_bit(const unsigned char *bits, uint64_t i)
-{
-    return bits[i / 8] >> i % 8 & 1;
-}
-
 /* Puts what the delta stores over what the base has, of elements from `first` on; `ones` are stored before them. */
 static int put_stored(struct reading *reading, uint64_t first, uint64_t ones, struct ken_error *error)
 {
@@ -69,7 +65,7 @@ static int put_stored(struct reading *reading, uint64_t first, uint64_t ones, st
     const bool whole = told->form == KEN_FORM_WHOLE;
     const uint64_t number = whole ? first : ones;
     uint64_t stored = 0;
-    for (uint64_t i = 0; i < w; i++) stored += has_bit(reading->bits, i);
+    for (uint64_t i = 0; i < w; i++) stored += ken_bits_has(reading->bits, i);
     if (!stored) return KEN_OK;
     const uint64_t count = whole ? w : stored;
     if (number > all || count > all - number) return ken_fail(error, KEN_EBAD_DELTA, "the delta: more is marked than is stored");
@@ -77,7 +73,7 @@ static int put_stored(struct reading *reading, uint64_t first, uint64_t ones, st
         ken_file_read(reading->pair->delta, told->values + number * reading->size, reading->row, count * reading->size, "the delta", error);
     if (code) return code;
     for (uint64_t i = 0, next = 0; i < w; i++) {
-        if (!has_bit(reading->bits, i)) continue;
+        if (!ken_bits_has(reading->bits, i)) continue;
         memcpy(reading->pruned + i * reading->size, reading->row + (whole ? i : next++) * reading->size, reading->size);
     }
     return KEN_OK;
@@ -116,7 +112,7 @@ static int read_packed(struct reading *reading, uint64_t first, struct ken_error
         if (code) return code;
         memcpy(reading->pruned + done * reading->size, reading->block + in_block * reading->size, now * reading->size);
         for (uint64_t i = 0; i < now; i++)
-            if (has_bit(bits, i)) reading->bits[(done + i) / 8] |= (unsigned char)(1U << (done + i) % 8);
+            if (ken_bits_has(bits, i)) reading->bits[(done + i) / 8] |= (unsigned char)(1U << (done + i) % 8);
         done += now;
     }
     return KEN_OK;
@@ -144,7 +140,7 @@ static int read_row(struct reading *reading, uint64_t row, struct ken_error *err
     if (!code) code = read_side(reading, reading->pair->base, tensor->base, first, values->base + at, error);
     for (uint64_t i = 0; !code && i < values->w; i++) {
         values->pruned[at + i] = ken_load(values->dtype, reading->pruned, i);
-        values->kept[at + i] = has_bit(reading->bits, i);
+        values->kept[at + i] = ken_bits_has(reading->bits, i);
     }
     return code;
 }
