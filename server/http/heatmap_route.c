@@ -8,6 +8,7 @@
 #include "http/picture_files.h"
 #include "http/picture_query.h"
 #include "http/variant.h"
+#include "inspect/row_picture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,8 +43,9 @@ static bool read_query(const struct kend_query *query, struct ken_heatmap *heatm
         snprintf(detail, size, "query parameter \"tensor\" is needed");
         return false;
     }
-    const bool viewed = is_view(query, KEN_AGREEMENT_VIEW) || (kend_picture_view(query, &heatmap->view, ", " KEN_AGREEMENT_VIEW ", " KEN_ROW_VIEW, detail, size) &&
-                                                 lacks_comparison(query, detail, size));
+    const bool viewed = is_view(query, KEN_AGREEMENT_VIEW) ||
+                        (kend_picture_view(query, &heatmap->view, ", " KEN_AGREEMENT_VIEW ", " KEN_ROW_VIEW, detail, size) &&
+                         lacks_comparison(query, detail, size));
     bool good =
         viewed && kend_picture_end(query, &heatmap->end, detail, size) && kend_query_number(query, "x", 0, 0, &heatmap->x, detail, size) &&
         kend_query_number(query, "y", 0, 0, &heatmap->y, detail, size) && kend_query_number(query, "w", 1, 0, &heatmap->w, detail, size) &&

@@ -59,10 +59,18 @@ def test_every_call_has_a_scope() -> None:
     assert len(CALLS) >= 17
 
 
+# What a call has to say to be answered well, and at once.
+QUERIES = {
+    "/v1/events": "?seconds=0",
+    "/v1/jobs/{id}/heatmap.png": "?tensor=layer.0.weight",
+    "/v1/jobs/{id}/layers.png": "?role=layer.*.weight",
+    "/v1/jobs/{id}/row": "?tensor=layer.0.weight&row=0",
+    "/v1/jobs/{id}/values": "?tensor=layer.0.weight",
+}
+
+
 def call(house: House, who: str, method: str, path: str, job: str) -> Response:
-    target = path.replace("{id}", job).replace("{name}", "app.js" if path in PAGE else "report.json")
-    if path.endswith(("/heatmap.png", "/values", "/row")):
-        target += "?tensor=layer.0.weight" + ("&row=0" if path.endswith("/row") else "")
+    target = path.replace("{id}", job).replace("{name}", "app.js" if path in PAGE else "report.json") + QUERIES.get(path, "")
     body = house.pair if (method, path) == ("POST", "/v1/jobs") else None
     return house.ask(who, method, target, body)
 

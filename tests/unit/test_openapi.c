@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "heatmap/agreement_picture.h"
+#include "inspect/row_picture.h"
 #include "job.h"
 #include "lifecycle.h"
 #include "openapi.h"
