@@ -344,7 +344,7 @@ def test_kenctl_draws_rows_of_jobs_and_folders_alike(looked: Looked, tmp_path: P
         (2, "go together", ("wide", "--view", "row")),
         (2, "go together", ("wide", "--row", "6")),
         (2, "--row is", ("wide", "--view", "row", "--row", "-1")),
-        (2, "neither --region nor --max", ("wide", "--view", "row", "--row", "6", "--region", "0,0,1,1")),
+        (2, "no --region, --max or --legend", ("wide", "--view", "row", "--row", "6", "--region", "0,0,1,1")),
         (2, "needs --model", ("wide", "--view", "row", "--row", "6")),
         (2, '"row" must be', ("wide", "--view", "row", "--row", "70", "--model", files / "model")),
         (2, '"width" must be', ("wide", "--view", "row", "--row", "7", "--width", "20", "--model", files / "model")),
