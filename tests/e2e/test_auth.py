@@ -70,7 +70,9 @@ QUERIES = {
 
 
 def call(house: House, who: str, method: str, path: str, job: str) -> Response:
-    target = path.replace("{id}", job).replace("{name}", "app.js" if path in PAGE else "report.json") + QUERIES.get(path, "")
+    target = path.replace("{id}", job).replace("{name}", "app.js" if path in PAGE else "report.json") + QUERIES.get(
+        path, ""
+    )
     body = house.pair if (method, path) == ("POST", "/v1/jobs") else None
     return house.ask(who, method, target, body)
 
