@@ -11,6 +11,7 @@ case $(uname -m) in x86_64) packages_test="$packages_test gcc-aarch64-linux-gnu 
 packages_browser="chromium" # for tests/browser; node and npm of other origins than Debian's serve as well
 command -v node >/dev/null || packages_browser="$packages_browser nodejs"
 command -v npm >/dev/null || packages_browser="$packages_browser npm"
+packages_images="pngquant" # for tests/browser/screenshots
 packages_lint="clang-format shellcheck black mypy"
 packages_slow="valgrind clang-tidy"
 packages_fuzz="clang libclang-rt-dev" # for tests/fuzz/run

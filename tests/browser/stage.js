@@ -55,8 +55,7 @@ export function onStage(test, options = {}) {
         const faults = [];
         page.on("console", (message) => {
             const text = `${message.type()}: ${message.text()} (${message.location().url})`;
-            if (["error", "warning"].includes(message.type()) && !/events(\?.*)?\)$/.test(text) && !options.expected?.test(text))
-                faults.push(text);
+            if (["error", "warning"].includes(message.type()) && !options.expected?.test(text)) faults.push(text);
         });
         page.on("pageerror", (error) => faults.push(`uncaught: ${error.stack}`));
         page.on("dialog", (dialog) => (faults.push(`a dialog: ${dialog.message()}`), void dialog.dismiss()));
