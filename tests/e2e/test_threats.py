@@ -7,8 +7,13 @@ import re
 from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
-FILES = {"e2e": "tests/e2e/test_{}.py", "unit": "tests/unit/test_{}.c", "fuzz": "tests/fuzz/fuzz_{}.c"}
-NAMED = re.compile(r"\b(e2e|unit|fuzz)/([a-z0-9_]+)((?:,? `[a-z0-9_]+`)*)")
+FILES = {
+    "e2e": "tests/e2e/test_{}.py",
+    "unit": "tests/unit/test_{}.c",
+    "fuzz": "tests/fuzz/fuzz_{}.c",
+    "browser": "tests/browser/test_{}.js",
+}
+NAMED = re.compile(r"\b(e2e|unit|fuzz|browser)/([a-z0-9_]+)((?:,? `[a-z0-9_]+`)*)")
 
 
 def test_tests_of_threats_are_there() -> None:
