@@ -2,7 +2,7 @@
 // The real kend, on a free port in a folder of its own; and an origin of models that is as slow as a test wants.
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -19,10 +19,12 @@ export class Kend {
     /** @param {Record<string, string>} [settings] */
     constructor(settings = {}) {
         this.folder = mkdtempSync(join(tmpdir(), "kend-browser-"));
+        this.files = join(this.folder, "files");
+        mkdirSync(this.files);
         this.settings = {
             "fetch.allow_schemes": "http,https,file",
             "fetch.allow_networks": "127.0.0.0/8",
-            "fetch.file_roots": DATA,
+            "fetch.file_roots": `${DATA},${this.files}`,
             "disk.reserve_bytes": "0",
             ...settings,
         };
@@ -95,6 +97,22 @@ export class Kend {
 /** The sample pair, as a document. */
 export function era(fields = { keep: 0.25 }, root = `file://${DATA}/era-bf16`) {
     return { model: `${root}/finetuned.safetensors`, base: `${root}/base.safetensors`, ...fields };
+}
+
+/** A checkpoint of F32 matrices. @param {string} path @param {Record<string, {rows: number, values: number[]}>} tensors */
+export function writeSafetensors(path, tensors) {
+    let end = 0;
+    const entries = Object.entries(tensors).map(([name, { rows, values }]) => {
+        const begin = end;
+        end += 4 * values.length;
+        return [name, { dtype: "F32", shape: [rows, values.length / rows], data_offsets: [begin, end] }];
+    });
+    const header = Object.fromEntries(entries); // not by assignment: a name may be __proto__
+    const text = Buffer.from(JSON.stringify(header));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(text.length));
+    const data = Object.values(tensors).map(({ values }) => Buffer.from(Float32Array.from(values).buffer));
+    writeFileSync(path, Buffer.concat([length, text, ...data]));
 }
 
 /** Serves a folder; `rate` bytes a second on each connection, 0: nothing ever comes. Change it while it serves. */

@@ -2,7 +2,8 @@
 // Names, metadata, URLs and messages that would be markup or script, were they ever taken for it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DATA } from "./kend.js";
+import { join } from "node:path";
+import { DATA, writeSafetensors } from "./kend.js";
 import { onStage } from "./stage.js";
 
 const BAIT = `<img src=x onerror="document.title='taken'"><script>document.title='taken'</script>`;
@@ -32,6 +33,33 @@ test(
             assert.ok(!(await page.title()).startsWith("taken"));
         }
         await kend.ask("DELETE", `/v1/jobs/${id}`);
+    }),
+);
+
+test(
+    "hostile: what an artifact says is text: names of tensors in layers, warnings, log and document",
+    onStage(async ({ page, go, kend }) => {
+        const names = [`${BAIT}.0.weight`, `"><svg onload=alert(1)>.1.weight`, "__proto__", "constructor.0.a"];
+        const tensors = (/** @type {number} */ step) =>
+            Object.fromEntries(
+                names.map((name, i) => [name, { rows: 2, values: Array.from({ length: 64 }, (_, j) => i + Math.sin(j) * step) }]),
+            );
+        for (const [file, step] of Object.entries({ model: 1.1, base: 1 }))
+            writeSafetensors(join(kend.files, `${file}.safetensors`), tensors(step));
+        const rules = [{ match: "<img*", base: "<script>alert(1)</script>*" }];
+        const at = (/** @type {string} */ file) => `file://${kend.files}/${file}.safetensors`;
+        const id = await kend.submit({ model: at("model"), base: at("base"), keep: 0.5, names: rules });
+        const job = await kend.wait(id);
+        assert.equal(job.status, "succeeded", JSON.stringify(job.error));
+        await go(`#/jobs/${id}`);
+        const layers = page.getByRole("region", { name: "Layers" });
+        await layers.locator("tbody tr").nth(3).waitFor();
+        const shown = await layers.locator("tbody th").allTextContents();
+        assert.ok(shown.includes(`${BAIT}.0`) && shown.includes("__proto__"), shown.join());
+        await page.locator(".problem.warning").waitFor();
+        await page.getByText("Document", { exact: true }).click();
+        assert.ok((await page.locator("details pre").textContent()).includes("<script>alert(1)</script>*"));
+        assert.equal(await page.locator("main img, main script, main svg[onload]").count(), 0);
     }),
 );
 

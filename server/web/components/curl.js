@@ -32,14 +32,28 @@ export function curlSubmit(document) {
     return line(["--json", quote(JSON.stringify(document)), quote(url("v1/jobs"))]);
 }
 
+/** As browsers did before, and do on plain http. */
+function copySelected(/** @type {string} */ text) {
+    const before = /** @type {HTMLElement | null} */ (document.activeElement);
+    const area = h("textarea", { class: "copied", readonly: true, value: text });
+    (before?.closest("dialog") ?? document.body).append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    before?.focus();
+    return done;
+}
+
 /** @param {string} text */
 export async function copyText(text) {
+    let done = false;
     try {
         await navigator.clipboard.writeText(text);
-        notice("Copied");
+        done = true;
     } catch {
-        notice("The browser does not let the page copy: select the text and copy it", true);
+        done = copySelected(text);
     }
+    notice(done ? "Copied" : "The browser does not let the page copy: select the text and copy it", !done);
 }
 
 /** Shows lines and copies them. @param {string[]} lines */

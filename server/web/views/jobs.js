@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // All jobs, the newest first, as they change.
-import { get } from "../api.js";
+import { get, isAbort } from "../api.js";
 import { livenessTeller } from "../components/liveness.js";
-import { announce } from "../components/notice.js";
+import { announce, noticeProblem } from "../components/notice.js";
 import { statusText } from "../components/status.js";
 import { h, setText } from "../dom.js";
 import { watchJobs } from "../events.js";
@@ -43,6 +43,7 @@ class JobList {
         /** @type {string | null} */
         this.next = null;
         this.loaded = false;
+        this.asked = 0; // an answer to an older question, of another filter, is passed over
         this.body = h("tbody");
         const heads = ["Job", "State", "Submitted"].map((text) => h("th", { scope: "col" }, text));
         const actions = h("th", { scope: "col" }, h("span", { class: "hidden-label" }, "Actions"));
@@ -62,7 +63,9 @@ class JobList {
     /** The first pages anew, as many as are shown. @param {AbortSignal} [signal] */
     async refresh(signal = this.signal) {
         const limit = Math.min(MOST, Math.max(PAGE, this.entries.size));
+        const mine = (this.asked += 1);
         const page = await get("v1/jobs", { query: { ...serverQuery(this.filter), limit }, signal });
+        if (mine !== this.asked) return;
         const listed = new Set(page.data.map((/** @type {Json} */ job) => job.id));
         for (const id of [...this.entries.keys()]) if (!listed.has(id)) this.drop(id);
         for (const job of page.data) this.put(job);
@@ -72,10 +75,17 @@ class JobList {
     }
 
     async loadMore() {
-        const page = await get("v1/jobs", { query: { ...serverQuery(this.filter), limit: PAGE, after: this.next }, signal: this.signal });
-        for (const job of page.data) this.put(job);
-        this.next = page.next;
-        this.show();
+        const mine = (this.asked += 1);
+        try {
+            const query = { ...serverQuery(this.filter), limit: PAGE, after: this.next };
+            const page = await get("v1/jobs", { query, signal: this.signal });
+            if (mine !== this.asked) return;
+            for (const job of page.data) this.put(job);
+            this.next = page.next;
+            this.show();
+        } catch (error) {
+            if (!isAbort(error)) noticeProblem(error);
+        }
     }
 
     /** A job that changed. One further down than what is loaded is left to the next page. */
@@ -88,7 +98,7 @@ class JobList {
     }
 
     last() {
-        return [...this.entries.keys()].reduce((least, id) => (id < least ? id : least));
+        return [...this.entries.keys()].sort()[0] ?? "";
     }
 
     put(/** @type {Json} */ job) {

@@ -26,7 +26,7 @@ function nameCell(/** @type {Json} */ job) {
 /** What is said below the state of a job that does not run. */
 function stateDetail(/** @type {Json} */ job) {
     if (job.status === "succeeded") return h("div", { class: "small quiet" }, outcome(job));
-    if (job.error) return h("div", { class: "small break" }, h("span", { class: "bad" }, job.error.code), ` ${job.error.message}`);
+    if (job.error) return h("div", { class: "small break clamp" }, h("span", { class: "bad" }, job.error.code), ` ${job.error.message}`);
     return null;
 }
 
