@@ -108,7 +108,7 @@ test(
             const document = JSON.parse(await page.locator("details pre").textContent());
             assert.deepEqual([document.variants.length, document.metadata], [2, { team: "nlp" }]);
             await page.getByRole("link", { name: "Change and submit again" }).click();
-            await page.getByText("This document has 2 variants").waitFor();
+            await page.getByLabel("Name, variant").nth(1).waitFor();
             assert.match(await page.getByLabel("Fine-tuned model").inputValue(), /era-bf16\/finetuned\.safetensors$/);
         },
         { context: { permissions: ["clipboard-read", "clipboard-write"] } },

@@ -77,7 +77,7 @@ test(
             document.variants[1].keep = 0.1;
             await text.fill(JSON.stringify(document));
             await page.getByRole("button", { name: "Form" }).click();
-            await page.getByText("This document has 2 variants").waitFor();
+            assert.equal(await page.getByLabel("Name, variant").count(), 2);
             await page.getByLabel("Name", { exact: true }).fill("two");
             await page.getByRole("button", { name: "Advanced JSON" }).click();
             assert.deepEqual(JSON.parse(await text.inputValue()), { ...document, name: "two" });
@@ -97,6 +97,37 @@ test(
             await page.getByLabel("Base that").fill(`${root}/base.safetensors`);
             await page.getByRole("button", { name: "Check" }).click();
             await page.locator(".field", { hasText: "Fine-tuned model" }).locator(".fault", { hasText: "absent" }).waitFor();
+        },
+        { expected: REFUSED },
+    ),
+);
+
+test(
+    "new job: variants in the form, their faults beside them",
+    onStage(
+        async ({ page, go, kend }) => {
+            await go("#/new");
+            await page.getByLabel("Fine-tuned model").fill(`${root}/finetuned.safetensors`);
+            await page.getByLabel("Base that").fill(`${root}/base.safetensors`);
+            for (const [i, name] of ["half", "tenth", "third"].entries()) {
+                await page.getByRole("button", { name: "Add a variant" }).click();
+                await page.keyboard.type(name);
+                await page.getByLabel("How much to keep, variant").nth(i).fill(["0.5", "20", "x"][i]);
+            }
+            await page.getByRole("button", { name: "Remove" }).nth(2).click();
+            await page.getByRole("button", { name: "Check" }).click();
+            await page.locator(".fault", { hasText: "keep" }).waitFor();
+            await isAccessible(page);
+            await page.getByLabel("What the number is, variant").nth(1).selectOption("k");
+            await page.getByLabel("Rescale, variant").nth(1).selectOption("l1");
+            await page.getByRole("button", { name: "Submit" }).click();
+            await page.getByRole("region", { name: "Variants" }).waitFor();
+            const { json } = await kend.ask("GET", `/v1/jobs/${page.url().split("/").at(-1)}`);
+            const told = json.variants.map(({ name, keep, k, rescale }) => [name, keep ?? k, rescale]);
+            assert.deepEqual(told, [
+                ["half", 0.5, "none"],
+                ["tenth", 20, "l1"],
+            ]);
         },
         { expected: REFUSED },
     ),

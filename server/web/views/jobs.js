@@ -22,10 +22,10 @@ export function title() {
     return "Jobs";
 }
 
-/** What there is to say where no row is. @param {boolean} filtered @param {() => void} clear */
-function emptyPanel(filtered, clear) {
-    if (filtered)
-        return h("div", { class: "empty" }, h("p", {}, "No job matches."), h("button", { on: { click: clear } }, "Clear the filter"));
+/** What there is to say where no row is. @param {boolean} filtered @param {boolean} more whether not all are loaded @param {() => void} clear */
+function emptyPanel(filtered, more, clear) {
+    const none = more ? "No job matches among those that are loaded." : "No job matches.";
+    if (filtered) return h("div", { class: "empty" }, h("p", {}, none), h("button", { on: { click: clear } }, "Clear the filter"));
     const how = may("submit")
         ? [h("p", {}, "No jobs yet."), h("a", { class: "button primary", href: href(["new"]) }, "Submit the first one")]
         : [h("p", {}, "No jobs yet. Your token lets you read; to submit, it needs the scope submit.")];
@@ -135,7 +135,7 @@ class JobList {
         this.table.hidden = matching === 0;
         this.more.hidden = !this.next;
         const filtered = Object.values(this.filter.values).some(Boolean);
-        this.empty.replaceChildren(...(matching || !this.loaded ? [] : [emptyPanel(filtered, this.filter.clear)]));
+        this.empty.replaceChildren(...(matching || !this.loaded ? [] : [emptyPanel(filtered, this.next !== null, this.filter.clear)]));
         const all = this.entries.size;
         const of = matching === all ? `${all}` : `${matching} of ${all}`;
         setText(this.tally, this.loaded && all ? `${of} ${all === 1 ? "job" : "jobs"}${this.next ? ", there are more" : ""}` : "");
