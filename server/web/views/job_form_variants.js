@@ -9,9 +9,9 @@ import { AMOUNTS, amountOf, METHODS, put, putAmount, RESCALES } from "./job_form
 
 const INHERITED = "as above";
 
-/** @param {Record<string, string>} labels */
-function inheriting(labels) {
-    return select(["", ...Object.keys(labels)], "", { ...labels, "": INHERITED });
+/** @param {Record<string, string>} choices */
+function inheriting(choices) {
+    return select(["", ...Object.keys(choices)], "", { "": INHERITED });
 }
 
 /** One row. @param {Json} variant @param {() => void} onRemove */
