@@ -9,5 +9,6 @@ import "./test_new_job.js";
 import "./test_hostile.js";
 import "./test_session.js";
 import "./test_modules.js";
+import "./test_proxy.js";
 
 after(closeAll);
