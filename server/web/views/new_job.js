@@ -3,7 +3,6 @@
 import { createJob, get, ofJob, planJob, Problem } from "../api.js";
 import { curlDialog, curlSubmit } from "../components/curl.js";
 import { choiceButtons } from "../components/field.js";
-import { noticeProblem } from "../components/notice.js";
 import { problemPanel } from "../components/problem.js";
 import { h } from "../dom.js";
 import { go } from "../router.js";
@@ -56,75 +55,90 @@ async function begin(editors, id, signal) {
     throw new TypeError("no editor shows this document");
 }
 
-/** @param {HTMLElement} root @param {import("../router.js").Place} place */
-export async function mount(root, { query, signal }) {
-    /** @type {Record<string, Editor>} */
-    const editors = { form: jobForm(), json: jobJson() };
-    const from = query.get("from");
-    let mode = from ? await begin(editors, from, signal) : "form";
-    let key = newKey();
-    let sent = "";
-    const result = h("div", { "aria-live": "polite" });
-    const editing = h("div", {}, current().element);
-    const modes = choiceButtons("How to edit the document", { form: "Form", json: "Advanced JSON" }, mode, switchTo);
-
-    function current() {
-        return /** @type {Editor} */ (editors[mode]);
+/** The two editors of one document, and what can be done with it. */
+class NewJob {
+    /** @param {Record<string, Editor>} editors @param {string} mode @param {AbortSignal} signal */
+    constructor(editors, mode, signal) {
+        this.editors = editors;
+        this.mode = mode;
+        this.signal = signal;
+        this.key = newKey();
+        this.sent = "";
+        this.result = h("div", { "aria-live": "polite" });
+        this.editing = h("div", {}, this.current().element);
+        const labels = { form: "Form", json: "Advanced JSON" };
+        this.modes = choiceButtons("How to edit the document", labels, mode, (other) => this.switchTo(other));
+        this.check = h("button", { type: "button", on: { click: () => void this.plan() } }, "Check");
+        this.submit = h("button", { type: "submit", class: "primary" }, "Submit");
     }
 
-    function switchTo(/** @type {string} */ other) {
-        const document = current().read();
-        const reason = document ? /** @type {Editor} */ (editors[other]).write(document) : "";
+    current() {
+        return /** @type {Editor} */ (this.editors[this.mode]);
+    }
+
+    switchTo(/** @type {string} */ other) {
+        const document = this.current().read();
         if (!document) return;
+        const reason = /** @type {Editor} */ (this.editors[other]).write(document);
         if (reason) {
-            result.replaceChildren(h("p", { class: "problem warning" }, reason));
+            this.result.replaceChildren(h("p", { class: "problem warning" }, reason));
             return;
         }
-        mode = other;
-        modes.set(mode);
-        editing.replaceChildren(current().element);
-        result.replaceChildren();
+        this.mode = other;
+        this.modes.set(other);
+        this.editing.replaceChildren(this.current().element);
+        this.result.replaceChildren();
     }
 
-    /** Runs one of the two calls with what is there; both are off meanwhile. @param {(document: Json) => Promise<void>} call */
-    async function withDocument(call) {
-        current().showFaults([]);
-        const document = current().read();
+    /** Makes a call with what is there; both buttons are off meanwhile. @param {(document: Json) => Promise<void>} call */
+    async withDocument(call) {
+        this.current().showFaults([]);
+        const document = this.current().read();
         if (!document) return;
-        for (const button of [check, submit]) button.disabled = true;
-        result.replaceChildren(h("p", { class: "quiet" }, "Asking kend..."));
+        for (const button of [this.check, this.submit]) button.disabled = true;
+        this.result.replaceChildren(h("p", { class: "quiet" }, "Asking kend..."));
         try {
             await call(document);
         } catch (error) {
-            if (!signal.aborted) result.replaceChildren(refusal(error, current()));
+            if (!this.signal.aborted) this.result.replaceChildren(refusal(error, this.current()));
         }
-        for (const button of [check, submit]) button.disabled = false;
+        for (const button of [this.check, this.submit]) button.disabled = false;
     }
 
-    const onCheck = () =>
-        withDocument(async (document) => {
-            const plan = await planJob(document, signal);
-            result.replaceChildren(planPanel(plan));
+    plan() {
+        return this.withDocument(async (document) => {
+            const plan = await planJob(document, this.signal);
+            this.result.replaceChildren(planPanel(plan));
         });
-    const onSubmit = () =>
-        withDocument(async (document) => {
+    }
+
+    create() {
+        return this.withDocument(async (document) => {
             const text = JSON.stringify(document);
-            if (text !== sent) key = newKey();
-            sent = text;
-            const job = await createJob(document, key);
+            if (text !== this.sent) this.key = newKey();
+            this.sent = text;
+            const job = await createJob(document, this.key);
             go(["jobs", job.id]);
         });
-    const onCurl = () => {
-        const document = current().read();
+    }
+
+    showCurl() {
+        const document = this.current().read();
         if (document) curlDialog([curlSubmit(document)]);
-    };
-    const check = h("button", { type: "button", on: { click: () => void onCheck() } }, "Check");
-    const submit = h("button", { type: "submit", class: "primary" }, "Submit");
-    const curl = h("button", { type: "button", on: { click: onCurl } }, "curl");
-    const form = h("form", { class: "panel stack", novalidate: true }, editing, h("div", { class: "bar" }, submit, check, curl), result);
-    form.addEventListener("submit", (event) => {
+    }
+}
+
+/** @param {HTMLElement} root @param {import("../router.js").Place} place */
+export async function mount(root, { query, signal }) {
+    const editors = { form: jobForm(), json: jobJson() };
+    const from = query.get("from");
+    const job = new NewJob(editors, from ? await begin(editors, from, signal) : "form", signal);
+    const curl = h("button", { type: "button", on: { click: () => job.showCurl() } }, "curl");
+    const onSubmit = (/** @type {Event} */ event) => {
         event.preventDefault();
-        onSubmit().catch(noticeProblem);
-    });
-    root.append(h("div", { class: "stack" }, h("div", { class: "bar spread" }, h("h1", {}, "New job"), modes.element), form));
+        void job.create();
+    };
+    const buttons = h("div", { class: "bar" }, job.submit, job.check, curl);
+    const form = h("form", { class: "panel stack", novalidate: true, on: { submit: onSubmit } }, job.editing, buttons, job.result);
+    root.append(h("div", { class: "stack" }, h("div", { class: "bar spread" }, h("h1", {}, "New job"), job.modes.element), form));
 }
