@@ -95,6 +95,7 @@ def end(number: int, _: object) -> None:
 def main() -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGHUP, end)
+    signal.signal(signal.SIGINT, end)  # ignored where a shell has started this in the background
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=20_000, help="in all, at least")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
