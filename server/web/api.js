@@ -96,6 +96,25 @@ export async function get(path, options = {}) {
     return response.json();
 }
 
+/** Rows of a list in one answer. */
+const PAGE = 200;
+
+/**
+ * All items of a list, page by page; `onPage` is told of each page, and how many items there are so far.
+ * @param {string} path @param {Options} options @param {(page: Json, count: number) => void} [onPage] @returns {Promise<Json[]>}
+ */
+export async function getAll(path, options, onPage) {
+    /** @type {Json[]} */
+    const items = [];
+    for (let after = ""; ;) {
+        const page = await get(path, { ...options, query: { ...options.query, limit: PAGE, after } });
+        items.push(...page.data);
+        onPage?.(page, items.length);
+        if (!page.has_more) return items;
+        after = page.next;
+    }
+}
+
 /** @param {Json} document @param {string} key one for each thing that is meant once */
 export async function createJob(document, key) {
     const response = await send("POST", "v1/jobs", { body: document, headers: { "Idempotency-Key": key } });

@@ -11,8 +11,24 @@ import { href } from "./router.js";
  * @property {(job: Json) => boolean} shown
  */
 
+/** Whether the job has a report. @param {Json} job */
+function hasReport(job) {
+    return job.status === "succeeded" && job.kind !== "inject" && !job.evicted_at;
+}
+
+/** Whether it has a delta, which pictures are drawn from. @param {Json} job */
+function hasDelta(job) {
+    return hasReport(job) && (job.artifacts ?? []).some((/** @type {Json} */ { name }) => /(^|\/)delta\.safetensors$/.test(name));
+}
+
 /** @type {JobPlace[]} */
-export const jobPlaces = [{ text: "Overview", path: "", shown: () => true }];
+export const jobPlaces = [
+    { text: "Overview", path: "", shown: () => true },
+    { text: "Tensors", path: "tensors", shown: hasReport },
+    { text: "Layers", path: "layers", shown: hasDelta },
+    { text: "KENviz", path: "kenviz", shown: hasDelta },
+    { text: "Compare", path: "compare", shown: hasDelta },
+];
 
 /** Links between the places of a job; nothing where there is but one. @param {Json} job @param {string} current path */
 export function jobNav(job, current) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of the report, and the layers that they belong to.
-import { get, ofJob } from "./api.js";
+import { getAll, ofJob } from "./api.js";
 
 /** @typedef {import("./api.js").Json} Json */
 /**
@@ -10,22 +10,22 @@ import { get, ofJob } from "./api.js";
  * @property {{kept: number, reset: number, unchanged: number}} shares
  */
 
-const PAGE = 200;
-
 /**
- * All rows of a variant, page by page: `onPage` is told how many there are so far.
+ * All rows of a variant; `onPage` is told how many there are so far.
  * @param {string} id @param {string} variant @param {AbortSignal} signal @param {(count: number) => void} [onPage]
  */
-export async function readTensors(id, variant, signal, onPage) {
-    /** @type {Json[]} */
-    const rows = [];
-    for (let after = ""; ;) {
-        const page = await get(ofJob(id, "/tensors"), { query: { variant, limit: PAGE, after }, signal });
-        rows.push(...page.data);
-        onPage?.(rows.length);
-        if (!page.has_more) return rows;
-        after = page.next;
-    }
+export function readTensors(id, variant, signal, onPage) {
+    return getAll(ofJob(id, "/tensors"), { query: { variant }, signal }, (_, count) => onPage?.(count));
+}
+
+/** Whether its rows were pruned: then there are pictures of it. */
+export function isPruned(/** @type {Json} */ row) {
+    return row.method !== null;
+}
+
+/** The pruned tensors by role: `[{role, tensors}]`. @param {string} id @param {string} variant @param {AbortSignal} signal */
+export function readRoles(id, variant, signal) {
+    return getAll(ofJob(id, "/layers"), { query: { variant }, signal });
 }
 
 /** "encoder.layer.3.output.dense.weight" is of "encoder.layer.3"; a name without a number of what stands before its last two parts. */

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pictures of parts of a matrix: 256 x 256 pixels, of which each is 1, 2, 4, ... values wide and high. Those seen last are kept.
+import { isAbort, ofJob, Problem, send } from "../api.js";
+import { LEAST } from "../heatmap.js";
+
+/** @typedef {import("../heatmap.js").Query} Query */
+/** @typedef {{level: number, i: number, j: number}} Place level: a pixel is 2^level values wide; i, j: column and row of tiles */
+
+export const SIDE = 256;
+const KEPT = 256; // tiles: 64 MiB
+const AT_ONCE = 4;
+
+/** What a tile shows. @param {Place} place @param {number} rows @param {number} n */
+export function partOf({ level, i, j }, rows, n) {
+    const side = SIDE * 2 ** level;
+    return { x: i * side, y: j * side, w: Math.min(side, n - i * side), h: Math.min(side, rows - j * side) };
+}
+
+export class Tiles {
+    /** @param {string} id of the job @param {AbortSignal} signal @param {() => void} onTile @param {(problem: Problem) => void} onProblem */
+    constructor(id, signal, onTile, onProblem) {
+        this.id = id;
+        this.signal = signal;
+        this.onTile = onTile;
+        this.onProblem = onProblem;
+        /** @type {Map<string, ImageBitmap>} the least used first */
+        this.kept = new Map();
+        /** @type {Map<string, AbortController>} */
+        this.loading = new Map();
+        /** @type {Map<string, number>} where the scale of colours ends, by source */
+        this.ends = new Map();
+        /** @type {Place[]} */
+        this.wanted = [];
+        this.failed = true; // until there is a source
+        this.waitUntil = 0;
+        /** @type {Query} */
+        this.query = {};
+        this.rows = 1;
+        this.n = 1;
+        this.prefix = "";
+        signal.addEventListener("abort", () => this.stop());
+    }
+
+    /** What is drawn from now on. @param {Query} query @param {number} rows @param {number} n */
+    setSource(query, rows, n) {
+        this.stop();
+        this.query = query;
+        this.rows = rows;
+        this.n = n;
+        this.failed = false;
+        this.prefix = JSON.stringify(query);
+    }
+
+    /** Where the scale of colours ends; 0: not known yet. */
+    get end() {
+        return this.ends.get(this.prefix) ?? 0;
+    }
+
+    stop() {
+        for (const request of this.loading.values()) request.abort();
+        this.loading.clear();
+        this.wanted = [];
+    }
+
+    /** @param {Place} place */
+    keyOf({ level, i, j }) {
+        return `${this.prefix} ${level} ${i} ${j}`;
+    }
+
+    /** @param {Place} place */
+    find(place) {
+        const key = this.keyOf(place);
+        const tile = this.kept.get(key);
+        if (tile) {
+            this.kept.delete(key);
+            this.kept.set(key, tile);
+        }
+        return tile;
+    }
+
+    /** Asks for those that are not there, in this order; for no others any more. @param {Place[]} places */
+    want(places) {
+        const keys = new Set(places.map((place) => this.keyOf(place)));
+        for (const [key, request] of this.loading) {
+            if (keys.has(key)) continue;
+            request.abort();
+            this.loading.delete(key);
+        }
+        this.wanted = places.filter((place) => !this.kept.has(this.keyOf(place)) && !this.loading.has(this.keyOf(place)));
+        this.go();
+    }
+
+    go() {
+        if (this.failed || Date.now() < this.waitUntil) return;
+        while (this.loading.size < AT_ONCE) {
+            const place = this.wanted.shift();
+            if (!place) return;
+            void this.load(place);
+        }
+    }
+
+    /** @param {Place} place */
+    async load(place) {
+        const key = this.keyOf(place);
+        const request = new AbortController();
+        this.loading.set(key, request);
+        try {
+            const part = partOf(place, this.rows, this.n);
+            const width = Math.max(LEAST, Math.ceil(part.w / 2 ** place.level));
+            const response = await send("GET", ofJob(this.id, "/heatmap.png"), {
+                query: { ...this.query, ...part, width },
+                headers: { Accept: "image/png" },
+                signal: request.signal,
+            });
+            const tile = await createImageBitmap(await response.blob());
+            if (request.signal.aborted) return;
+            this.keep(key, tile);
+            this.ends.set(this.prefix, Number(response.headers.get("x-heatmap-max")));
+            this.onTile();
+        } catch (error) {
+            if (!request.signal.aborted && !isAbort(error)) this.fail(place, /** @type {Problem} */ (error));
+        } finally {
+            if (this.loading.get(key) === request) this.loading.delete(key);
+            this.go();
+        }
+    }
+
+    /** @param {string} key @param {ImageBitmap} tile */
+    keep(key, tile) {
+        this.kept.set(key, tile);
+        for (const [old, other] of this.kept) {
+            if (this.kept.size <= KEPT) break;
+            this.kept.delete(old);
+            other.close();
+        }
+    }
+
+    /** What is too much just now is asked for again; anything else is told, once. @param {Place} place @param {Problem} problem */
+    fail(place, problem) {
+        if (problem.code === "rate_limited") {
+            const seconds = problem.retryAfter || 1;
+            this.wanted.unshift(place);
+            this.waitUntil = Date.now() + 1000 * seconds;
+            setTimeout(() => this.go(), 1000 * seconds + 1);
+            return;
+        }
+        this.failed = true;
+        this.onProblem(problem);
+    }
+}
