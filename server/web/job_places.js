@@ -18,7 +18,7 @@ function hasReport(job) {
 
 /** Whether it has a delta, which pictures are drawn from. @param {Json} job */
 function hasDelta(job) {
-    return hasReport(job) && (job.artifacts ?? []).some((/** @type {Json} */ { name }) => /(^|\/)delta\.safetensors$/.test(name));
+    return hasReport(job) && (job.outputs ?? []).includes("delta");
 }
 
 /** @type {JobPlace[]} */

@@ -12,7 +12,9 @@ export function tensorName(name, link = null) {
     const end = parts.slice(-TOLD).join(".");
     const begin = name.slice(0, name.length - end.length);
     const pieces = [begin ? h("span", { class: "begin" }, begin) : null, h("span", { class: "end" }, end)];
-    return link ? h("a", { class: "tensor", href: link, title: name }, pieces) : h("span", { class: "tensor", title: name }, pieces);
+    return link
+        ? h("a", { class: "tensor", href: link, title: name, "aria-label": name }, pieces)
+        : h("span", { class: "tensor", title: name }, pieces);
 }
 
 /** @param {number[]} shape */

@@ -28,7 +28,9 @@ import { Values } from "./kenviz_values.js";
 /** @typedef {import("./kenviz_canvas.js").Cursor} Cursor */
 
 const SAVE_MS = 150;
-const PNG_SIDE = 2048;
+const PNG_SIDE = 2048; // pixels of the longer side, at most
+const PNG_LEAST = 512; // and at least
+const DIGITS = 4; // of rows and columns in the address: less than a pixel
 const KEYS =
     "Arrows move the picture, with Shift the cursor; + and - zoom, 0 shows all; Enter looks at the cursor's row; Page Up and Page Down go to the layer before and behind.";
 
@@ -36,7 +38,7 @@ export function title() {
     return "KENviz";
 }
 
-/** Whole numbers of an address; null if one is missing. @param {URLSearchParams} query */
+/** The region of an address; null if one is missing. @param {URLSearchParams} query */
 function regionOf(query) {
     const numbers = ["x", "y", "w", "h"].map((name) => Number(query.get(name) || NaN));
     const [x = NaN, y = NaN, w = NaN, height = NaN] = numbers;
@@ -173,7 +175,7 @@ class Kenviz {
         const compared = view === "compare";
         this.trouble.replaceChildren();
         if (this.otherPlace) this.otherPlace.hidden = !compared;
-        this.tiles.setSource({ tensor, variant, view, ...(compared ? this.other : { max: this.max || "" }) }, rows, n);
+        this.tiles.setSource(this.chosen(), rows, n);
         this.tiles.failed = compared && !this.other;
         if (this.tiles.failed) this.trouble.replaceChildren(h("p", { class: "problem warning" }, "Choose what to compare with."));
         this.values.setSource(tensor, variant, rows, n);
@@ -234,29 +236,41 @@ class Kenviz {
         return { x: left, y: top, w: Math.ceil(x + w - 1e-6) - left, h: Math.ceil(y + height - 1e-6) - top };
     }
 
-    /** The address, and all that depends on the region: when it rests. */
+    /** What is asked for, but for the region. @returns {import("../heatmap.js").Query} */
+    chosen() {
+        const { tensor, variant, view } = this;
+        if (view === "compare") return { tensor, variant, view, ...(this.other ?? {}) };
+        return { tensor, variant, view, max: this.max ? String(this.max) : "" };
+    }
+
+    /** When the picture rests. */
     save() {
         clearTimeout(this.timer);
         this.timer = setTimeout(() => {
-            const { tensor, variant, view } = this;
-            const part = this.region();
-            const other = view === "compare" && this.other ? this.other : { with: "", with_variant: "" };
-            const numbers = Object.fromEntries(
-                Object.entries(this.isWhole(part) ? {} : part).map(([name, value]) => [name, String(value)]),
-            );
-            const max = this.max && view !== "compare" ? String(this.max) : "";
-            setQuery({ tensor, variant, view, ...other, ...numbers, max, row: this.row === null ? "" : String(this.row) });
-            const width = pictureWidth(part.w, part.h, Math.min(PNG_SIDE, Math.max(part.w, part.h, 512)));
-            this.download.href = pictureUrl(this.job.id, { tensor, variant, view, ...other, ...part, max, width, legend: true });
-            this.download.download = `${tensor}-${view}.png`;
-            const last = { row: part.y + part.h - 1, column: part.x + part.w - 1 };
-            setText(this.position, `rows ${count(part.y)} to ${count(last.row)}, columns ${count(part.x)} to ${count(last.column)}`);
+            this.saveAddress();
+            this.tellRegion();
         }, SAVE_MS);
     }
 
-    /** @param {import("./kenviz_camera.js").Region} part */
-    isWhole(part) {
-        return part.w === this.camera.n && part.h === this.camera.rows;
+    saveAddress() {
+        const seen = this.camera.region();
+        const all = seen.w === this.camera.n && seen.h === this.camera.rows;
+        const region = Object.entries(all ? {} : seen).map(([name, value]) => [name, String(Number(value.toFixed(DIGITS)))]);
+        setQuery({
+            .../** @type {Record<string, string>} */ (this.chosen()),
+            ...Object.fromEntries(region),
+            row: this.row === null ? "" : String(this.row),
+        });
+    }
+
+    /** In words, and as a file to be had. */
+    tellRegion() {
+        const part = this.region();
+        const width = pictureWidth(part.w, part.h, Math.min(PNG_SIDE, Math.max(part.w, part.h, PNG_LEAST)));
+        this.download.href = pictureUrl(this.job.id, { ...this.chosen(), ...part, width, legend: true });
+        this.download.download = `${this.tensor}-${this.view}.png`;
+        const rows = `rows ${count(part.y)} to ${count(part.y + part.h - 1)}`;
+        setText(this.position, `${rows}, columns ${count(part.x)} to ${count(part.x + part.w - 1)}`);
     }
 }
 

@@ -215,7 +215,8 @@ export class PictureCanvas {
     /** Where in the picture. @param {MouseEvent} event */
     place(event) {
         const box = this.element.getBoundingClientRect();
-        return { x: event.clientX - box.left - LEFT, y: event.clientY - box.top - TOP };
+        const { clientLeft, clientTop } = this.element;
+        return { x: event.clientX - box.left - clientLeft - LEFT, y: event.clientY - box.top - clientTop - TOP };
     }
 
     changed() {

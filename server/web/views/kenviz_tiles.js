@@ -9,6 +9,7 @@ import { LEAST } from "../heatmap.js";
 export const SIDE = 256;
 const KEPT = 256; // tiles: 64 MiB
 const AT_ONCE = 4;
+const COMPARED_AT_ONCE = 2; // kend lets an owner do no more
 
 /** What a tile shows. @param {Place} place @param {number} rows @param {number} n */
 export function partOf({ level, i, j }, rows, n) {
@@ -92,7 +93,8 @@ export class Tiles {
 
     go() {
         if (this.failed || Date.now() < this.waitUntil) return;
-        while (this.loading.size < AT_ONCE) {
+        const most = this.query.view === "compare" ? COMPARED_AT_ONCE : AT_ONCE;
+        while (this.loading.size < most) {
             const place = this.wanted.shift();
             if (!place) return;
             void this.load(place);
