@@ -192,10 +192,12 @@ export class PictureCanvas {
 
     /** @param {CanvasRenderingContext2D} context @param {string} text @param {number} x @param {number} y @param {number} dx to the text @param {number} dy */
     tick(context, text, x, y, dx, dy) {
-        context.fillText(text, x + dx, y + dy);
+        const left = Math.round(x - 0.5) + 0.5; // lines of one pixel
+        const top = Math.round(y - 0.5) + 0.5;
+        context.fillText(text, Math.round(x) + dx, Math.round(y) + dy);
         context.beginPath();
-        context.moveTo(x, y);
-        context.lineTo(x + Math.sign(dx) * 4, y + Math.sign(dy) * 4);
+        context.moveTo(left, top);
+        context.lineTo(left + Math.sign(dx) * 4, top + Math.sign(dy) * 4);
         context.stroke();
     }
 
