@@ -4,6 +4,7 @@ import { DATA, era, Origin } from "./kend.js";
 import { closeAll, theBrowser, theKend } from "./stage.js";
 
 const SETTLED_MS = 1_500;
+const KENVIZ = "tensor=enc.layers.1.self_attn.in_proj_weight&variant=paper";
 /** What is shown in place of this machine's address. */
 const SHOWN = "https://models.example/era";
 
@@ -16,8 +17,28 @@ const SHOTS = [
     { name: "jobs", place: () => "", size: [1120, 560] },
     { name: "new-job", place: ({ three }) => `#/new?from=${three}`, size: [1120, 900], prepare: check },
     { name: "job", place: ({ three }) => `#/jobs/${three}`, size: [1120, 1160] },
+    { name: "tensors", place: ({ three }) => `#/jobs/${three}/tensors?variant=paper`, size: [1120, 640] },
+    { name: "layers", place: ({ three }) => `#/jobs/${three}/layers?variant=l1`, size: [1120, 760], dark: true },
+    {
+        name: "kenviz",
+        place: ({ three }) => `#/jobs/${three}/kenviz?${KENVIZ}&view=mask&max=0.3&x=0&y=60&w=80&h=48&row=90`,
+        size: [1120, 1240],
+        prepare: point,
+    },
+    {
+        name: "kenviz-compare",
+        place: ({ three }) => `#/jobs/${three}/kenviz?${KENVIZ}&view=compare&with_variant=l1&x=0&y=0&w=192&h=110`,
+        size: [1120, 860],
+        dark: true,
+    },
+    { name: "compare", place: ({ three }) => `#/jobs/${three}/compare?variant=paper&with_variant=smallest`, size: [1120, 700] },
     { name: "running", place: ({ running }) => `#/jobs/${running}`, size: [1120, 600], dark: true },
 ];
+
+async function point(page) {
+    await page.locator(".picture").hover({ position: { x: 300, y: 200 } });
+    await page.locator(".readout .tag:not(:empty)").waitFor();
+}
 
 async function check(page) {
     await page.getByRole("button", { name: "Check" }).click();

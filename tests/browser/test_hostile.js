@@ -60,6 +60,12 @@ test(
         await page.getByText("Document", { exact: true }).click();
         assert.ok((await page.locator("details pre").textContent()).includes("<script>alert(1)</script>*"));
         assert.equal(await page.locator("main img, main script, main svg[onload]").count(), 0);
+        for (const place of ["tensors", "layers", "kenviz", "compare"]) {
+            await go(`#/jobs/${id}/${place}?${new URLSearchParams({ tensor: names[1] ?? "", with: id })}`);
+            await page.locator("main", { hasText: "<svg onload=alert(1)>" }).waitFor();
+            const foreign = "main img:not(.layer-tile img), main script, main svg[onload]";
+            assert.equal(await page.locator(foreign).count(), 0, place);
+        }
     }),
 );
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // KENviz: pictures are moved through, and what they show is what the files have.
 import assert from "node:assert/strict";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, utimesSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readRow } from "./checkpoint.js";
-import { DATA, era, Kend } from "./kend.js";
+import { DATA, era } from "./kend.js";
 import { addressOf, colourAt, drawn, sampleJob } from "./sample.js";
 import { isAccessible, onStage } from "./stage.js";
 
@@ -203,35 +202,30 @@ test(
     ),
 );
 
-test("kenviz: when the inputs are gone it says so once, and goes on with pictures", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "kend-browser-"));
-    const kend = await new Kend({ "fetch.file_roots": folder }).start();
-    try {
-        for (const name of ["finetuned", "base"]) copyFileSync(`${DATA}/era-bf16/${name}.safetensors`, join(folder, `${name}.safetensors`));
-        const id = await kend.submit(era({ keep: 0.5, name: "gone" }, `file://${folder}`));
-        await kend.wait(id);
-        utimesSync(join(folder, "finetuned.safetensors"), 1e9, 1e9);
-        await onStage(
-            async ({ page, go }) => {
-                let asked = 0;
-                page.on("request", (request) => (asked += /\/(values|row)\?/.test(request.url())));
-                await go(`#/jobs/${id}/kenviz?tensor=${TENSOR}&view=mask`);
-                await drawn(page);
-                await page.locator(".picture").hover({ position: { x: 100, y: 100 } });
-                await page.getByText("The inputs of this job are not in the cache any more").waitFor();
-                assert.equal(await page.getByRole("region", { name: "One row" }).count(), 0);
-                await page.locator(".picture").hover({ position: { x: 120, y: 120 } });
-                await page.locator(".picture").click({ position: { x: 130, y: 90 } });
-                await page.getByRole("button", { name: "Zoom in" }).click();
-                await drawn(page);
-                await page.waitForTimeout(200);
-                assert.equal(asked, 1);
-                await isAccessible(page);
-            },
-            { kend, expected: /status of 409.*\/values/ },
-        )();
-    } finally {
-        await kend.close();
-        rmSync(folder, { recursive: true, force: true });
-    }
-});
+test(
+    "kenviz: when the inputs are gone it says so once, and goes on with pictures",
+    onStage(
+        async ({ page, go, kend }) => {
+            for (const name of ["finetuned", "base"])
+                copyFileSync(`${DATA}/era-bf16/${name}.safetensors`, join(kend.files, `${name}.safetensors`));
+            const id = await kend.submit(era({ keep: 0.5, name: "gone" }, `file://${kend.files}`));
+            await kend.wait(id);
+            utimesSync(join(kend.files, "finetuned.safetensors"), 1e9, 1e9);
+            let asked = 0;
+            page.on("request", (request) => (asked += /\/(values|row)\?/.test(request.url())));
+            await go(`#/jobs/${id}/kenviz?tensor=${TENSOR}&view=mask`);
+            await drawn(page);
+            await page.locator(".picture").hover({ position: { x: 100, y: 100 } });
+            await page.getByText("The inputs of this job are not in the cache any more").waitFor();
+            assert.equal(await page.getByRole("region", { name: "One row" }).count(), 0);
+            await page.locator(".picture").hover({ position: { x: 120, y: 120 } });
+            await page.locator(".picture").click({ position: { x: 130, y: 90 } });
+            await page.getByRole("button", { name: "Zoom in" }).click();
+            await drawn(page);
+            await page.waitForTimeout(200);
+            assert.equal(asked, 1);
+            await isAccessible(page);
+        },
+        { expected: /status of 409.*\/values/ },
+    ),
+);
