@@ -28,18 +28,15 @@ export async function drawn(page) {
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
 }
 
-/** Red, green and blue of a pixel of the picture. */
-export function colourAt(page, x, y) {
-    return page.evaluate(
-        ([left, top]) => {
-            const canvas = document.createElement("canvas");
-            const context = canvas.getContext("2d", { willReadFrequently: true });
-            context.drawImage(document.querySelector(".picture canvas"), -left, -top);
-            const { data } = context.getImageData(0, 0, 1, 1);
-            return [...data.slice(0, 3)];
-        },
-        [x, y],
-    );
+/** Red, green and blue of pixels of the picture. @param {{x: number, y: number}[]} places */
+export function coloursAt(page, places) {
+    return page.evaluate((list) => {
+        const picture = document.querySelector(".picture canvas");
+        const canvas = Object.assign(document.createElement("canvas"), { width: picture.width, height: picture.height });
+        const context = canvas.getContext("2d", { willReadFrequently: true });
+        context.drawImage(picture, 0, 0);
+        return list.map(({ x, y }) => [...context.getImageData(Math.round(x), Math.round(y), 1, 1).data.slice(0, 3)]);
+    }, places);
 }
 
 /** What the address says. */

@@ -16,13 +16,13 @@ const SHOWN = "https://models.example/era";
 const SHOTS = [
     { name: "jobs", place: () => "", size: [1120, 560] },
     { name: "new-job", place: ({ three }) => `#/new?from=${three}`, size: [1120, 900], prepare: check },
-    { name: "job", place: ({ three }) => `#/jobs/${three}`, size: [1120, 1160] },
+    { name: "job", place: ({ three }) => `#/jobs/${three}`, size: [1120, 1250] },
     { name: "tensors", place: ({ three }) => `#/jobs/${three}/tensors?variant=paper`, size: [1120, 640] },
     { name: "layers", place: ({ three }) => `#/jobs/${three}/layers?variant=l1`, size: [1120, 760], dark: true },
     {
         name: "kenviz",
         place: ({ three }) => `#/jobs/${three}/kenviz?${KENVIZ}&view=mask&max=0.3&x=0&y=60&w=80&h=48&row=90`,
-        size: [1120, 1240],
+        size: [1120, 1250],
         prepare: point,
     },
     {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tensor's name on one line: where there is no room for all of it, its end stays, which tells most.
+// A tensor's name on one line: where there is no room for all of it, its beginning goes first, which tells least.
 import { h } from "../dom.js";
 
 /** @typedef {import("../dom.js").Child} Child */
@@ -11,7 +11,7 @@ export function tensorName(name, link = null) {
     const parts = name.split(".");
     const end = parts.slice(-TOLD).join(".");
     const begin = name.slice(0, name.length - end.length);
-    const pieces = [begin ? h("span", { class: "begin" }, begin) : null, h("span", { class: "end" }, end)];
+    const pieces = [begin ? h("span", { class: "begin" }, h("bdi", {}, begin)) : null, h("span", { class: "end" }, end)];
     return link
         ? h("a", { class: "tensor", href: link, title: name, "aria-label": name }, pieces)
         : h("span", { class: "tensor", title: name }, pieces);

@@ -80,7 +80,7 @@ function columns(link) {
         },
         {
             key: "bar",
-            text: "Kept",
+            text: "Masks",
             value: (row) => share(row, "only_here") + share(row, "only_there"),
             cell: agreementBar,
             most: true,

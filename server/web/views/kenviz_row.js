@@ -97,7 +97,7 @@ export function rowInspector(id, signal, onRow, onGone) {
             place.replaceChildren(
                 told.minimum === null
                     ? h("p", {}, "No value of this row is finite.")
-                    : chart(told, place.clientWidth < WIDE ? NARROW : WIDE),
+                    : chart(told, element.clientWidth < WIDE ? NARROW : WIDE),
                 facts(told),
             );
         } catch (error) {
