@@ -40,8 +40,9 @@ async function hover(page, cursor) {
 
 /** Loads the page anew at a place, and waits until it is drawn and its address tells what is seen. */
 async function visit(page, go, place) {
-    await page.goto("about:blank");
+    const anew = page.url() !== "about:blank";
     await go(place);
+    if (anew) await page.reload(); // to go to another place alone loads nothing
     await page.getByText(/^rows \d/).waitFor();
     await drawn(page);
 }
