@@ -39,6 +39,10 @@ export function ofJob(/** @type {string} */ id, rest = "") {
     return `v1/jobs/${encodeURIComponent(id)}${rest}`;
 }
 
+function unreachable() {
+    return new Problem({ code: "unreachable", title: "kend cannot be reached", detail: "kend cannot be reached" });
+}
+
 /** @param {Response} response */
 async function problemOf(response) {
     const retryAfter = Number(response.headers.get("retry-after") ?? 0);
@@ -81,7 +85,7 @@ export async function send(method, path, options = {}) {
         });
     } catch (error) {
         if (options.signal?.aborted) throw error;
-        throw new Problem({ code: "unreachable", title: "kend cannot be reached", detail: "kend cannot be reached" });
+        throw unreachable();
     }
     if (response.status >= 400) throw await problemOf(response);
     return response;
@@ -93,7 +97,25 @@ export async function send(method, path, options = {}) {
  */
 export async function get(path, options = {}) {
     const response = await send("GET", path, options);
-    return response.json();
+    return whole(response.json());
+}
+
+/** What comes of reading a body, which may break off. @template T @param {Promise<T>} body */
+async function whole(body) {
+    try {
+        return await body;
+    } catch (error) {
+        throw error instanceof TypeError ? unreachable() : error;
+    }
+}
+
+/**
+ * The picture of a GET, and what its header says of it.
+ * @param {string} path @param {Options} options @returns {Promise<{picture: Blob, end: number}>} end: of its scale of colours
+ */
+export async function getPicture(path, options) {
+    const response = await send("GET", path, { ...options, headers: { Accept: "image/png" } });
+    return { picture: await whole(response.blob()), end: Number(response.headers.get("x-heatmap-max")) };
 }
 
 /** Rows of a list in one answer. */

@@ -61,3 +61,36 @@ test(
         assert.deepEqual(told, ["TypeError", "TypeError", "<a>&lt;b&gt;</a>", '<a href="#/x"></a>']);
     }),
 );
+
+test(
+    "modules: a camera keeps what is under the pointer, stays within the matrix, and stretches what is thin",
+    onStage(async ({ page, go }) => {
+        await go("");
+        const told = await page.evaluate(async () => {
+            const { Camera } = await import("/web/views/kenviz_camera.js");
+            const camera = new Camera(1000, 2000);
+            camera.resize(800, 400);
+            camera.fit();
+            const whole = camera.region();
+            const before = camera.at(300, 200);
+            camera.zoom(8, 300, 200);
+            const after = camera.at(300, 200);
+            camera.pan(1e6, 1e6);
+            const corner = camera.region();
+            camera.zoom(1e9);
+            const closest = camera.sx;
+            camera.zoom(1e-9);
+            const again = camera.region();
+            camera.follow({ row: 999, column: 1999 });
+            const vector = new Camera(1, 4096);
+            vector.resize(800, 400);
+            vector.fit();
+            return { whole, before, after, corner, closest, again, height: vector.sy, width: vector.sx * 4096 };
+        });
+        const all = { x: 0, y: 0, w: 2000, h: 1000 };
+        assert.deepEqual([told.whole, told.again], [all, all]);
+        assert.deepEqual(told.after, told.before);
+        assert.deepEqual(told.corner, { x: 0, y: 0, w: 250, h: 125 });
+        assert.deepEqual([told.closest, told.height, told.width], [40, 64, 800]);
+    }),
+);

@@ -27,8 +27,8 @@ export class Camera {
         this.n = n;
         this.stretchX = 1;
         this.stretchY = 1;
-        if (rows < n) this.stretchY = Math.max(1, Math.min(STRIP / rows, (STRIP * n) / (rows * this.width)));
-        else this.stretchX = Math.max(1, Math.min(STRIP / n, (STRIP * rows) / (n * this.height)));
+        if (rows < n) this.stretchY = Math.max(1, (STRIP * n) / (rows * this.width));
+        else this.stretchX = Math.max(1, (STRIP * rows) / (n * this.height));
     }
 
     /** Pixels of a column. */

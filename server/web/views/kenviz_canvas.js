@@ -20,6 +20,9 @@ const TOP = 20;
 const TICK_APART = 64;
 const STEP = 48; // pixels that a key pans
 const ZOOM = 1.5;
+const LINE = 20; // pixels of a line that a wheel turns
+const WHEEL = 400; // pixels of a wheel for a zoom by e
+const PINCH = 60;
 const STILL = 4; // pixels that a click may move
 const HOLD_MS = 400; // so long the last picture stays while the first tile of another one comes
 const PAPER = "#ffffff"; // where nothing is kept, as in the pictures
@@ -56,9 +59,11 @@ export class PictureCanvas {
         this.listen();
         const resized = new ResizeObserver(() => this.resize());
         resized.observe(this.element);
+        const themed = new MutationObserver(() => this.later()); // the rulers have the colours of the page
+        themed.observe(document.documentElement, { attributes: true });
         const dark = matchMedia("(prefers-color-scheme: dark)");
         dark.addEventListener("change", () => this.draw(), { signal });
-        signal.addEventListener("abort", () => resized.disconnect());
+        signal.addEventListener("abort", () => (resized.disconnect(), themed.disconnect()));
     }
 
     resize() {
@@ -247,8 +252,8 @@ export class PictureCanvas {
 
     onWheel(/** @type {WheelEvent} */ event) {
         event.preventDefault();
-        const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 20 : 1;
-        this.zoom(Math.exp((-event.deltaY * lines) / 400), this.place(event));
+        const pixels = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE * event.deltaY : event.deltaY;
+        this.zoom(Math.exp(-pixels / (event.ctrlKey ? PINCH : WHEEL)), this.place(event)); // Ctrl: two fingers on a touch pad
     }
 
     onDown(/** @type {PointerEvent} */ event) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pictures of parts of a matrix: 256 x 256 pixels, of which each is 1, 2, 4, ... values wide and high. Those seen last are kept.
-import { isAbort, ofJob, Problem, send } from "../api.js";
+import { getPicture, isAbort, ofJob, Problem } from "../api.js";
 import { LEAST } from "../heatmap.js";
 
 /** @typedef {import("../heatmap.js").Query} Query */
@@ -109,15 +109,12 @@ export class Tiles {
         try {
             const part = partOf(place, this.rows, this.n);
             const width = Math.max(LEAST, Math.ceil(part.w / 2 ** place.level));
-            const response = await send("GET", ofJob(this.id, "/heatmap.png"), {
-                query: { ...this.query, ...part, width },
-                headers: { Accept: "image/png" },
-                signal: request.signal,
-            });
-            const tile = await createImageBitmap(await response.blob());
+            const query = { ...this.query, ...part, width };
+            const { picture, end } = await getPicture(ofJob(this.id, "/heatmap.png"), { query, signal: request.signal });
+            const tile = await createImageBitmap(picture);
             if (request.signal.aborted) return;
             this.keep(key, tile);
-            this.ends.set(this.prefix, Number(response.headers.get("x-heatmap-max")));
+            this.ends.set(this.prefix, end);
             this.onTile();
         } catch (error) {
             if (!request.signal.aborted && !isAbort(error)) this.fail(place, /** @type {Problem} */ (error));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // All matrices of each role as small pictures in the same colours, layer by layer.
-import { isAbort, ofJob, send, url } from "../api.js";
+import { getPicture, isAbort, ofJob, url } from "../api.js";
 import { contrast, maxOf } from "../components/contrast.js";
 import { choiceButtons } from "../components/field.js";
 import { openJob } from "../components/job_head.js";
@@ -86,12 +86,9 @@ function hasMatrix(role) {
 async function readEnd(id, roles, state, signal) {
     const tensor = findTensor(roles, "")?.tensor.name;
     if (!tensor) return 0;
-    const response = await send("GET", ofJob(id, "/heatmap.png"), {
-        query: { ...state, tensor, w: 1, h: 1, width: LEAST },
-        headers: { Accept: "image/png" },
-        signal,
-    });
-    return Number(response.headers.get("x-heatmap-max"));
+    const query = { ...state, tensor, w: 1, h: 1, width: LEAST };
+    const { end } = await getPicture(ofJob(id, "/heatmap.png"), { query, signal });
+    return end;
 }
 
 /** @param {HTMLElement} root @param {import("../router.js").Place} place */
