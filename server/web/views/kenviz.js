@@ -253,6 +253,7 @@ class Kenviz {
     }
 
     saveAddress() {
+        if (!this.tensor) return; // which one is not known yet
         const seen = this.camera.region();
         const all = seen.w === this.camera.n && seen.h === this.camera.rows;
         const region = Object.entries(all ? {} : seen).map(([name, value]) => [name, String(Number(value.toFixed(DIGITS)))]);

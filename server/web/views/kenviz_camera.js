@@ -4,7 +4,13 @@
 /** @typedef {{x: number, y: number, w: number, h: number}} Region of columns and rows */
 
 const CLOSEST = 40; // pixels of one value
-const STRIP = 64; // a matrix of few rows or columns is stretched to so many pixels, or it could not be seen
+const THIN = 8; // a whole matrix that would be thinner ...
+const STRIP = 64; // ... is stretched to so many pixels
+
+/** By how much. @param {number} pixels that it would have */
+function stretch(pixels) {
+    return pixels < THIN ? STRIP / pixels : 1;
+}
 
 export class Camera {
     /** @param {number} rows @param {number} n columns */
@@ -25,10 +31,8 @@ export class Camera {
     setMatrix(rows, n) {
         this.rows = rows;
         this.n = n;
-        this.stretchX = 1;
-        this.stretchY = 1;
-        if (rows < n) this.stretchY = Math.max(1, (STRIP * n) / (rows * this.width));
-        else this.stretchX = Math.max(1, (STRIP * rows) / (n * this.height));
+        this.stretchX = rows < n ? 1 : stretch((n * this.height) / rows);
+        this.stretchY = rows < n ? stretch((rows * this.width) / n) : 1;
     }
 
     /** Pixels of a column. */

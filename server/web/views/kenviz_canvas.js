@@ -69,6 +69,7 @@ export class PictureCanvas {
     resize() {
         this.camera.resize(this.element.clientWidth - LEFT, this.element.clientHeight - TOP);
         this.draw();
+        this.hand.onMove();
     }
 
     /** Another matrix or view: what was drawn stays until there is something of it. */
@@ -128,7 +129,7 @@ export class PictureCanvas {
         const places = this.places(ratio);
         tiles.want(places);
         const some = places.some((place) => tiles.find(place));
-        this.element.setAttribute("aria-busy", String(!tiles.failed && !places.every((place) => tiles.find(place))));
+        this.element.setAttribute("aria-busy", String(tiles.isExpected && !places.every((place) => tiles.find(place))));
         if (!some && performance.now() < this.holdUntil) return;
         const width = Math.round(this.element.clientWidth * ratio);
         const height = Math.round(this.element.clientHeight * ratio);

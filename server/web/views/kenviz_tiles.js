@@ -57,6 +57,11 @@ export class Tiles {
         return this.ends.get(this.prefix) ?? 0;
     }
 
+    /** Whether there will be some: not after a failure. */
+    get isExpected() {
+        return this.prefix === "" || !this.failed;
+    }
+
     stop() {
         for (const request of this.loading.values()) request.abort();
         this.loading.clear();
