@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls of the REST interface. All paths are relative, so that the page works below a proxy's folder, too.
+import { pause } from "./pause.js";
 
 /** @typedef {{pointer: string, detail: string}} Fault */
 /** @typedef {Record<string, any>} Json */
@@ -120,6 +121,20 @@ export async function getPicture(path, options) {
 
 /** Rows of a list in one answer. */
 const PAGE = 200;
+/** How often a page is asked for again that is too much just now: a busy kend makes few lists at once. */
+const TRIES = 10;
+
+/** @param {string} path @param {Options} options @returns {Promise<Json>} */
+async function getPage(path, options) {
+    for (let tries = 1; ; tries += 1) {
+        try {
+            return await get(path, options);
+        } catch (error) {
+            if (!(error instanceof Problem) || error.code !== "rate_limited" || tries === TRIES) throw error;
+            await pause(1000 * (error.retryAfter || 1), options.signal);
+        }
+    }
+}
 
 /**
  * All items of a list, page by page; `onPage` is told of each page, and how many items there are so far.
@@ -129,7 +144,7 @@ export async function getAll(path, options, onPage) {
     /** @type {Json[]} */
     const items = [];
     for (let after = ""; ;) {
-        const page = await get(path, { ...options, query: { ...options.query, limit: PAGE, after } });
+        const page = await getPage(path, { ...options, query: { ...options.query, limit: PAGE, after } });
         items.push(...page.data);
         onPage?.(page, items.length);
         if (!page.has_more) return items;

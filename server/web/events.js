@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What changes, as it changes: server-sent events, and asking again and again where those do not come through.
 import { get, isAbort, ofJob, Problem, send, url } from "./api.js";
+import { pause } from "./pause.js";
 
 /** @typedef {import("./api.js").Json} Json */
 /** @typedef {"live" | "polling" | "lost"} Liveness lost: kend does not answer; it is asked again by itself */
@@ -18,14 +19,6 @@ const LOST_PAUSE_MS = 3_000;
 const LIST_PAUSE_MS = 2_000;
 const JOB_PAUSE_MS = 300;
 const JOB_WAIT_SECONDS = 25;
-
-/** @param {number} ms @param {AbortSignal} signal */
-function pause(ms, signal) {
-    return new Promise((resolve) => {
-        const timer = setTimeout(resolve, ms);
-        signal.addEventListener("abort", () => (clearTimeout(timer), resolve(undefined)), { once: true });
-    });
-}
 
 /** One life of a watcher: from when the page is seen until it is hidden or left. */
 class Watch {

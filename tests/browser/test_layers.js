@@ -43,6 +43,26 @@ test(
 );
 
 test(
+    "layers: what is too much just now is asked for again",
+    onStage(
+        async ({ page, go, kend }) => {
+            const id = await sampleJob(kend);
+            let refused = 0;
+            const body = JSON.stringify({ status: 429, code: "rate_limited", title: "Too much just now" });
+            await page.route("**/layers?*", (route) => {
+                refused += 1;
+                if (refused > 1) return route.continue();
+                return route.fulfill({ status: 429, headers: { "Retry-After": "1" }, contentType: "application/problem+json", body });
+            });
+            await go(`#/jobs/${id}/layers`);
+            await page.locator(".layer-tile").first().waitFor();
+            assert.equal(refused, 2);
+        },
+        { expected: /status of 429.*\/layers/ },
+    ),
+);
+
+test(
     "compare: two variants, and two jobs; from a tensor to its picture",
     onStage(async ({ page, go, kend }) => {
         const id = await sampleJob(kend);

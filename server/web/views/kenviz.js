@@ -162,6 +162,7 @@ class Kenviz {
             if (this.given) this.camera.show(this.given);
             else this.camera.fit();
             this.picture.cursor = null;
+            this.readout.clear();
         }
         this.given = null;
         if (this.row !== null) this.row = Math.min(this.row, rows - 1);

@@ -26,6 +26,10 @@ export function readout() {
     };
     return {
         element: h("section", { class: "stack readout", "aria-label": "Value under the cursor" }, list, mark, words),
+        clear() {
+            for (const key of Object.keys(cells)) set(key, "-");
+            setText(mark, "");
+        },
         /** Until its values come: none. @param {Cursor} cursor */
         setPlace(cursor) {
             set("row", count(cursor.row));
