@@ -33,10 +33,18 @@ export function go(path, query = {}) {
     location.hash = href(path, query);
 }
 
-/** Changes the query of the place without leaving it. @param {Record<string, string>} query */
+/** The address that what is shown belongs to. */
+let shown = "";
+
+/**
+ * Changes the query of the place without leaving it; nothing where the reader is about to leave it: the address is of another place then.
+ * @param {Record<string, string>} query
+ */
 export function setQuery(query) {
+    if (location.hash !== shown) return;
     const { path } = read();
     history.replaceState(null, "", href(path, query));
+    shown = location.hash;
 }
 
 function read() {
@@ -77,6 +85,7 @@ export function startRouter(routes, root, onRoute) {
     async function show() {
         leaving.abort();
         leaving = new AbortController();
+        shown = location.hash;
         const { signal } = leaving;
         const { path, query } = read();
         const found = routes.map((route) => ({ route, params: match(route.pattern, path) })).find(({ params }) => params);

@@ -76,6 +76,12 @@ export class PictureCanvas {
     hold() {
         this.holdUntil = performance.now() + HOLD_MS;
         setTimeout(() => this.later(), HOLD_MS + 1);
+        this.expect();
+    }
+
+    /** Something else will be seen. */
+    expect() {
+        this.element.setAttribute("aria-busy", "true"); // until it is drawn
         this.later();
     }
 
@@ -228,7 +234,7 @@ export class PictureCanvas {
     }
 
     changed() {
-        this.later();
+        this.expect();
         this.hand.onMove();
     }
 
