@@ -30,6 +30,7 @@ import { Values } from "./kenviz_values.js";
 const SAVE_MS = 150;
 const PNG_SIDE = 2048; // pixels of the longer side, at most
 const PNG_LEAST = 512; // and at least
+const NOTHING = 1e-6; // of a row or column: what rounding may leave
 const DIGITS = 4; // of rows and columns in the address: less than a pixel
 const KEYS =
     "Arrows move the picture, with Shift the cursor; + and - zoom, 0 shows all; Enter looks at the cursor's row; Page Up and Page Down go to the layer before and behind.";
@@ -232,9 +233,9 @@ class Kenviz {
     /** The region in whole columns and rows. */
     region() {
         const { x, y, w, h: height } = this.camera.region();
-        const left = Math.floor(x + 1e-6);
-        const top = Math.floor(y + 1e-6);
-        return { x: left, y: top, w: Math.ceil(x + w - 1e-6) - left, h: Math.ceil(y + height - 1e-6) - top };
+        const left = Math.floor(x + NOTHING);
+        const top = Math.floor(y + NOTHING);
+        return { x: left, y: top, w: Math.ceil(x + w - NOTHING) - left, h: Math.ceil(y + height - NOTHING) - top };
     }
 
     /** What is asked for, but for the region. @returns {import("../heatmap.js").Query} */
@@ -256,7 +257,7 @@ class Kenviz {
     saveAddress() {
         if (!this.tensor) return; // which one is not known yet
         const seen = this.camera.region();
-        const all = seen.w === this.camera.n && seen.h === this.camera.rows;
+        const all = seen.w > this.camera.n - NOTHING && seen.h > this.camera.rows - NOTHING;
         const region = Object.entries(all ? {} : seen).map(([name, value]) => [name, String(Number(value.toFixed(DIGITS)))]);
         setQuery({
             .../** @type {Record<string, string>} */ (this.chosen()),

@@ -72,7 +72,10 @@ export class Values {
             if (!request.signal.aborted && !this.signal.aborted) this.tell(cursor, block);
         } catch (error) {
             if (isAbort(error) || this.signal.aborted || !(error instanceof Problem)) return;
-            if (error.code === "rate_limited") return; // the next rest asks again
+            if (error.code === "rate_limited") {
+                this.timer = setTimeout(() => void this.read(cursor, key, x, y), 1000 * (error.retryAfter || 1));
+                return;
+            }
             this.gone = true;
             this.onProblem(error);
         }
