@@ -58,16 +58,15 @@ static bool is_zero(const char *bytes, size_t size)
 
 /*
  * libmicrohttpd fills what it has no use for with zeros, and so takes all of a connection's memory. A page of zeros that was given back
- * reads as one again. Whoever finds the head elsewhere than at the beginning of a page knows too little of what lies around it.
+ * reads as one again. Where that memory begins and ends nobody tells: only what lies between two things in it is surely the connection's.
  */
-void kend_request_give_back(const struct kend_request *request)
+void kend_request_give_back(const struct kend_request *request, const char *end)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *memory = (char *)(uintptr_t)request->head;
-    if ((uintptr_t)memory % page) return;
-    for (size_t at = 0, end; at < KEND_CONNECTION_MEMORY; at = end + page) {
-        for (end = at; end < KEND_CONNECTION_MEMORY && is_zero(memory + end, page); end += page) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)request->head, last = (uintptr_t)end / page * page;
+    if (last < first || last - first > KEND_CONNECTION_MEMORY) return;
+    for (uintptr_t at = (first + page - 1) / page * page, zeros; at < last; at = zeros + page) {
+        for (zeros = at; zeros < last && is_zero((const char *)zeros, page); zeros += page) {
         }
-        if (end > at) madvise(memory + at, end - at, MADV_DONTNEED);
+        if (zeros > at) madvise((void *)at, zeros - at, MADV_DONTNEED);
     }
 }

@@ -19,9 +19,9 @@ bool kend_request_hold_document(struct kend_request *request, size_t bytes);
 void kend_request_let_go_document(struct kend_request *request);
 
 /*
- * Gives what the connection does not use of its memory back to the system, until it is written to. For requests that stay long; on the
- * connection's own thread.
+ * Gives what the connection does not use of its memory, from the request's head to `end`, back to the system, until it is written to.
+ * `end` is in the same memory, or just behind it. For requests that stay long; on the connection's own thread.
  */
-void kend_request_give_back(const struct kend_request *request);
+void kend_request_give_back(const struct kend_request *request, const char *end);
 
 #endif

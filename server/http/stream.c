@@ -81,12 +81,20 @@ static bool stream_suspend(struct kend_stream *stream, uint64_t seen, bool *agai
     const bool looks = stream->more || seen != stream->seen; /* as soon as it may */
     int64_t until = looks && stream->look_at < stream->ping_at ? stream->look_at : stream->ping_at;
     if (stream->end_at && stream->end_at < until) until = stream->end_at;
-    if (!stream->settled) kend_request_give_back(request);
-    stream->settled = true;
     const enum kend_wait_result result =
         kend_wait_suspend(request->http->parts.waits, &request->wait, request->connection, looks ? NULL : stream->subject, seen, until);
     *again = result == KEND_WAIT_CHANGED;
     return result != KEND_WAIT_NOT;
+}
+
+/*
+ * Before the first rest. A buffer of more than a block is the connection's own, behind the head, for an answer in chunks; else it is the
+ * response's block, which lies anywhere.
+ */
+static void stream_settle(struct kend_stream *stream, const char *buffer, size_t most)
+{
+    if (!stream->settled && most > STREAM_BLOCK) kend_request_give_back(stream->request, buffer + most);
+    stream->settled = true;
 }
 
 /* What libmicrohttpd asks for the next bytes. 0: the connection was suspended; it asks again when it is resumed. */
@@ -100,6 +108,7 @@ static ssize_t stream_read(void *opaque, uint64_t position, char *buffer, size_t
         const uint64_t seen = kend_waits_seen(request->http->parts.waits, stream->subject);
         if (!stream->text && !stream->ended) text_fill(stream, seen);
         if (stream->text) return (ssize_t)text_give(stream, buffer, most);
+        if (!stream->ended) stream_settle(stream, buffer, most);
         if (stream->ended || !stream_suspend(stream, seen, &again)) return MHD_CONTENT_READER_END_OF_STREAM;
     }
     return 0;

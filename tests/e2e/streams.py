@@ -27,14 +27,23 @@ class Event:
 
 
 class Stream:
-    """GET of a stream on a connection of its own, perhaps after another request. As an iterator it gives the events until its end."""
+    """GET of a stream on a connection of its own, perhaps after another request or blank lines. As an iterator it gives the events until its end."""
 
     def __init__(
-        self, kend: Kend, path: str, *headers: str, buffer: Optional[int] = None, second: bool = False
+        self,
+        kend: Kend,
+        path: str,
+        *headers: str,
+        buffer: Optional[int] = None,
+        second: bool = False,
+        blank: int = 0,
     ) -> None:
         self.connection = connect(kend, receive_buffer=buffer)
         if second:
             assert answer(self.connection, LIVEZ).status == 200
+        if blank:
+            self.connection.sendall(b"\r\n" * blank)
+            time.sleep(0.2)
         lines = "".join(f"{name}: {value}\r\n" for name, value in kend.headers.items())
         lines += "".join(f"{line}\r\n" for line in headers)
         self.connection.sendall(

@@ -302,6 +302,23 @@ def test_a_thousand_idle_listeners(tmp_path: Path, stalled: str) -> None:  # noq
         poll(lambda: streams(kend) == 0)
 
 
+@pytest.mark.parametrize("pages", [1, 8, 28])
+def test_blank_lines_before_a_stream(tmp_path: Path, stalled: str, pages: int) -> None:  # noqa: F811
+    """They put the head elsewhere in the connection's memory, of which zeros are given back."""
+    with kend_of(tmp_path) as kend, contextlib.ExitStack() as stack:
+        job = kend.submit({"model": stalled, "base": stalled, "k": 1})
+        crowd = [
+            stack.enter_context(Stream(kend, path, blank=pages * 2048))
+            for path in ("/v1/events?seconds=2", of_job(job)) * 3
+        ]
+        for stream in crowd:
+            assert stream.head()[0] == 200
+        assert kend.request("POST", f"/v1/jobs/{job}/cancel").status == 202
+        for stream in crowd:
+            last = list(stream)[-1].data
+            assert stream.whole and last.get("status", last.get("data", {}).get("status")) == "cancelled"
+
+
 def test_an_owner_has_so_many(tmp_path: Path, files: Path) -> None:  # noqa: F811
     tokens = Tokens(tmp_path)
     for owner in ("ann", "bob"):
