@@ -99,11 +99,10 @@ enum MHD_Result kend_dry_run_answer(struct kend_request *request)
         pthread_mutex_unlock(&run->lock);
         if (done) break;
         if (kend_monotonic_ms() >= request->deadline) return kend_answer_problem(request, PROTO_INTERNAL, "the dry run does not end");
-        switch (kend_wait_suspend(run->waits, &request->wait, request->connection, NULL, 0, request->deadline)) {
-        case KEND_WAIT_SUSPENDED: return MHD_YES;
-        case KEND_WAIT_CHANGED: continue;
-        case KEND_WAIT_NOT: return kend_answer_problem(request, PROTO_RATE_LIMITED, "too many requests wait");
-        }
+        const enum kend_wait_result waits =
+            kend_wait_suspend(run->waits, &request->wait, request->connection, NULL, 0, request->deadline);
+        if (waits == KEND_WAIT_SUSPENDED) return MHD_YES;
+        if (waits != KEND_WAIT_CHANGED) return kend_answer_no_wait(request, waits);
     }
     /* Done: the engine does not touch it any more. */
     if (run->code) return answer_failure(request, run);

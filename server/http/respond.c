@@ -161,6 +161,12 @@ enum MHD_Result kend_answer_faults(struct kend_request *request, const struct pr
     return answer_problem(request, proto_faults_problem(faults), detail, faults);
 }
 
+enum MHD_Result kend_answer_no_wait(struct kend_request *request, enum kend_wait_result why)
+{
+    if (why == KEND_WAIT_CLOSING) return kend_answer_problem(request, PROTO_DRAINING, "kend is shutting down");
+    return kend_answer_problem(request, PROTO_RATE_LIMITED, "too many requests wait");
+}
+
 enum MHD_Result kend_answer_no_job(struct kend_request *request)
 {
     return kend_answer_problem(request, PROTO_NOT_FOUND, "there is no such job");

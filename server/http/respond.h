@@ -23,6 +23,8 @@ enum MHD_Result kend_send_cacheable(struct kend_request *request, int status, st
 
 /* kend_send of kend_response_json. */
 enum MHD_Result kend_answer_json(struct kend_request *request, int status, json_t *document);
+/* To one that would have to wait, and was not suspended. */
+enum MHD_Result kend_answer_no_wait(struct kend_request *request, enum kend_wait_result why);
 /* 204 or 304, without a body. */
 enum MHD_Result kend_answer_empty(struct kend_request *request, int status, const char *etag);
 enum MHD_Result kend_answer_problem(struct kend_request *request, enum proto_problem problem, const char *format, ...)

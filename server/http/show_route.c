@@ -53,7 +53,8 @@ static enum MHD_Result show_or_wait(struct kend_request *request, const struct k
         switch (kend_wait_suspend(request->http->parts.waits, &request->wait, request->connection, job->id, seen, request->deadline)) {
         case KEND_WAIT_SUSPENDED: result = MHD_YES; goto out;
         case KEND_WAIT_CHANGED: *again = true; goto out;
-        case KEND_WAIT_NOT: break;
+        case KEND_WAIT_FULL:
+        case KEND_WAIT_CLOSING: break;
         }
     }
     result = same ? kend_answer_empty(request, 304, etag) : answer_text(request, text, etag);

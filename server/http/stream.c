@@ -84,7 +84,7 @@ static bool stream_suspend(struct kend_stream *stream, uint64_t seen, bool *agai
     const enum kend_wait_result result =
         kend_wait_suspend(request->http->parts.waits, &request->wait, request->connection, looks ? NULL : stream->subject, seen, until);
     *again = result == KEND_WAIT_CHANGED;
-    return result != KEND_WAIT_NOT;
+    return result == KEND_WAIT_SUSPENDED || *again;
 }
 
 /*
@@ -161,7 +161,8 @@ enum MHD_Result kend_stream_answer(struct kend_request *request, struct kend_str
     request->state = stream;
     request->release = stream_close;
     const char *refusal = request->method == KEND_HEAD ? NULL : stream_enter(stream);
-    if (refusal) {
+    stream->ended = atomic_load(&request->http->ending); /* who is told an end comes again; a status would stop an EventSource for good */
+    if (refusal && !stream->ended) {
         kend_http_metrics_refused(&request->http->metrics, KEND_REFUSED_STREAMS);
         request->retry_after = STREAM_RETRY_SECONDS;
         return kend_answer_problem(request, PROTO_RATE_LIMITED, "too many streams of events are open (%s)", refusal);

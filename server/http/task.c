@@ -188,11 +188,11 @@ void *kend_task_done(struct kend_request *request, enum MHD_Result *result)
         const bool done = task->done;
         pthread_mutex_unlock(&task->lock);
         if (done) return task->work;
-        enum kend_wait_result waits = KEND_WAIT_NOT;
+        enum kend_wait_result waits = KEND_WAIT_FULL;
         if (kend_monotonic_ms() < request->deadline)
             waits = kend_wait_suspend(task->waits, &request->wait, request->connection, NULL, 0, request->deadline);
         if (waits == KEND_WAIT_CHANGED) continue;
-        *result = waits == KEND_WAIT_SUSPENDED ? MHD_YES : kend_answer_problem(request, PROTO_RATE_LIMITED, "too many requests wait");
+        *result = waits == KEND_WAIT_SUSPENDED ? MHD_YES : kend_answer_no_wait(request, waits);
         return NULL;
     }
 }

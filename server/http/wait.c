@@ -367,8 +367,10 @@ enum kend_wait_result kend_wait_suspend(struct kend_waits *waits, struct kend_wa
 {
     enum kend_wait_result result = KEND_WAIT_SUSPENDED;
     pthread_mutex_lock(&waits->lock);
-    if (waits->closing || wait->gone || !waits_admit(waits, wait)) {
-        result = KEND_WAIT_NOT;
+    if (waits->closing) {
+        result = KEND_WAIT_CLOSING;
+    } else if (wait->gone || !waits_admit(waits, wait)) {
+        result = KEND_WAIT_FULL;
     } else if (wait->woken || (job && waits->changes[wait_hash(job)] != seen)) {
         wait->woken = false;
         result = KEND_WAIT_CHANGED;

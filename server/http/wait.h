@@ -38,7 +38,7 @@ struct kend_wait_places {
 int kend_waits_create(struct kend_waits **waits, const struct kend_wait_places *most, struct ken_error *error);
 /* Nobody may be suspended: kend_waits_close first. */
 void kend_waits_destroy(struct kend_waits **waits);
-/* Resumes all; from now on kend_wait_suspend answers KEND_WAIT_NOT. */
+/* Resumes all; from now on kend_wait_suspend answers KEND_WAIT_CLOSING. */
 void kend_waits_close(struct kend_waits *waits);
 /* A job's row has changed: resumes whoever waits for it. Any thread; opaque is the kend_waits (fits kend_parts.changed). */
 void kend_waits_changed(void *opaque, const char *job);
@@ -59,7 +59,8 @@ uint64_t kend_waits_seen(struct kend_waits *waits, const char *job);
 enum kend_wait_result {
     KEND_WAIT_SUSPENDED, /* return MHD_YES; the handler is called again when it is resumed */
     KEND_WAIT_CHANGED,   /* something happened meanwhile: look again */
-    KEND_WAIT_NOT,       /* no place left, or closing: answer now */
+    KEND_WAIT_FULL,      /* no place left, or the client has gone: answer now */
+    KEND_WAIT_CLOSING,   /* nobody waits any more: answer now */
 };
 /* Suspends the connection until the job changes (job not NULL), kend_wait_wake, `deadline` (kend_monotonic_ms) or the client goes. HTTP
  * threads. */

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from origin import Certificates
 from running import files, kend_of, large, of_files, poll, stalled  # noqa: F401
 from sanitizers import SANITIZED
 from streams import Event, Stream, broken, of_job, open_stream, streams
-from test_limits import refused
+from test_limits import POST, connect, refused
 from test_tls import Secured, certificates  # noqa: F401
 from tokens import Tokens
 
@@ -378,3 +379,17 @@ def test_a_drain_ends_streams(tmp_path: Path, stalled: str) -> None:  # noqa: F8
         with open_stream(kend, of_job(job), *where_it_was(first)) as stream:
             first += list(stream)
         assert durable(first) == kend.events(job)
+
+
+def test_a_stream_that_begins_at_the_end(tmp_path: Path, stalled: str) -> None:  # noqa: F811
+    """Who comes again while the server ends is told to come once more: a status would stop an EventSource for good."""
+    with kend_of(tmp_path) as kend, connect(kend) as late, open_stream(kend, "/v1/events") as first:
+        job = kend.submit({"model": stalled, "base": stalled, "k": 1})
+        late.sendall(POST + b"Content-Length: 200\r\n\r\n")  # the server waits for it
+        assert kend.process
+        time.sleep(0.2)
+        kend.process.send_signal(signal.SIGTERM)
+        list(first)
+        for path in ("/v1/events", of_job(job)) * 3:
+            with open_stream(kend, path) as stream:
+                assert list(stream) == [] and stream.whole

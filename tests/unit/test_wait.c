@@ -81,7 +81,7 @@ START_TEST(places_are_bounded_and_come_back)
     for (int round = 0; round < 3; round++) {
         ck_assert_int_eq(suspend(waits, &a, "job_a", 60000), KEND_WAIT_SUSPENDED);
         ck_assert_int_eq(suspend(waits, &b, "job_b", 60000), KEND_WAIT_SUSPENDED);
-        ck_assert_int_eq(suspend(waits, &c, "job_c", 60000), KEND_WAIT_NOT);
+        ck_assert_int_eq(suspend(waits, &c, "job_c", 60000), KEND_WAIT_FULL);
         kend_waits_changed(waits, "job_b");
         kend_waits_changed(waits, "job_a");
     }
@@ -97,7 +97,7 @@ START_TEST(a_stream_has_its_place)
     ck_assert(kend_wait_begin_stream(waits, &streams[1]));
     ck_assert(!kend_wait_begin_stream(waits, &streams[2])); /* streams are two at most */
     ck_assert_int_eq(suspend(waits, &others[0], "job_a", 60000), KEND_WAIT_SUSPENDED);
-    ck_assert_int_eq(suspend(waits, &others[1], "job_a", 60000), KEND_WAIT_NOT); /* both streams have their place, waiting or not */
+    ck_assert_int_eq(suspend(waits, &others[1], "job_a", 60000), KEND_WAIT_FULL); /* both streams have their place, waiting or not */
     for (int i = 0; i < 2; i++) ck_assert_int_eq(suspend(waits, &streams[i], "job_a", 60000), KEND_WAIT_SUSPENDED);
     ck_assert_uint_eq(kend_waits_count(waits), 1);
     ck_assert_uint_eq(kend_waits_streams(waits), 2);
@@ -105,7 +105,7 @@ START_TEST(a_stream_has_its_place)
     kend_wait_end_stream(waits, &streams[0]);
     ck_assert_int_eq(suspend(waits, &others[1], "job_a", 60000), KEND_WAIT_SUSPENDED);
     ck_assert(!kend_wait_begin_stream(waits, &streams[2])); /* all three are taken */
-    ck_assert_int_eq(suspend(waits, &others[2], "job_a", 60000), KEND_WAIT_NOT);
+    ck_assert_int_eq(suspend(waits, &others[2], "job_a", 60000), KEND_WAIT_FULL);
     kend_waits_close(waits);
     ck_assert(!kend_wait_begin_stream(waits, &streams[2]));
     kend_wait_end_stream(waits, &streams[1]);
@@ -137,7 +137,7 @@ START_TEST(after_closing_nobody_waits)
     struct kend_waits *waits = create(2);
     struct kend_wait wait = {0};
     kend_waits_close(waits);
-    ck_assert_int_eq(suspend(waits, &wait, "job_a", 60000), KEND_WAIT_NOT);
+    ck_assert_int_eq(suspend(waits, &wait, "job_a", 60000), KEND_WAIT_CLOSING);
     end(waits);
 }
 END_TEST
