@@ -11,7 +11,7 @@ enum MHD_Result kend_route_cancel(struct kend_request *request)
         parts->store->ops->cancel(parts->store, request->match.id, kend_request_sees(request), proto_now_ms(), &job);
     if (result != KEND_STORE_OK) return kend_answer_store(request, result);
     kend_engine_cancel(parts->engine, job);
-    kend_waits_changed(parts->waits, job->id);
+    kend_waits_changed(parts->waits, job->id, job->owner);
     enum MHD_Result answer = kend_answer_job(request, 202, job, false);
     kend_job_free(&job);
     return answer;

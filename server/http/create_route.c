@@ -61,7 +61,7 @@ static enum MHD_Result create(struct kend_request *request, const struct proto_j
     memcpy(request->made, stored->id, sizeof request->made);
     if (created == KEND_STORE_OK) {
         kend_engine_poke(parts->engine);
-        kend_waits_changed(parts->waits, stored->id);
+        kend_waits_changed(parts->waits, stored->id, stored->owner);
     }
     enum MHD_Result result = kend_answer_job(request, created == KEND_STORE_EXISTS ? 200 : 202, stored, true);
     kend_job_free(&stored);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EVENTS_AT_ONCE = 50, FEED_MOST_SECONDS = 86400 };
+enum { EVENTS_AT_ONCE = 50, FEED_AT_ONCE = 64, FEED_MOST_SECONDS = 86400 };
 
 static json_t *event_document(const struct kend_event *event)
 {
@@ -75,7 +75,10 @@ static bool write_progress(struct job_stream *own, const struct kend_job *job, F
     return write_document(out, "progress", 0, kend_progress_document(own->stream.request, job));
 }
 
-/* The durable events behind the last one, and then how far the job is. The job was read before them: an ended one has no later ones. */
+/*
+ * The durable events behind the last one, and then how far the job is. It was read before them: with an ended one its end has been told.
+ * What may come later still, that its artifacts were evicted, is told to whoever asks again.
+ */
 static enum kend_stream_look write_news(struct job_stream *own, const struct kend_job *job, FILE *out)
 {
     struct kend_store *store = own->stream.request->http->parts.store;
@@ -154,14 +157,12 @@ struct feed_stream {
     uint64_t position;
 };
 
-static bool write_removed(const struct kend_stream *stream, const struct kend_feed_entry *entry, FILE *out)
+static bool write_removed(const struct kend_feed_entry *entry, FILE *out)
 {
-    const char *sees = kend_request_sees(stream->request);
-    if (sees && strcmp(sees, entry->owner) != 0) return true;
     return write_document(out, "deleted", 0, json_pack("{s:s}", "id", entry->job));
 }
 
-/* As it is now. One that is not there, or nobody's to see, is passed over: if it was removed, that is told further on. */
+/* As it is now. One that is not there is passed over: it was removed, and that is told further on. */
 static bool write_changed(const struct kend_stream *stream, const struct kend_feed_entry *entry, FILE *out)
 {
     struct kend_store *store = stream->request->http->parts.store;
@@ -178,14 +179,17 @@ static enum kend_stream_look look_at_all(struct kend_stream *stream, FILE *out)
 {
     struct feed_stream *own = (struct feed_stream *)stream;
     struct kend_feed *feed = kend_waits_feed(stream->request->http->parts.waits);
+    const char *sees = kend_request_sees(stream->request);
     struct kend_feed_entry entry;
-    while (ftell(out) < KEND_STREAM_ENOUGH) {
+    for (int own_jobs = 0; own_jobs < FEED_AT_ONCE && ftell(out) < KEND_STREAM_ENOUGH;) {
         switch (kend_feed_take(feed, &own->position, &entry)) {
         case KEND_FEED_NOTHING: return KEND_STREAM_WAITS;
         case KEND_FEED_LOST: return KEND_STREAM_ENDS;
         case KEND_FEED_TAKEN: break;
         }
-        if (!(entry.removed ? write_removed : write_changed)(stream, &entry, out)) return KEND_STREAM_ENDS;
+        if (sees && strcmp(sees, entry.owner) != 0) continue;
+        own_jobs++;
+        if (!(entry.removed ? write_removed(&entry, out) : write_changed(stream, &entry, out))) return KEND_STREAM_ENDS;
     }
     return KEND_STREAM_MORE;
 }

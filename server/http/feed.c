@@ -59,23 +59,31 @@ static void feed_forget(struct kend_feed *feed, const char *job)
     slot->entry.job[0] = '\0';
 }
 
-/* ---- for others */
-
-void kend_feed_put(struct kend_feed *feed, const char *job, const char *owner)
+/* Ids are never used again: what is told of a job behind its removal happened before. */
+static void feed_put(struct kend_feed *feed, const char *job, const char *owner, bool removed)
 {
-    pthread_mutex_lock(&feed->lock);
     const uint32_t number = (uint32_t)(feed->end % KEND_FEED_SLOTS);
     struct feed_slot *slot = &feed->slot[number];
+    uint32_t *place = feed_place(feed, job);
+    if (!removed && *place != FEED_NONE && feed->slot[*place].entry.removed) return;
     feed_forget(feed, job);
     if (*slot->entry.job) feed_forget(feed, slot->entry.job);
     strncpy(slot->entry.job, job, sizeof slot->entry.job - 1);
-    strncpy(slot->entry.owner, owner ? owner : "", sizeof slot->entry.owner - 1);
-    slot->entry.removed = owner != NULL;
-    uint32_t *place = feed_place(feed, slot->entry.job);
+    strncpy(slot->entry.owner, owner, sizeof slot->entry.owner - 1);
+    slot->entry.removed = removed;
+    place = feed_place(feed, slot->entry.job);
     KEN_ASSERT(*place == FEED_NONE);
     slot->next = FEED_NONE;
     *place = number;
     feed->end++;
+}
+
+/* ---- for others */
+
+void kend_feed_put(struct kend_feed *feed, const char *job, const char *owner, bool removed)
+{
+    pthread_mutex_lock(&feed->lock);
+    feed_put(feed, job, owner, removed);
     pthread_mutex_unlock(&feed->lock);
 }
 

@@ -20,14 +20,14 @@ struct kend_feed;
 struct kend_feed_entry {
     char job[PROTO_ID_SIZE];
     bool removed;
-    char owner[PROTO_OWNER_MAX + 1]; /* whose it was, of a removed one: the store cannot tell any more */
+    char owner[PROTO_OWNER_MAX + 1]; /* whose it is: to others it is nothing, and of a removed one the store cannot tell any more */
 };
 
 /* KEN_ENOMEM. */
 int kend_feed_create(struct kend_feed **feed, struct ken_error *error);
 void kend_feed_destroy(struct kend_feed **feed);
-/* owner NULL: the job has changed; else it was removed and had been that owner's. */
-void kend_feed_put(struct kend_feed *feed, const char *job, const char *owner);
+/* A job of that owner has changed, or was removed: then nothing comes behind, whoever tells it late. */
+void kend_feed_put(struct kend_feed *feed, const char *job, const char *owner, bool removed);
 /* Where a reader begins who wants to hear of what comes from now on. */
 uint64_t kend_feed_end(struct kend_feed *feed);
 

@@ -254,23 +254,23 @@ void kend_waits_destroy(struct kend_waits **out)
 }
 
 /* The feed first: who is woken finds it there. */
-static void waits_tell(struct kend_waits *waits, const char *job, const char *owner)
+static void waits_tell(struct kend_waits *waits, const char *job, const char *owner, bool removed)
 {
-    kend_feed_put(waits->feed, job, owner);
+    kend_feed_put(waits->feed, job, owner, removed);
     pthread_mutex_lock(&waits->lock);
     wait_changed(waits, job);
     wait_changed(waits, KEND_WAIT_ANY);
     pthread_mutex_unlock(&waits->lock);
 }
 
-void kend_waits_changed(void *opaque, const char *job)
+void kend_waits_changed(void *opaque, const char *job, const char *owner)
 {
-    waits_tell(opaque, job, NULL);
+    waits_tell(opaque, job, owner, false);
 }
 
 void kend_waits_removed(void *opaque, const char *job, const char *owner)
 {
-    waits_tell(opaque, job, owner);
+    waits_tell(opaque, job, owner, true);
 }
 
 struct kend_feed *kend_waits_feed(struct kend_waits *waits)

@@ -40,8 +40,8 @@ int kend_waits_create(struct kend_waits **waits, const struct kend_wait_places *
 void kend_waits_destroy(struct kend_waits **waits);
 /* Resumes all; from now on kend_wait_suspend answers KEND_WAIT_CLOSING. */
 void kend_waits_close(struct kend_waits *waits);
-/* A job's row has changed: resumes whoever waits for it. Any thread; opaque is the kend_waits (fits kend_parts.changed). */
-void kend_waits_changed(void *opaque, const char *job);
+/* The row of an owner's job has changed: resumes whoever waits for it. Any thread; opaque is the kend_waits (fits kend_parts.changed). */
+void kend_waits_changed(void *opaque, const char *job, const char *owner);
 /* The same of a job that was removed, and whose it was (fits kend_parts.removed). */
 void kend_waits_removed(void *opaque, const char *job, const char *owner);
 /* What has changed: it is there before those are woken who wait for KEND_WAIT_ANY. */

@@ -26,8 +26,8 @@ struct kend_parts {
     struct kend_pool *pool;
     struct ken_budget *budget;
     const char *holder; /* this installation's name in leases */
-    /* A job's row has changed (committed): wakes whoever waits for it. Any thread. */
-    void (*changed)(void *opaque, const char *job);
+    /* The row of an owner's job has changed (committed): wakes whoever waits for it. Any thread. */
+    void (*changed)(void *opaque, const char *job, const char *owner);
     /* A job was removed (committed) that had been that owner's. Any thread. */
     void (*removed)(void *opaque, const char *job, const char *owner);
     void *opaque;

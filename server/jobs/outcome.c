@@ -34,7 +34,7 @@ static void tell(struct kend_run *run, struct kend_outcome *outcome, enum proto_
     else if (proto_status_is_terminal(status))
         kend_metrics_job(run->engine, status);
     if (result == KEND_STORE_OK && status == PROTO_FAILED) kend_metrics_error(run->engine, outcome->error);
-    if (parts->changed) parts->changed(parts->opaque, run->job->id);
+    if (parts->changed) parts->changed(parts->opaque, run->job->id, run->job->owner);
 }
 
 /* What a failed or stopped job is told as. `stage` is where it happened. */

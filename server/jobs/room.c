@@ -64,6 +64,7 @@ static int evict_one(const struct kend_parts *parts, const char *owner, int64_t 
     const enum kend_store_result result = parts->store->ops->evict(parts->store, owner, before, proto_now_ms(), &job);
     if (result == KEND_STORE_NONE) return KEN_ENOT_FOUND;
     if (result != KEND_STORE_OK) return store_failed(result, error);
+    if (parts->changed) parts->changed(parts->opaque, job->id, job->owner);
     struct ken_error reason = {0};
     (void)parts->artifacts->ops->used_bytes(parts->artifacts, job->id, bytes, NULL);
     if (parts->artifacts->ops->remove(parts->artifacts, job->id, &reason)) {
@@ -74,7 +75,6 @@ static int evict_one(const struct kend_parts *parts, const char *owner, int64_t 
         atomic_fetch_add(&parts->room->evicted_bytes, *bytes);
         kend_log(KEND_LOG_INFO, "artifacts evicted", KEND_S("job", job->id), KEND_I("bytes", *bytes));
     }
-    if (parts->changed) parts->changed(parts->opaque, job->id);
     kend_job_free(&job);
     return 0;
 }

@@ -15,7 +15,7 @@ enum { ROW_WEIGHT = 64 };
 static void changed(const struct kend_run *run)
 {
     const struct kend_parts *parts = &run->engine->parts;
-    if (parts->changed) parts->changed(parts->opaque, run->job->id);
+    if (parts->changed) parts->changed(parts->opaque, run->job->id, run->job->owner);
 }
 
 /* The run's mutex is held. Adds the time since the last look to the stage that it was spent in. */

@@ -340,7 +340,7 @@ static void note_exhausted(struct kend_engine *engine, struct kend_job **job)
     kend_engine_clear(engine, (*job)->id, PROTO_FAILED);
     kend_metrics_job(engine, PROTO_FAILED);
     kend_metrics_error(engine, (*job)->error);
-    if (engine->parts.changed) engine->parts.changed(engine->parts.opaque, (*job)->id);
+    if (engine->parts.changed) engine->parts.changed(engine->parts.opaque, (*job)->id, (*job)->owner);
     kend_job_free(job);
 }
 

@@ -70,10 +70,10 @@ struct rig {
     atomic_uint changes;
 };
 
-static void changed(void *opaque, const char *job)
+static void changed(void *opaque, const char *job, const char *owner)
 {
     struct rig *rig = opaque;
-    ck_assert(proto_id_is(job));
+    ck_assert(proto_id_is(job) && owner);
     atomic_fetch_add(&rig->changes, 1);
 }
 

@@ -31,13 +31,13 @@ START_TEST(each_reader_gets_what_came_since)
 {
     struct kend_feed *feed = create();
     uint64_t early = kend_feed_end(feed);
-    kend_feed_put(feed, "job_a", NULL);
+    kend_feed_put(feed, "job_a", "nlp", false);
     uint64_t late = kend_feed_end(feed);
-    kend_feed_put(feed, "job_b", NULL);
-    expect(feed, &early, "job_a", false, "");
-    expect(feed, &early, "job_b", false, "");
+    kend_feed_put(feed, "job_b", "nlp", false);
+    expect(feed, &early, "job_a", false, "nlp");
+    expect(feed, &early, "job_b", false, "nlp");
     expect_nothing(feed, &early);
-    expect(feed, &late, "job_b", false, "");
+    expect(feed, &late, "job_b", false, "nlp");
     expect_nothing(feed, &late);
     kend_feed_destroy(&feed);
     ck_assert_ptr_null(feed);
@@ -48,16 +48,34 @@ START_TEST(of_a_job_the_last_change_alone)
 {
     struct kend_feed *feed = create();
     uint64_t position = 0;
-    kend_feed_put(feed, "job_a", NULL);
-    kend_feed_put(feed, "job_b", NULL);
-    kend_feed_put(feed, "job_a", NULL);
-    kend_feed_put(feed, "job_b", "nlp");
-    kend_feed_put(feed, "job_b", "nlp");
-    expect(feed, &position, "job_a", false, "");
+    kend_feed_put(feed, "job_a", "nlp", false);
+    kend_feed_put(feed, "job_b", "nlp", false);
+    kend_feed_put(feed, "job_a", "nlp", false);
+    kend_feed_put(feed, "job_b", "nlp", true);
+    kend_feed_put(feed, "job_b", "nlp", true);
+    expect(feed, &position, "job_a", false, "nlp");
     expect(feed, &position, "job_b", true, "nlp");
     expect_nothing(feed, &position);
-    kend_feed_put(feed, "job_c", "");
+    kend_feed_put(feed, "job_c", "", true);
     expect(feed, &position, "job_c", true, "");
+    kend_feed_destroy(&feed);
+}
+END_TEST
+
+START_TEST(nothing_comes_behind_a_removal)
+{
+    struct kend_feed *feed = create();
+    uint64_t position = 0, later;
+    kend_feed_put(feed, "job_a", "nlp", false);
+    kend_feed_put(feed, "job_a", "nlp", true);
+    kend_feed_put(feed, "job_b", "nlp", true);
+    later = kend_feed_end(feed);
+    kend_feed_put(feed, "job_b", "nlp", false);
+    kend_feed_put(feed, "job_a", "nlp", false);
+    expect(feed, &position, "job_a", true, "nlp");
+    expect(feed, &position, "job_b", true, "nlp");
+    expect_nothing(feed, &position);
+    expect_nothing(feed, &later);
     kend_feed_destroy(&feed);
 }
 END_TEST
@@ -71,17 +89,18 @@ START_TEST(who_falls_behind_is_told)
     for (int round = 0; round < 3; round++)
         for (int i = 0; i < KEND_FEED_SLOTS; i++) {
             snprintf(job, sizeof job, "job_%d", i * (round + 1));
-            kend_feed_put(feed, job, NULL);
+            kend_feed_put(feed, job, "nlp", false);
         }
     ck_assert_int_eq(kend_feed_take(feed, &lost, &entry), KEND_FEED_LOST);
     just = kend_feed_end(feed) - KEND_FEED_SLOTS;
     for (int i = 0; i < KEND_FEED_SLOTS; i++) {
         snprintf(job, sizeof job, "job_%d", i * 3);
-        expect(feed, &just, job, false, "");
+        expect(feed, &just, job, false, "nlp");
     }
     expect_nothing(feed, &just);
     kend_feed_destroy(&feed);
 }
 END_TEST
 
-UNIT_MAIN("feed", each_reader_gets_what_came_since, of_a_job_the_last_change_alone, who_falls_behind_is_told)
+UNIT_MAIN("feed", each_reader_gets_what_came_since, of_a_job_the_last_change_alone, nothing_comes_behind_a_removal,
+          who_falls_behind_is_told)

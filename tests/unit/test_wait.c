@@ -40,7 +40,7 @@ START_TEST(a_change_wakes_those_of_its_job)
     ck_assert_int_eq(suspend(waits, &b, "job_a", 60000), KEND_WAIT_SUSPENDED);
     ck_assert_int_eq(suspend(waits, &other, "job_b", 60000), KEND_WAIT_SUSPENDED);
     ck_assert_uint_eq(kend_waits_count(waits), 3);
-    kend_waits_changed(waits, "job_a");
+    kend_waits_changed(waits, "job_a", "nlp");
     ck_assert(!a.suspended && !b.suspended && other.suspended);
     ck_assert_uint_eq(kend_waits_count(waits), 1);
     end(waits);
@@ -53,7 +53,7 @@ START_TEST(a_change_before_the_suspension_is_not_missed)
     struct kend_waits *waits = create(2);
     struct kend_wait wait = {0};
     uint64_t seen = kend_waits_seen(waits, "job_a");
-    kend_waits_changed(waits, "job_a");
+    kend_waits_changed(waits, "job_a", "nlp");
     ck_assert_int_eq(kend_wait_suspend(waits, &wait, NULL, "job_a", seen, kend_monotonic_ms() + 60000), KEND_WAIT_CHANGED);
     ck_assert_int_eq(suspend(waits, &wait, "job_a", 60000), KEND_WAIT_SUSPENDED);
     end(waits);
@@ -82,8 +82,8 @@ START_TEST(places_are_bounded_and_come_back)
         ck_assert_int_eq(suspend(waits, &a, "job_a", 60000), KEND_WAIT_SUSPENDED);
         ck_assert_int_eq(suspend(waits, &b, "job_b", 60000), KEND_WAIT_SUSPENDED);
         ck_assert_int_eq(suspend(waits, &c, "job_c", 60000), KEND_WAIT_FULL);
-        kend_waits_changed(waits, "job_b");
-        kend_waits_changed(waits, "job_a");
+        kend_waits_changed(waits, "job_b", "nlp");
+        kend_waits_changed(waits, "job_a", "nlp");
     }
     end(waits);
 }
@@ -126,7 +126,7 @@ START_TEST(whichever_job_changes)
     ck_assert_int_eq(kend_feed_take(kend_waits_feed(waits), &position, &entry), KEND_FEED_TAKEN);
     ck_assert_str_eq(entry.job, "job_b");
     uint64_t seen = kend_waits_seen(waits, KEND_WAIT_ANY);
-    kend_waits_changed(waits, "job_c");
+    kend_waits_changed(waits, "job_c", "nlp");
     ck_assert_int_eq(kend_wait_suspend(waits, &any, NULL, KEND_WAIT_ANY, seen, kend_monotonic_ms() + 60000), KEND_WAIT_CHANGED);
     end(waits);
 }
