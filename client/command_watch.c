@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "event_reader.h"
+#include "job_pages.h"
 #include "kenctl.h"
 #include "lifecycle.h"
 #include "print.h"
@@ -28,7 +29,7 @@ struct watch {
     const struct kenctl *kenctl;
     struct kenctl_http *lists; /* a connection beside the stream's */
     struct kenctl_event_reader reader;
-    json_t *told; /* of each job that has not ended: what was last told of it */
+    json_t *told; /* of each job that was told: status and stage */
     bool heard;
 };
 
@@ -38,23 +39,24 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
-static bool has_ended(const json_t *job)
+static bool is_end(const char *name)
 {
     enum proto_status status;
-    return proto_status_parse(text_of(job, "status"), &status) && proto_status_is_terminal(status);
+    return proto_status_parse(name, &status) && proto_status_is_terminal(status);
 }
 
-/* Of people's lines there is one for each status and stage. Whether this is one that was not told. */
+/*
+ * Of people's lines there is one for each status and stage. Whether this is one that was not told. An ended job whose artifacts were
+ * evicted ended long ago.
+ */
 static bool is_news(struct watch *watch, const json_t *job)
 {
-    const char *id = text_of(job, "id");
-    json_t *now = json_pack("[s, s]", text_of(job, "status"), text_of(job, "stage"));
-    const bool news = !now || !json_equal(now, json_object_get(watch->told, id));
-    if (has_ended(job)) {
-        json_object_del(watch->told, id);
-        json_decref(now);
-    } else
-        json_object_set_new(watch->told, id, now);
+    const char *id = text_of(job, "id"), *status = text_of(job, "status");
+    const json_t *before = json_object_get(watch->told, id);
+    json_t *now = json_pack("[s, s]", status, text_of(job, "stage"));
+    const bool old = !before && is_end(status) && *text_of(job, "evicted_at");
+    const bool news = !old && (!now || !json_equal(now, before));
+    json_object_set_new(watch->told, id, now);
     return news;
 }
 
@@ -111,25 +113,83 @@ static bool take_event(void *opaque, const struct kenctl_event *event)
     return !ferror(stdout);
 }
 
+/* ---- what there is */
+
+static bool add_job(void *jobs, json_t *job)
+{
+    return json_array_append(jobs, job) == 0;
+}
+
+/* Tells of the jobs in a status, the oldest first, and takes them out of `open`. False after a fault, which was told. */
+static bool tell_those(struct watch *watch, enum proto_status status, json_t *open)
+{
+    json_t *jobs = json_array();
+    const int listed =
+        jobs ? kenctl_jobs_each(watch->kenctl, watch->lists, NULL, status, add_job, jobs) : kenctl_fail(KENCTL_FAILURE, "out of memory");
+    for (size_t i = json_array_size(jobs); i-- > 0;) {
+        tell_job(watch, json_array_get(jobs, i));
+        json_object_del(open, text_of(json_array_get(jobs, i), "id"));
+    }
+    json_decref(jobs);
+    return listed == KENCTL_SUCCESS;
+}
+
+/* What became of a job that had not ended when it was told of. */
+static void tell_fate(struct watch *watch, const char *id)
+{
+    struct kenctl_response response = {0};
+    struct ken_error error = {0};
+    char *path = kenctl_job_path(id, "");
+    struct kenctl_request request = {.method = "GET", .path = path};
+    json_t *data = json_pack("{s:s}", "id", id);
+    if (!path || !data)
+        kenctl_fail(KENCTL_FAILURE, "out of memory");
+    else if (kenctl_http_call(watch->lists, &request, &response, &error))
+        kenctl_call_failed(watch->kenctl, &error);
+    else if (response.status == 404)
+        tell_deleted(watch, data);
+    else if (response.status == 200 && json_is_object(response.json))
+        tell_job(watch, response.json);
+    else
+        kenctl_refused(watch->kenctl, &response);
+    json_decref(data);
+    kenctl_response_clear(&response);
+    free(path);
+}
+
+/* Of the jobs that were told, those that had not ended; ended ones are forgotten. NULL if out of memory. */
+static json_t *take_open(struct watch *watch)
+{
+    const char *id;
+    json_t *told, *open = json_object();
+    void *next;
+    json_object_foreach_safe(watch->told, next, id, told)
+    {
+        if (is_end(json_string_value(json_array_get(told, 0))))
+            json_object_del(watch->told, id);
+        else if (open)
+            json_object_set(open, id, told);
+    }
+    return open;
+}
+
 /*
- * The stream has begun: now, so that nothing is missed in between, what there is. Told are jobs that have not ended, the oldest first, and
- * those that have since they were told of.
+ * The stream has begun: now, so that nothing is missed in between, what there is. Told are jobs that have not ended, and what became since
+ * of those that were told of. What cannot be asked for is left out, with a word: the stream goes on.
  */
 static bool begin_stream(void *opaque, long status)
 {
     struct watch *watch = opaque;
-    struct kenctl_request request = {.method = "GET", .path = "/v1/jobs?limit=200", .once = true};
-    struct kenctl_response response = {0};
-    struct ken_error error = {0};
+    const char *id;
+    json_t *told, *open = take_open(watch);
     (void)status;
-    if (kenctl_http_call(watch->lists, &request, &response, &error) == KEN_OK && response.status == 200) {
-        const json_t *jobs = json_object_get(response.json, "data");
-        for (size_t i = json_array_size(jobs); i-- > 0;) {
-            json_t *job = json_array_get(jobs, i);
-            if (!has_ended(job) || json_object_get(watch->told, text_of(job, "id"))) tell_job(watch, job);
+    if (open && tell_those(watch, PROTO_RUNNING, open) && tell_those(watch, PROTO_QUEUED, open)) {
+        json_object_foreach(open, id, told)
+        {
+            tell_fate(watch, id);
         }
     }
-    kenctl_response_clear(&response);
+    json_decref(open);
     return true;
 }
 

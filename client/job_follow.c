@@ -20,6 +20,7 @@ struct follow {
     struct kenctl_event_reader reader;
     enum proto_status status;
     bool heard;                  /* something, since the stream was asked for */
+    bool lost;                   /* a status that is not known; told */
     bool warned;                 /* of all that the check warns of */
     json_t *job;                 /* its last representation, or NULL */
     char etag[KENCTL_ETAG_SIZE]; /* of that; "": to be asked for anew */
@@ -83,17 +84,17 @@ static bool take_event(void *opaque, const struct kenctl_event *event)
     struct follow *follow = opaque;
     json_t *object = json_loads(event->data, JSON_REJECT_DUPLICATES, NULL);
     const json_t *data = json_object_get(object, "data");
-    bool known = true;
     follow->heard = true;
     if (object && follow->lines) print_event(event->type, object);
     if (strcmp(event->type, "progress") == 0) show_progress(&follow->progress, object);
     if (strcmp(event->type, "log") == 0) tell_warning(follow, data);
     if (strcmp(event->type, "status") == 0) {
-        known = read_status(follow, data) == KENCTL_SUCCESS;
-        if (known && follow->status == PROTO_QUEUED) show_progress(&follow->progress, data); /* a running one's progress comes behind */
+        follow->lost = read_status(follow, data) != KENCTL_SUCCESS;
+        if (!follow->lost && follow->status == PROTO_QUEUED)
+            show_progress(&follow->progress, data); /* a running one's progress comes behind */
     }
     json_decref(object);
-    return known;
+    return !follow->lost;
 }
 
 static bool begin_stream(void *opaque, long status)
@@ -122,8 +123,9 @@ static int follow_by_stream(struct follow *follow, bool *none)
         const int code = kenctl_http_stream(follow->http, path, follow->reader.id, &sink, &response, &error);
         kenctl_event_reader_end(&follow->reader);
         ended = proto_status_is_terminal(follow->status) || (!code && response.status == 204);
+        if (follow->lost) result = KENCTL_FAILURE;
         *none = !ended && !code && response.status != 200;
-        if (ended || *none) break;
+        if (ended || *none || follow->lost) break;
         if (follow->heard) attempt = 0;
         if ((code && code != KEN_EFETCH) || !kenctl_back_off(follow->http, attempt++)) {
             if (!code) ken_fail(&error, KEN_EFETCH, "%s: the stream of events ends again and again", follow->kenctl->server);

@@ -33,3 +33,44 @@ json_t *kenctl_page_get(const struct kenctl *kenctl, struct kenctl_http *http, c
     kenctl_response_clear(&response);
     return page;
 }
+
+static char *page_path(const char *owner, const char *status, const char *after)
+{
+    char *path = strdup("/v1/jobs"), most[16];
+    snprintf(most, sizeof most, "%d", KENCTL_PAGE_MOST);
+    if (path && (!owner || kenctl_query_add(&path, "owner", owner)) && kenctl_query_add(&path, "status", status) &&
+        kenctl_query_add(&path, "limit", most) && (!after || kenctl_query_add(&path, "after", after)))
+        return path;
+    free(path);
+    return NULL;
+}
+
+static bool take_page(const json_t *page, bool (*take)(void *opaque, json_t *job), void *opaque)
+{
+    size_t i;
+    json_t *job;
+    json_array_foreach(json_object_get(page, "data"), i, job)
+    {
+        if (!take(opaque, job)) return false;
+    }
+    return true;
+}
+
+int kenctl_jobs_each(const struct kenctl *kenctl, struct kenctl_http *http, const char *owner, enum proto_status wanted,
+                     bool (*take)(void *opaque, json_t *job), void *opaque)
+{
+    int status = KENCTL_SUCCESS;
+    json_t *page = NULL;
+    for (const char *after = NULL; status == KENCTL_SUCCESS;) {
+        char *path = page_path(owner, proto_status_name(wanted), after);
+        json_t *next = path ? kenctl_page_get(kenctl, http, path, &status) : NULL;
+        json_decref(page); /* which `after` was of */
+        page = next;
+        if (!path || (page && !take_page(page, take, opaque))) status = kenctl_fail(KENCTL_FAILURE, "out of memory");
+        free(path);
+        after = json_string_value(json_object_get(page, "next"));
+        if (!after || !json_is_true(json_object_get(page, "has_more"))) break;
+    }
+    json_decref(page);
+    return status;
+}

@@ -23,47 +23,10 @@ struct owner {
 
 /* ---- finding them */
 
-static char *page_path(const char *owner, const char *status, const char *after)
+static bool add_id(void *ids, json_t *job)
 {
-    char *path = strdup("/v1/jobs"), most[16];
-    snprintf(most, sizeof most, "%d", KENCTL_PAGE_MOST);
-    if (path && kenctl_query_add(&path, "owner", owner) && kenctl_query_add(&path, "status", status) &&
-        kenctl_query_add(&path, "limit", most) && (!after || kenctl_query_add(&path, "after", after)))
-        return path;
-    free(path);
-    return NULL;
-}
-
-/* Adds the ids of a page; false if out of memory. */
-static bool add_ids(json_t *ids, const json_t *page)
-{
-    size_t i;
-    json_t *job;
-    json_array_foreach(json_object_get(page, "data"), i, job)
-    {
-        const char *id = json_string_value(json_object_get(job, "id"));
-        if (id && json_object_set_new(ids, id, json_true())) return false;
-    }
-    return true;
-}
-
-/* Adds the ids of all jobs in that status. The exit status of a fault, which has been told. */
-static int gather(const struct owner *owner, json_t *ids, enum proto_status wanted)
-{
-    int status = KENCTL_SUCCESS;
-    json_t *page = NULL;
-    for (const char *after = NULL; status == KENCTL_SUCCESS;) {
-        char *path = page_path(owner->name, proto_status_name(wanted), after);
-        json_t *next = path ? kenctl_page_get(owner->kenctl, owner->http, path, &status) : NULL;
-        json_decref(page); /* which `after` was of */
-        page = next;
-        if (!path || (page && !add_ids(ids, page))) status = kenctl_fail(KENCTL_FAILURE, "out of memory");
-        free(path);
-        after = json_string_value(json_object_get(page, "next"));
-        if (!after || !json_is_true(json_object_get(page, "has_more"))) break;
-    }
-    json_decref(page);
-    return status;
+    const char *id = json_string_value(json_object_get(job, "id"));
+    return !id || json_object_set_new(ids, id, json_true()) == 0;
 }
 
 /* The ids of all jobs that have ended, or that have not: an object, so that one which moves on meanwhile counts once. NULL and *status. */
@@ -72,7 +35,8 @@ static json_t *gather_all(const struct owner *owner, bool ended, int *status)
     json_t *ids = json_object();
     *status = ids ? KENCTL_SUCCESS : kenctl_fail(KENCTL_FAILURE, "out of memory");
     for (int one = 0; *status == KENCTL_SUCCESS && one < PROTO_STATUS_COUNT; one++)
-        if (proto_status_is_terminal((enum proto_status)one) == ended) *status = gather(owner, ids, (enum proto_status)one);
+        if (proto_status_is_terminal((enum proto_status)one) == ended)
+            *status = kenctl_jobs_each(owner->kenctl, owner->http, owner->name, (enum proto_status)one, add_id, ids);
     if (*status == KENCTL_SUCCESS) return ids;
     json_decref(ids);
     return NULL;

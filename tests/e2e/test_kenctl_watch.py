@@ -74,6 +74,87 @@ def test_waiting_is_by_events(kenctl: Run, fake: Fake) -> None:  # noqa: F811
     assert (result.returncode, events[-1]["status"], result.stderr) == (1, "failed", "warning: one\\x1b\n")
 
 
+def test_a_status_that_is_not_known(kenctl: Run, fake: Fake) -> None:  # noqa: F811
+    """It is no broken stream: asked again, the server would say the same."""
+
+    def answer(handler: Handler, count: int) -> None:
+        if handler.headers["Accept"] == "text/event-stream":
+            return send_events(handler, event(1, "status", status="pondering", attempt=1))
+        handler.json(200, job(), ETag='"1"')
+
+    fake.answer = answer
+    result = kenctl("--server", fake.url, "watch", ID)
+    assert result.returncode == 1
+    assert result.stderr.count("the server tells a status that this kenctl does not know: pondering") == 1
+    assert len([asked for asked in fake.asked if asked[1].endswith("/events")]) == 1
+
+
+def test_all_jobs_over_a_break(kenctl: Run, fake: Fake) -> None:  # noqa: F811
+    """An end is told once, whatever changes later; a long list is read to its end; what became of others is asked for."""
+    names = [f"{ID[:-1]}{letter}" for letter in "ABCDEF"]
+    first, second, third, ended, old, new = names
+
+    def line(name: str, status: str, **more: object) -> str:
+        return f"event: job\ndata: {json.dumps({**job(status, **more), 'id': name})}\n\n"
+
+    evicted = {"evicted_at": "2026-01-02T03:04:05.678Z"}
+    events = [line(name, "running", stage="pruning") for name in (first, second, third)]
+    events += [line(ended, "succeeded"), line(ended, "succeeded"), line(ended, "succeeded", **evicted)]
+    events += [line(old, "succeeded", **evicted)]
+    begun: "list[str]" = []
+
+    def answer(handler: Handler, count: int) -> None:
+        path, _, query = handler.path.partition("?")
+        if path == "/v1/events":
+            begun.append(path)
+            if len(begun) > 2:
+                return handler.problem(403, "forbidden")
+            return send_events(handler, "retry: 1000\n\n" + "".join(events if len(begun) == 1 else []))
+        if path == f"/v1/jobs/{first}":
+            return handler.problem(404, "not_found")
+        if path == f"/v1/jobs/{second}":
+            return handler.json(200, {**job("cancelled"), "id": second})
+        assert path == "/v1/jobs"
+        page: "dict[str, object]" = {"data": [], "has_more": False, "next": None}
+        if len(begun) == 2 and "status=running" in query:
+            if "after=" in query:
+                page["data"] = [{**job("running", stage="publishing"), "id": third}]
+            else:
+                page = {"data": [{**job("running"), "id": new}], "has_more": True, "next": "more"}
+        handler.json(200, page)
+
+    fake.answer = answer
+    result = kenctl("--server", fake.url, "watch")
+    assert result.returncode == 1 and "forbidden" in result.stderr
+    assert [row.split()[:3] for row in result.stdout.splitlines()] == [
+        [first, "running", "pruning"],
+        [second, "running", "pruning"],
+        [third, "running", "pruning"],
+        [ended, "succeeded", "n"],
+        [third, "running", "publishing"],
+        [new, "running", "n"],
+        [first, "deleted"],
+        [second, "cancelled", "n"],
+    ]
+
+
+def test_a_list_that_cannot_be_read(kenctl: Run, fake: Fake) -> None:  # noqa: F811
+    begun: "list[str]" = []
+
+    def answer(handler: Handler, count: int) -> None:
+        if handler.path != "/v1/events":
+            return handler.problem(500, "internal")
+        begun.append(handler.path)
+        if len(begun) > 1:
+            return handler.problem(403, "forbidden")
+        send_events(handler, f"event: deleted\ndata: {json.dumps({'id': ID})}\n\n")
+
+    fake.answer = answer
+    result = kenctl("--server", fake.url, "watch")
+    assert result.stdout.split() == [ID, "deleted"]
+    assert "Title of internal" in result.stderr
+
+
 def test_a_server_that_has_no_stream_of_all(kenctl: Run, fake: Fake) -> None:  # noqa: F811
     result = kenctl("--server", fake.url, "watch")
     assert result.returncode == 1
