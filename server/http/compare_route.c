@@ -110,10 +110,8 @@ static enum MHD_Result answer_page(struct kend_request *request, const struct wo
 {
     char *text = NULL;
     size_t length = 0;
-    struct MHD_Response *response =
-        tell(work, comparison, &text, &length) ? NULL : kend_response_text(request, text, length, "application/json");
-    free(text);
-    return kend_send(request, 200, response);
+    const int code = tell(work, comparison, &text, &length);
+    return kend_send(request, 200, code ? NULL : kend_response_take(request, text, length, "application/json"));
 }
 
 /* ---- on a thread of its own */

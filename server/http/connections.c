@@ -356,11 +356,13 @@ uint64_t kend_connection_parted_bytes(const struct kend_connection *connection)
     return connection->parted_bytes;
 }
 
-/* Whether this thread's library has read the connection's head to its end, or stopped reading it. */
+/* Whether this thread's library has read the connection's head to its end, or stopped reading it, and has queued no answer: its own to
+ * another one may still be on its way. */
 static bool is_given_up(const struct kend_connection *connection)
 {
     return pthread_equal(connection->thread, pthread_self()) &&
-           MHD_get_connection_info(connection->library, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+           MHD_get_connection_info(connection->library, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE) &&
+           !MHD_get_connection_info(connection->library, MHD_CONNECTION_INFO_HTTP_STATUS);
 }
 
 struct kend_connection *kend_connections_given_up(struct kend_connections *connections)

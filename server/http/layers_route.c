@@ -161,11 +161,13 @@ static enum MHD_Result answer_failure(struct kend_request *request, const struct
     return kend_answer_problem(request, PROTO_INTERNAL, "the layers cannot be read");
 }
 
-static enum MHD_Result answer(struct kend_request *request, const struct work *work)
+static enum MHD_Result answer(struct kend_request *request, struct work *work)
 {
+    char *text = work->text;
+    work->text = NULL;
     kend_request_let_go_document(request);
     if (work->code) return answer_failure(request, &work->error);
-    return kend_send(request, 200, kend_response_text(request, work->text, work->length, "application/json"));
+    return kend_send(request, 200, kend_response_take(request, text, work->length, "application/json"));
 }
 
 static enum MHD_Result start(struct kend_request *request, const struct work *asked)
@@ -177,6 +179,7 @@ static enum MHD_Result start(struct kend_request *request, const struct work *as
     enum MHD_Result result;
     uint64_t bytes;
     if (kend_layers_bytes(&source, &bytes, &error)) return answer_failure(request, &error);
+    bytes *= 3; /* a page of them tells at most two names for a row's one */
     if (!kend_request_hold_document(request, (size_t)bytes)) return kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
     if (!(work = malloc(sizeof *work))) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     *work = *asked;
@@ -191,7 +194,7 @@ enum MHD_Result kend_route_layers(struct kend_request *request)
     struct kend_job *job;
     enum MHD_Result result;
     if (request->state) {
-        const struct work *done = kend_task_done(request, &result);
+        struct work *done = kend_task_done(request, &result);
         return done ? answer(request, done) : result;
     }
     if (!kend_list_limit(request, &asked.limit, &result)) return result;

@@ -6,14 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A row's tensor names may be as long as a checkpoint's header allows; longer ones than this are not paged. */
-enum { ROWS_BUFFER = 256 << 10 };
+/* A row's tensor names may be as long as a checkpoint's header allows: the buffer grows with the row, up to what is beyond all measure. */
+enum { ROWS_BUFFER = 256 << 10, ROWS_MOST = 4 << 20 };
 
 struct kend_rows {
     int file;
     uint64_t size, offset; /* offset: of buffer[begin] */
     size_t begin, end;     /* bytes not handed out yet */
-    char buffer[ROWS_BUFFER];
+    char *buffer;          /* [capacity] */
+    size_t capacity;
 };
 
 static int rows_pread(const struct kend_rows *rows, void *bytes, size_t length, uint64_t offset, size_t *got, struct ken_error *error)
@@ -26,14 +27,25 @@ static int rows_pread(const struct kend_rows *rows, void *bytes, size_t length, 
     return KEN_OK;
 }
 
-/* Moves what is left to the front and reads on. */
+static int rows_grow(struct kend_rows *rows, struct ken_error *error)
+{
+    if (rows->capacity == ROWS_MOST) return ken_fail(error, KEN_EINTERNAL, "a row has no end");
+    char *larger = realloc(rows->buffer, 2 * rows->capacity);
+    if (!larger) return ken_fail(error, KEN_ENOMEM, "out of memory");
+    rows->buffer = larger;
+    rows->capacity *= 2;
+    return KEN_OK;
+}
+
+/* Moves what is left to the front and reads on; into a larger buffer, if that is all of this one. */
 static int rows_fill(struct kend_rows *rows, struct ken_error *error)
 {
     size_t left = rows->end - rows->begin, got = 0;
     memmove(rows->buffer, rows->buffer + rows->begin, left);
     rows->begin = 0;
     rows->end = left;
-    int rc = rows_pread(rows, rows->buffer + left, sizeof rows->buffer - left, rows->offset + left, &got, error);
+    int rc = left == rows->capacity ? rows_grow(rows, error) : KEN_OK;
+    if (!rc) rc = rows_pread(rows, rows->buffer + left, rows->capacity - left, rows->offset + left, &got, error);
     rows->end += got;
     return rc;
 }
@@ -44,8 +56,11 @@ int kend_rows_open(struct kend_rows **out, struct kend_artifacts *artifacts, con
     *out = NULL;
     struct kend_rows *rows = malloc(sizeof *rows);
     if (!rows) return ken_fail(error, KEN_ENOMEM, "out of memory");
-    rows->begin = rows->end = 0;
-    rows->offset = offset;
+    *rows = (struct kend_rows){.offset = offset, .buffer = malloc(ROWS_BUFFER), .capacity = ROWS_BUFFER};
+    if (!rows->buffer) {
+        free(rows);
+        return ken_fail(error, KEN_ENOMEM, "out of memory");
+    }
     int rc = artifacts->ops->open(artifacts, job, name, &rows->file, &rows->size, error);
     if (rc) goto no_file;
     char before = '\n';
@@ -60,6 +75,7 @@ int kend_rows_open(struct kend_rows **out, struct kend_artifacts *artifacts, con
 no_offset:
     close(rows->file);
 no_file:
+    free(rows->buffer);
     free(rows);
     return rc;
 }
@@ -68,6 +84,7 @@ void kend_rows_close(struct kend_rows **rows)
 {
     if (!*rows) return;
     close((*rows)->file);
+    free((*rows)->buffer);
     free(*rows);
     *rows = NULL;
 }
@@ -76,12 +93,12 @@ int kend_rows_next(struct kend_rows *rows, const char **line, size_t *length, st
 {
     *line = NULL;
     if (kend_rows_ended(rows)) return KEN_OK;
-    char *newline = memchr(rows->buffer + rows->begin, '\n', rows->end - rows->begin);
-    if (!newline) {
+    char *newline;
+    while (!(newline = memchr(rows->buffer + rows->begin, '\n', rows->end - rows->begin))) {
+        const size_t before = rows->end - rows->begin;
         int rc = rows_fill(rows, error);
         if (rc) return rc;
-        newline = memchr(rows->buffer, '\n', rows->end);
-        if (!newline) return ken_fail(error, KEN_EINTERNAL, "a row has no end");
+        if (rows->end == before) return ken_fail(error, KEN_EINTERNAL, "a row has no end");
     }
     *line = rows->buffer + rows->begin;
     *length = (size_t)(newline - *line);

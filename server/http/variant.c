@@ -36,7 +36,7 @@ bool kend_variant_with_delta(char name[KEN_MAX_VARIANT_NAME + 1], struct kend_re
     if (!spec)
         *result = kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     else if (!proto_status_is_terminal(job->status))
-        *result = kend_answer_problem(request, PROTO_JOB_ACTIVE, "pictures can be drawn when the job has succeeded");
+        *result = kend_answer_problem(request, PROTO_JOB_ACTIVE, "what pruning did can be looked at when the job has succeeded");
     else if (job->status != PROTO_SUCCEEDED)
         *result = kend_answer_problem(request, PROTO_NO_DELTA, "the job has not succeeded");
     else if (!kend_variant_find(name, spec, parameter, wanted, detail, sizeof detail))

@@ -17,6 +17,7 @@ import pytest
 
 from checkpoints import read_safetensors, write_safetensors, write_tiled
 from daemon import Kend, Response
+from running import files, kend_of, of_files  # noqa: F401
 from tokens import House
 
 DATA = Path(__file__).parents[1] / "data" / "era-bf16"
@@ -242,6 +243,21 @@ def test_others_jobs_cannot_be_compared(tmp_path: Path) -> None:
         unknown = house.ask("submit", "GET", f"/v1/jobs/{mine}/compare?with=job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C")
         assert (told.status, told.json) == (404, unknown.json)
         assert house.ask("admin", "GET", f"/v1/jobs/{mine}/compare?with={theirs}").status == 200
+
+
+def test_a_long_row(tmp_path: Path, files: Path) -> None:  # noqa: F811
+    """As of a tensor with hundreds of tied names, each of 4 KiB."""
+    with kend_of(tmp_path) as kend:
+        job = kend.submit(of_files(files))
+        kend.wait(job)
+        paths = [f"/v1/jobs/{job}/{path}" for path in ("layers", "tensors")]
+        before = [kend.get(path).json for path in paths]
+        rows = kend.data / "artifacts" / job / ".kend" / "tensors.jsonl"
+        first, *others = rows.read_text().splitlines()
+        rows.write_text("\n".join([first[:-1] + " " * (1 << 20) + "}", *others]) + "\n")
+        for path, shown in zip(paths, before):
+            response = kend.get(path)
+            assert (response.status, response.json) == (200, shown)
 
 
 def test_many_at_once(jobs: Jobs) -> None:
