@@ -99,8 +99,7 @@ enum MHD_Result kend_dry_run_answer(struct kend_request *request)
         pthread_mutex_unlock(&run->lock);
         if (done) break;
         if (kend_monotonic_ms() >= request->deadline) return kend_answer_problem(request, PROTO_INTERNAL, "the dry run does not end");
-        const enum kend_wait_result waits =
-            kend_wait_suspend(run->waits, &request->wait, request->connection, NULL, 0, request->deadline);
+        const enum kend_wait_result waits = kend_wait_suspend(run->waits, &request->wait, request->connection, NULL, 0, request->deadline);
         if (waits == KEND_WAIT_SUSPENDED) return MHD_YES;
         if (waits != KEND_WAIT_CHANGED) return kend_answer_no_wait(request, waits);
     }

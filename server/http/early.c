@@ -53,10 +53,10 @@ static void answer(struct kend_http *http, struct kend_connection *connection, e
     if (body) sent = send_all(connection, text, kend_raw_answer(text, problem, id, body));
     drop_rest(connection->socket);
     free(body);
-    kend_connection_end(http->connections, connection);
     kend_http_metrics_count(&http->metrics, KEND_ROUTE_COUNT, KEND_OTHER_METHOD, proto_problem_status(problem), 0);
     kend_log(KEND_LOG_INFO, "request refused before its head was read", KEND_S("request", id),
              KEND_I("status", proto_problem_status(problem)), KEND_S("ended", sent ? NULL : "early"));
+    kend_connection_end(http->connections, connection); /* who sees it end finds the line in the log */
 }
 
 void kend_early_look(struct kend_http *http, const char *format, va_list arguments)
