@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/clients.h"
 
+#include "http/hash.h"
+
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +21,7 @@ void kend_client_of(struct kend_client *client, const struct sockaddr *address)
 
 static struct kend_client_state **client_place(struct kend_clients *clients, const struct kend_client *client)
 {
-    uint32_t hash = 2166136261U;
-    for (size_t i = 0; i < sizeof client->address; i++) hash = (hash ^ client->address[i]) * 16777619U;
+    const uint32_t hash = kend_hash(clients->seed, client->address, sizeof client->address);
     struct kend_client_state **place = &clients->state[hash % KEND_CLIENT_HASHES];
     while (*place && memcmp((*place)->client.address, client->address, sizeof client->address) != 0) place = &(*place)->next;
     return place;

@@ -21,8 +21,9 @@ struct kend_client_state {
 };
 
 enum { KEND_CLIENT_HASHES = 1024 };
-/* Zeroed at the start. */
+/* Zeroed at the start, but for the seed. */
 struct kend_clients {
+    uint32_t seed; /* of the hash: whoever has many addresses chooses among them */
     struct kend_client_state *state[KEND_CLIENT_HASHES];
 };
 

@@ -2,6 +2,7 @@
 #include "http/connections.h"
 
 #include "clock.h"
+#include "http/hash.h"
 #include "http/raw.h"
 
 #include <linux/tcp.h>
@@ -235,6 +236,7 @@ int kend_connections_create(struct kend_connections **out, const struct kend_con
     }
     connections->conf = conf;
     connections->metrics = metrics;
+    connections->clients.seed = kend_hash_seed();
     for (int i = 0; i < KEND_CONNECTION_PHASES; i++) TAILQ_INIT(&connections->phase[i]);
     pthread_mutex_init(&connections->lock, NULL);
     pthread_condattr_init(&monotonic);

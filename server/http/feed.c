@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/feed.h"
 
+#include "http/hash.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,9 +45,7 @@ void kend_feed_destroy(struct kend_feed **feed)
 /* What leads to the job's slot. */
 static uint32_t *feed_place(struct kend_feed *feed, const char *job)
 {
-    uint32_t hash = 2166136261U;
-    for (const char *c = job; *c; c++) hash = (hash ^ (unsigned char)*c) * 16777619U;
-    uint32_t *place = &feed->first[hash % FEED_HASHES];
+    uint32_t *place = &feed->first[kend_hash(0, job, strlen(job)) % FEED_HASHES];
     while (*place != FEED_NONE && strcmp(feed->slot[*place].entry.job, job) != 0) place = &feed->slot[*place].next;
     return place;
 }

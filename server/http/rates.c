@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/rates.h"
 
+#include "http/hash.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum { RATE_SETS = 1024, RATE_WAYS = 8 };
 
@@ -30,7 +31,7 @@ int kend_rates_create(struct kend_rates **out, uint64_t per_second, uint64_t bur
     pthread_mutex_init(&rates->lock, NULL);
     rates->interval = (int64_t)(1000000000 / per_second);
     rates->depth = (int64_t)(burst - 1) * rates->interval;
-    if (getrandom(&rates->seed, sizeof rates->seed, GRND_NONBLOCK) < 0) rates->seed = 0;
+    rates->seed = kend_hash_seed();
     return KEN_OK;
 }
 
@@ -45,9 +46,7 @@ void kend_rates_destroy(struct kend_rates **out)
 /* The key's bucket, or one that becomes its own. */
 static struct bucket *bucket_find(struct kend_rates *rates, const struct kend_rate_key *key)
 {
-    uint32_t hash = (2166136261U ^ rates->seed ^ key->kind) * 16777619U;
-    for (size_t i = 0; i < KEND_RATE_NAME; i++) hash = (hash ^ key->name[i]) * 16777619U;
-    struct bucket *set = rates->bucket[(hash ^ hash >> 16) % RATE_SETS], *spare = set;
+    struct bucket *set = rates->bucket[kend_hash(rates->seed, key, sizeof *key) % RATE_SETS], *spare = set;
     for (struct bucket *bucket = set; bucket < set + RATE_WAYS; bucket++) {
         if (bucket->key.kind == key->kind && memcmp(bucket->key.name, key->name, sizeof key->name) == 0) return bucket;
         if (bucket->full < spare->full) spare = bucket;

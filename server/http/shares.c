@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/shares.h"
 
+#include "http/hash.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +23,7 @@ struct kend_shares {
 
 static struct share **share_place(struct kend_shares *shares, const char *owner)
 {
-    uint32_t hash = 2166136261U;
-    for (const char *at = owner; *at; at++) hash = (hash ^ (unsigned char)*at) * 16777619U;
-    struct share **place = &shares->share[hash % SHARE_HASHES];
+    struct share **place = &shares->share[kend_hash(0, owner, strlen(owner)) % SHARE_HASHES];
     while (*place && strcmp((*place)->owner, owner) != 0) place = &(*place)->next;
     return place;
 }

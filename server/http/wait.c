@@ -2,6 +2,7 @@
 #include "http/wait.h"
 
 #include "clock.h"
+#include "http/hash.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -41,9 +42,7 @@ struct kend_waits {
 
 static unsigned wait_hash(const char *job)
 {
-    uint32_t hash = 2166136261U;
-    for (; *job; job++) hash = (hash ^ (unsigned char)*job) * 16777619U;
-    return hash % WAIT_HASHES;
+    return kend_hash(0, job, strlen(job)) % WAIT_HASHES;
 }
 
 /* ---- the heap of deadlines */
