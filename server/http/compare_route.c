@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two jobs, or two variants of one, tensor by tensor: in how many elements their masks agree and differ. */
 #include "http/comparing.h"
-#include "http/cursor.h"
-#include "http/job_answer.h"
+#include "http/comparisons.h"
+#include "http/failure.h"
+#include "http/list.h"
 #include "http/memory.h"
 #include "http/task.h"
 #include "json_writer.h"
@@ -15,7 +16,7 @@ enum { SKIPPED_TOLD = 200 };
 /* What is done, and what is asked for. */
 struct work {
     struct kend_comparing comparing;
-    uint64_t limit, after; /* tensors */
+    struct kend_list_query page; /* of tensors */
     struct kend_comparisons *comparisons;
     const struct kend_comparison *kept; /* to be given back; or NULL */
     struct kend_comparison made;        /* where none could be kept */
@@ -75,28 +76,14 @@ static void tell_skipped(struct ken_json_writer *json, const struct kend_compari
 static int tell(const struct work *work, const struct kend_comparison *comparison, char **text, size_t *length)
 {
     struct ken_json_writer json;
-    char next[KEND_CURSOR_SIZE];
-    const size_t count = comparison->count, first = work->after < count ? (size_t)work->after : count;
-    const size_t end = count - first < work->limit ? count : first + (size_t)work->limit;
-    kend_cursor_format(next, end);
+    const struct kend_list_page page = kend_list_page_of(&work->page, comparison->count);
     ken_json_writer_init(&json);
-    ken_json_begin_object(&json);
-    ken_json_key(&json, "object");
-    ken_json_string(&json, "list");
-    ken_json_key(&json, "data");
-    ken_json_begin_array(&json);
-    for (size_t i = first; i < end; i++) tell_compared(&json, &comparison->compared[i]);
-    ken_json_end_array(&json);
-    ken_json_key(&json, "has_more");
-    ken_json_bool(&json, end < count);
-    ken_json_key(&json, "next");
-    if (end < count)
-        ken_json_string(&json, next);
-    else
-        ken_json_null(&json);
+    kend_list_page_begin(&json);
+    for (size_t i = page.first; i < page.end; i++) tell_compared(&json, &comparison->compared[i]);
+    kend_list_page_end(&json, &page);
     ken_json_key(&json, "totals");
     ken_json_begin_object(&json);
-    tell_number(&json, "tensors", count);
+    tell_number(&json, "tensors", comparison->count);
     tell_number(&json, "skipped", comparison->skipped_count);
     tell_agreement(&json, &comparison->totals);
     ken_json_end_object(&json);
@@ -137,10 +124,17 @@ static void drop(void *opaque)
 
 /* ---- */
 
+static enum MHD_Result answer_failure(struct kend_request *request, const struct ken_error *error)
+{
+    static const struct kend_failure failure = {
+        .missing = "one of the two has no delta to compare", .log = "deltas cannot be compared", .told = "the deltas cannot be compared"};
+    return kend_answer_failure(request, error, &failure);
+}
+
 static enum MHD_Result answer(struct kend_request *request, const struct work *work)
 {
     kend_request_let_go_document(request);
-    if (work->code) return kend_comparing_failed(request, &work->error);
+    if (work->code) return answer_failure(request, &work->error);
     return answer_page(request, work, work->kept ? work->kept : &work->made);
 }
 
@@ -151,7 +145,7 @@ static enum MHD_Result start(struct kend_request *request, const struct work *as
     struct work *work;
     enum MHD_Result result;
     uint64_t bytes;
-    if (kend_comparison_bytes(&asked->comparing, &bytes, &error)) return kend_comparing_failed(request, &error);
+    if (kend_comparison_bytes(&asked->comparing, &bytes, &error)) return answer_failure(request, &error);
     if (!kend_request_hold_document(request, (size_t)bytes)) return kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
     if (!(work = malloc(sizeof *work))) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     *work = *asked;
@@ -162,15 +156,12 @@ static enum MHD_Result start(struct kend_request *request, const struct work *as
 enum MHD_Result kend_route_compare(struct kend_request *request)
 {
     struct work asked = {.comparing = {.artifacts = request->http->parts.artifacts}, .comparisons = request->http->comparisons};
-    const char *cursor = kend_query_get(&request->query, "after");
     enum MHD_Result result;
     if (request->state) {
         const struct work *done = kend_task_done(request, &result);
         return done ? answer(request, done) : result;
     }
-    if (!kend_list_limit(request, &asked.limit, &result)) return result;
-    if (cursor && !kend_cursor_parse(cursor, &asked.after))
-        return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
+    if (!kend_list_query_read(&asked.page, request, &result)) return result;
     if (!kend_comparing_read(&asked.comparing, request, &result)) return result;
     const struct kend_comparison *kept = kend_comparisons_find(asked.comparisons, &asked.comparing);
     if (!kept) return start(request, &asked);

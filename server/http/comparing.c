@@ -2,9 +2,7 @@
 #include "http/comparing.h"
 
 #include "http/job_answer.h"
-#include "http/task.h"
-#include "http/variant.h"
-#include "log.h"
+#include "http/pruned.h"
 
 #include <string.h>
 
@@ -22,8 +20,8 @@ static bool read_there(struct kend_comparing *comparing, struct kend_request *re
     memcpy(comparing->there.job, job->id, sizeof comparing->there.job);
     const char *wanted = kend_query_get(&request->query, "with_variant");
     const bool same = !wanted && strcmp(comparing->here.job, comparing->there.job) == 0;
-    const bool good = kend_variant_with_delta(comparing->there.variant, request, job, "with_variant",
-                                              same && *comparing->here.variant ? comparing->here.variant : wanted, result);
+    const bool good = kend_pruned_find(comparing->there.variant, request, job, "with_variant",
+                                       same && *comparing->here.variant ? comparing->here.variant : wanted, result);
     kend_job_free(&job);
     return good;
 }
@@ -35,18 +33,7 @@ bool kend_comparing_read(struct kend_comparing *comparing, struct kend_request *
     if (!kend_find_job(request, &job, result)) return false;
     memcpy(comparing->here.job, job->id, sizeof comparing->here.job);
     const bool good =
-        kend_variant_with_delta(comparing->here.variant, request, job, "variant", kend_query_get(&request->query, "variant"), result);
+        kend_pruned_find(comparing->here.variant, request, job, "variant", kend_query_get(&request->query, "variant"), result);
     kend_job_free(&job);
     return good && read_there(comparing, request, with ? with : comparing->here.job, result);
-}
-
-enum MHD_Result kend_comparing_failed(struct kend_request *request, const struct ken_error *error)
-{
-    enum MHD_Result result;
-    if (error->code == KEN_ENOT_FOUND && kend_artifacts_gone(request, &result)) return result;
-    if (error->code == KEN_ENOT_FOUND) return kend_answer_problem(request, PROTO_NO_DELTA, "one of the two has no delta to compare");
-    if (error->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, KEND_TASK_CALLED_OFF);
-    kend_log(KEND_LOG_ERROR, "deltas cannot be compared", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
-             KEND_S("error", error->message));
-    return kend_answer_problem(request, PROTO_INTERNAL, "the deltas cannot be compared");
 }

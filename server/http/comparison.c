@@ -2,7 +2,7 @@
 #include "http/comparison.h"
 
 #include "checkpoint/shape.h"
-#include "http/layers.h"
+#include "http/job_layers.h"
 #include "http/picture_files.h"
 
 #include <stdlib.h>

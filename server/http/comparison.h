@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Two pruned models of jobs, tensor by tensor: where their masks agree and differ. Made from deltas and cells alone; those that were made
- * last are kept, so that a list's pages are not each a new comparison.
- */
+/* Two pruned models of jobs, tensor by tensor: where their masks agree and differ. Made from deltas and cells alone. */
 #ifndef KEND_HTTP_COMPARISON_H
 #define KEND_HTTP_COMPARISON_H
 
@@ -64,19 +61,5 @@ int kend_comparison_bytes(const struct kend_comparing *comparing, uint64_t *byte
 /* Compares. To be freed also after a failure. KEN_ENOT_FOUND: one of them has no delta, no cells or no rows. */
 int kend_comparison_make(struct kend_comparison *comparison, const struct kend_comparing *comparing, struct ken_error *error);
 void kend_comparison_free(struct kend_comparison *comparison);
-
-/* ---- those that are kept */
-
-struct kend_comparisons;
-enum { KEND_COMPARISONS = 8, KEND_COMPARISONS_BYTES = 8 << 20 };
-int kend_comparisons_create(struct kend_comparisons **comparisons, struct ken_error *error);
-void kend_comparisons_destroy(struct kend_comparisons **comparisons);
-/* One that was made of these two, to be given back; NULL if none is kept. */
-const struct kend_comparison *kend_comparisons_find(struct kend_comparisons *comparisons, const struct kend_comparing *comparing);
-/* Takes one over, which is made empty, and keeps it until others need its place; returned as by kend_comparisons_find. NULL if out of
- * memory: it is the caller's still. */
-const struct kend_comparison *kend_comparisons_keep(struct kend_comparisons *comparisons, const struct kend_comparing *comparing,
-                                                    struct kend_comparison *comparison);
-void kend_comparisons_give_back(struct kend_comparisons *comparisons, const struct kend_comparison *comparison);
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The comparisons that were made last. A job's delta never changes, so they hold as long as both jobs are there. */
-#include "http/comparison.h"
+#include "http/comparisons.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -4,6 +4,7 @@
 #include "http/cursor.h"
 #include "http/event_text.h"
 #include "http/job_answer.h"
+#include "http/list.h"
 #include "http/stream.h"
 #include "json.h"
 
@@ -124,12 +125,8 @@ static enum MHD_Result answer_stream(struct kend_request *request, const struct 
 /* The header goes before the parameter: it comes from a client that asks for the same URL again. False: it was answered. */
 static bool read_after(struct kend_request *request, uint64_t *after, enum MHD_Result *result)
 {
-    const char *cursor = kend_query_get(&request->query, "after"), *last = request->headers.value[KEND_LAST_EVENT_ID];
-    *after = 0;
-    if (cursor && !kend_cursor_parse(cursor, after)) {
-        *result = kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
-        return false;
-    }
+    const char *last = request->headers.value[KEND_LAST_EVENT_ID];
+    if (!kend_list_after(request, after, result)) return false;
     if (!last || kend_cursor_parse(last, after)) return true;
     *result = kend_answer_problem(request, PROTO_BAD_REQUEST, "Last-Event-ID is not the id of an event");
     return false;

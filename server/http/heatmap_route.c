@@ -7,7 +7,7 @@
 #include "http/picture_answer.h"
 #include "http/picture_files.h"
 #include "http/picture_query.h"
-#include "http/variant.h"
+#include "http/pruned.h"
 #include "inspect/row_picture.h"
 
 #include <stdio.h>
@@ -107,7 +107,7 @@ static enum MHD_Result answer_job(struct kend_request *request, const struct ken
     struct kend_job *job;
     enum MHD_Result result;
     if (!kend_find_job(request, &job, &result)) return result;
-    if (kend_variant_with_delta(variant, request, job, "variant", kend_query_get(&request->query, "variant"), &result) &&
+    if (kend_pruned_find(variant, request, job, "variant", kend_query_get(&request->query, "variant"), &result) &&
         !kend_picture_is_known(request, &result))
         result = draw(request, heatmap, variant);
     kend_job_free(&job);

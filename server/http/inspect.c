@@ -2,15 +2,15 @@
 #include "http/inspect.h"
 
 #include "heatmap/cells.h"
+#include "http/failure.h"
 #include "http/memory.h"
 #include "http/picture_files.h"
-#include "http/variant.h"
+#include "http/pruned.h"
 #include "inspect/row.h"
 #include "inspect/values.h"
 #include "jobs/inputs.h"
 #include "jobs/revisit.h"
 #include "json_load.h"
-#include "log.h"
 
 #include <unistd.h>
 
@@ -21,7 +21,7 @@ bool kend_inspection_read(struct kend_inspection *inspection, struct kend_reques
 {
     inspection->tensor = kend_query_get(&request->query, "tensor");
     if (inspection->tensor)
-        return kend_variant_with_delta(inspection->variant, request, job, "variant", kend_query_get(&request->query, "variant"), result);
+        return kend_pruned_find(inspection->variant, request, job, "variant", kend_query_get(&request->query, "variant"), result);
     *result = kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"tensor\" is needed");
     return false;
 }
@@ -118,19 +118,14 @@ static int look(struct looking *looking, struct ken_error *error)
 static enum MHD_Result answer_failure(const struct looking *looking, int code, const struct ken_error *error)
 {
     struct kend_request *request = looking->request;
-    enum MHD_Result result;
+    static const struct kend_failure failure = {
+        .missing = KEND_NO_PICTURE_FILES, .log = "a job's inputs cannot be looked at", .told = "the job's inputs cannot be looked at"};
     if (code == KEN_EINVALID) return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter %s", error->message);
     if (looking->step == STEP_ROOM) return kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", error->message);
-    if (code == KEN_ENOT_FOUND && looking->step == STEP_DELTA)
-        return kend_artifacts_gone(request, &result)
-                   ? result
-                   : kend_answer_problem(request, PROTO_NO_DELTA, "of this job there is no delta with what pictures are made of");
     if (code == KEN_ENOT_FOUND && looking->step == STEP_TENSOR) return kend_answer_problem(request, PROTO_NOT_FOUND, "%s", error->message);
-    if (code == KEN_ENOT_FOUND)
+    if (code == KEN_ENOT_FOUND && looking->step != STEP_DELTA)
         return kend_answer_problem(request, PROTO_INPUTS_GONE, "what the job pruned is not in the cache any more, or not as it was");
-    kend_log(KEND_LOG_ERROR, "a job's inputs cannot be looked at", KEND_LOG_REQUEST(request), KEND_S("job", looking->job->id),
-             KEND_S("error", error->message));
-    return kend_answer_problem(request, PROTO_INTERNAL, "the job's inputs cannot be looked at");
+    return kend_answer_failure(request, error, &failure);
 }
 
 bool kend_inspect(struct kend_request *request, const struct kend_job *job, const struct kend_inspection *inspection,

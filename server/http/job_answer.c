@@ -111,6 +111,17 @@ enum MHD_Result kend_answer_evicted(struct kend_request *request)
     return kend_answer_problem(request, PROTO_NOT_FOUND, "the job's artifacts were deleted to make room (artifacts.max_bytes)");
 }
 
+bool kend_find_job(struct kend_request *request, struct kend_job **job, enum MHD_Result *result)
+{
+    struct kend_store *store = request->http->parts.store;
+    *job = NULL;
+    enum kend_store_result found = KEND_STORE_NONE;
+    if (kend_request_has_id(request)) found = store->ops->get(store, request->match.id, kend_request_sees(request), job);
+    if (found == KEND_STORE_OK) return true;
+    *result = kend_answer_store(request, found);
+    return false;
+}
+
 bool kend_artifacts_gone(struct kend_request *request, enum MHD_Result *result)
 {
     struct kend_job *job;

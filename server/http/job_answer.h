@@ -29,7 +29,5 @@ bool kend_find_job(struct kend_request *request, struct kend_job **job, enum MHD
 bool kend_artifacts_gone(struct kend_request *request, enum MHD_Result *result);
 /* Answers that the job's artifacts were evicted. */
 enum MHD_Result kend_answer_evicted(struct kend_request *request);
-/* `limit` of a list. False: it was answered. */
-bool kend_list_limit(struct kend_request *request, uint64_t *limit, enum MHD_Result *result);
 
 #endif

@@ -1,32 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/job_answer.h"
+#include "http/list.h"
 #include "job.h"
 #include "reader.h"
 #include "token.h"
 
 #include <string.h>
 
-enum { METADATA_FILTERS = 16, LIST_DEFAULT = 50, LIST_MOST = 200 };
-
-bool kend_list_limit(struct kend_request *request, uint64_t *limit, enum MHD_Result *result)
-{
-    char detail[256];
-    *limit = LIST_DEFAULT;
-    if (kend_query_number(&request->query, "limit", 1, LIST_MOST, limit, detail, sizeof detail)) return true;
-    *result = kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
-    return false;
-}
-
-bool kend_find_job(struct kend_request *request, struct kend_job **job, enum MHD_Result *result)
-{
-    struct kend_store *store = request->http->parts.store;
-    *job = NULL;
-    enum kend_store_result found = KEND_STORE_NONE;
-    if (kend_request_has_id(request)) found = store->ops->get(store, request->match.id, kend_request_sees(request), job);
-    if (found == KEND_STORE_OK) return true;
-    *result = kend_answer_store(request, found);
-    return false;
-}
+enum { METADATA_FILTERS = 16 };
 
 /*
  * The owner that an admin asks for, "" the nameless one. False: it was answered. To others it is forbidden, whoever they ask for: an empty

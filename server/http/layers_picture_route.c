@@ -3,12 +3,12 @@
 #include "heatmap/layers.h"
 #include "heatmap/role.h"
 #include "http/job_answer.h"
-#include "http/layers.h"
+#include "http/job_layers.h"
 #include "http/picture_answer.h"
 #include "http/picture_files.h"
 #include "http/picture_query.h"
+#include "http/pruned.h"
 #include "http/task.h"
-#include "http/variant.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,7 +134,7 @@ enum MHD_Result kend_route_layers_picture(struct kend_request *request)
     memcpy(asked.job, job->id, sizeof asked.job);
     if (!read_query(&request->query, &asked.wanted, detail, sizeof detail))
         result = kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
-    else if (kend_variant_with_delta(asked.variant, request, job, "variant", kend_query_get(&request->query, "variant"), &result) &&
+    else if (kend_pruned_find(asked.variant, request, job, "variant", kend_query_get(&request->query, "variant"), &result) &&
              !kend_picture_is_known(request, &result))
         result = start(request, &asked, kend_query_get(&request->query, "role"));
     kend_job_free(&job);

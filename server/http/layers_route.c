@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pruned tensors of a job, by role: which do the same work in different layers, and what pruning did to each. */
 #include "heatmap/role.h"
-#include "http/cursor.h"
+#include "http/failure.h"
 #include "http/job_answer.h"
-#include "http/layers.h"
+#include "http/job_layers.h"
+#include "http/list.h"
 #include "http/memory.h"
+#include "http/pruned.h"
 #include "http/task.h"
-#include "http/variant.h"
 #include "json_writer.h"
-#include "log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ enum { NUMBERS = 16 };
 struct work {
     struct kend_artifacts *artifacts;
     char job[PROTO_ID_SIZE], variant[KEN_MAX_VARIANT_NAME + 1];
-    uint64_t limit, after; /* roles */
+    struct kend_list_query page; /* of roles */
     struct kend_layers layers;
     char *text; /* [length]; NULL: not made */
     size_t length;
@@ -102,26 +102,12 @@ static int tell(struct work *work)
     size_t count;
     struct role *roles = find_roles(&work->layers, &count);
     if (!roles) return ken_fail(&work->error, KEN_ENOMEM, "out of memory for layers");
-    const size_t first = work->after < count ? (size_t)work->after : count;
-    const size_t end = count - first < work->limit ? count : first + (size_t)work->limit;
-    char next[KEND_CURSOR_SIZE];
+    const struct kend_list_page page = kend_list_page_of(&work->page, count);
     int code = KEN_OK;
-    kend_cursor_format(next, end);
     ken_json_writer_init(&json);
-    ken_json_begin_object(&json);
-    ken_json_key(&json, "object");
-    ken_json_string(&json, "list");
-    ken_json_key(&json, "data");
-    ken_json_begin_array(&json);
-    for (size_t i = first; !code && i < end; i++) code = tell_role(&json, &work->layers, &roles[i]);
-    ken_json_end_array(&json);
-    ken_json_key(&json, "has_more");
-    ken_json_bool(&json, end < count);
-    ken_json_key(&json, "next");
-    if (end < count)
-        ken_json_string(&json, next);
-    else
-        ken_json_null(&json);
+    kend_list_page_begin(&json);
+    for (size_t i = page.first; !code && i < page.end; i++) code = tell_role(&json, &work->layers, &roles[i]);
+    kend_list_page_end(&json, &page);
     ken_json_end_object(&json);
     ken_json_filler(&json, "\n", 1);
     free(roles);
@@ -152,13 +138,9 @@ static void drop(void *opaque)
 
 static enum MHD_Result answer_failure(struct kend_request *request, const struct ken_error *error)
 {
-    enum MHD_Result result;
-    if (error->code == KEN_ENOT_FOUND && kend_artifacts_gone(request, &result)) return result;
-    if (error->code == KEN_ENOT_FOUND) return kend_answer_problem(request, PROTO_NO_DELTA, "only pruning makes layers to look at");
-    if (error->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, KEND_TASK_CALLED_OFF);
-    kend_log(KEND_LOG_ERROR, "layers cannot be read", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
-             KEND_S("error", error->message));
-    return kend_answer_problem(request, PROTO_INTERNAL, "the layers cannot be read");
+    static const struct kend_failure failure = {
+        .missing = "only pruning makes layers to look at", .log = "layers cannot be read", .told = "the layers cannot be read"};
+    return kend_answer_failure(request, error, &failure);
 }
 
 static enum MHD_Result answer(struct kend_request *request, struct work *work)
@@ -190,19 +172,16 @@ static enum MHD_Result start(struct kend_request *request, const struct work *as
 enum MHD_Result kend_route_layers(struct kend_request *request)
 {
     struct work asked = {.artifacts = request->http->parts.artifacts};
-    const char *cursor = kend_query_get(&request->query, "after");
     struct kend_job *job;
     enum MHD_Result result;
     if (request->state) {
         struct work *done = kend_task_done(request, &result);
         return done ? answer(request, done) : result;
     }
-    if (!kend_list_limit(request, &asked.limit, &result)) return result;
-    if (cursor && !kend_cursor_parse(cursor, &asked.after))
-        return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
+    if (!kend_list_query_read(&asked.page, request, &result)) return result;
     if (!kend_find_job(request, &job, &result)) return result;
     memcpy(asked.job, job->id, sizeof asked.job);
-    if (kend_variant_with_delta(asked.variant, request, job, "variant", kend_query_get(&request->query, "variant"), &result))
+    if (kend_pruned_find(asked.variant, request, job, "variant", kend_query_get(&request->query, "variant"), &result))
         result = start(request, &asked);
     kend_job_free(&job);
     return result;

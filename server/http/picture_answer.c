@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/picture_answer.h"
 
-#include "http/job_answer.h"
+#include "http/failure.h"
 #include "http/memory.h"
 #include "http/picture_files.h"
-#include "http/task.h"
-#include "log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,16 +29,11 @@ bool kend_picture_is_known(struct kend_request *request, enum MHD_Result *result
 
 static enum MHD_Result answer_failure(struct kend_request *request, const struct ken_error *error, bool opened)
 {
-    enum MHD_Result result;
-    if (error->code == KEN_ENOT_FOUND && !opened && kend_artifacts_gone(request, &result)) return result;
-    if (error->code == KEN_ENOT_FOUND && !opened)
-        return kend_answer_problem(request, PROTO_NO_DELTA, "of this job there is no delta with what pictures are made of");
-    if (error->code == KEN_ENOT_FOUND) return kend_answer_problem(request, PROTO_NOT_FOUND, "%s", error->message);
+    static const struct kend_failure failure = {
+        .missing = KEND_NO_PICTURE_FILES, .log = "a picture cannot be drawn", .told = "the picture cannot be drawn"};
+    if (error->code == KEN_ENOT_FOUND && opened) return kend_answer_problem(request, PROTO_NOT_FOUND, "%s", error->message);
     if (error->code == KEN_EINVALID) return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter %s", error->message);
-    if (error->code == KEN_ECANCELLED) return kend_answer_problem(request, PROTO_DRAINING, KEND_TASK_CALLED_OFF);
-    kend_log(KEND_LOG_ERROR, "a picture cannot be drawn", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
-             KEND_S("error", error->message));
-    return kend_answer_problem(request, PROTO_INTERNAL, "the picture cannot be drawn");
+    return kend_answer_failure(request, error, &failure);
 }
 
 enum MHD_Result kend_answer_picture(struct kend_request *request, struct ken_picture *picture, const struct ken_error *error, bool opened)

@@ -14,6 +14,9 @@ struct kend_picture_files {
     uint64_t cells_bytes, delta_bytes;
 };
 
+/* What is said where a job has none. */
+#define KEND_NO_PICTURE_FILES "of this job there is no delta with what pictures are made of"
+
 /* variant "" of a job that has none. To be closed also after a failure: as of artifacts->ops->open. */
 int kend_picture_files_open(struct kend_picture_files *files, struct kend_artifacts *artifacts, const char *job, const char *variant,
                             struct ken_error *error);

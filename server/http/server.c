@@ -2,7 +2,7 @@
 #include "http/server.h"
 
 #include "clock.h"
-#include "http/comparison.h"
+#include "http/comparisons.h"
 #include "http/early.h"
 #include "http/request.h"
 #include "http/task.h"

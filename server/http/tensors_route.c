@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/cursor.h"
+#include "http/failure.h"
 #include "http/job_answer.h"
+#include "http/list.h"
 #include "http/rows.h"
 #include "http/variant.h"
 #include "job.h"
 #include "json_load.h"
-#include "log.h"
 #include "options.h"
 
 #include <stdio.h>
@@ -50,23 +51,18 @@ static int page_read(struct tensors_page *page, struct kend_rows *rows, struct k
 
 static enum MHD_Result answer_page(struct kend_request *request, struct tensors_page *page, const char *file)
 {
+    static const struct kend_failure failure = {.log = "rows cannot be read", .told = "the rows cannot be read"};
     struct ken_error error = {0};
     struct kend_rows *rows;
-    enum MHD_Result result;
     char next[KEND_CURSOR_SIZE];
     int rc = kend_rows_open(&rows, request->http->parts.artifacts, request->match.id, file, page->offset, &error);
     if (rc == KEN_OK) {
         rc = page_read(page, rows, &error);
         kend_rows_close(&rows);
     }
-    if (rc == KEN_ENOT_FOUND && kend_artifacts_gone(request, &result)) return result;
     if (rc == KEN_EINVALID)
         return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
-    if (rc) {
-        kend_log(KEND_LOG_ERROR, "rows cannot be read", KEND_LOG_REQUEST(request), KEND_S("job", request->match.id),
-                 KEND_S("error", error.message));
-        return kend_answer_problem(request, PROTO_INTERNAL, "the rows cannot be read");
-    }
+    if (rc) return kend_answer_failure(request, &error, &failure);
     kend_cursor_format(next, page->next);
     return kend_answer_json(request, 200, proto_list_to_json(json_incref(page->data), page->next ? next : NULL));
 }
@@ -104,14 +100,12 @@ static enum MHD_Result answer_job(struct kend_request *request, struct tensors_p
 enum MHD_Result kend_route_tensors(struct kend_request *request)
 {
     struct tensors_page page = {.glob = kend_query_get(&request->query, "name")};
-    const char *cursor = kend_query_get(&request->query, "after");
     struct kend_job *job;
     enum MHD_Result result;
     if (!kend_list_limit(request, &page.limit, &result)) return result;
     if (page.glob && (!*page.glob || strlen(page.glob) > KEN_MAX_GLOB))
         return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"name\" must have 1 to %d bytes", KEN_MAX_GLOB);
-    if (cursor && !kend_cursor_parse(cursor, &page.offset))
-        return kend_answer_problem(request, PROTO_BAD_REQUEST, "query parameter \"after\" is not a cursor of this list");
+    if (!kend_list_after(request, &page.offset, &result)) return result;
     if (!kend_find_job(request, &job, &result)) return result;
     json_t *spec = proto_json_load_text(job->spec);
     result = spec ? answer_job(request, &page, job, spec) : kend_answer_problem(request, PROTO_INTERNAL, "out of memory");

@@ -3,7 +3,6 @@
 #ifndef KEND_HTTP_VARIANT_H
 #define KEND_HTTP_VARIANT_H
 
-#include "http/respond.h"
 #include "options.h"
 
 #include <jansson.h>
@@ -14,8 +13,5 @@
  * names one. False with a reason in detail [size]. */
 bool kend_variant_find(char name[KEN_MAX_VARIANT_NAME + 1], const json_t *spec, const char *parameter, const char *wanted, char *detail,
                        size_t size);
-/* The same of a job that has succeeded, and so may have a delta to draw from. False: it was answered. */
-bool kend_variant_with_delta(char name[KEN_MAX_VARIANT_NAME + 1], struct kend_request *request, const struct kend_job *job,
-                             const char *parameter, const char *wanted, enum MHD_Result *result);
 
 #endif

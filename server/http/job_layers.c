@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "http/layers.h"
+#include "http/job_layers.h"
 
 #include "array.h"
 #include "heatmap/role.h"

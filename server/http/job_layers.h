@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pruned tensors of a job as its rows tell of them, by role. */
-#ifndef KEND_HTTP_LAYERS_H
-#define KEND_HTTP_LAYERS_H
+#ifndef KEND_HTTP_JOB_LAYERS_H
+#define KEND_HTTP_JOB_LAYERS_H
 
 #include "arena.h"
 #include "artifacts/artifacts.h"
