@@ -22,6 +22,7 @@ STOP_SECONDS = 1.5
 
 
 def poll(condition: Callable[[], Any], seconds: float = 30) -> None:
+    """Waits until that is so."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "not within time"
@@ -71,8 +72,9 @@ def stalled(files: Path) -> Iterator[str]:
         yield origin.url + "/stalled.safetensors"
 
 
-def until_stage(kend: Kend, job: str, stage: str, attempt: Optional[int] = None) -> dict[str, Any]:
-    end = time.monotonic() + 60
+def until_stage(kend: Kend, job: str, stage: str, attempt: Optional[int] = None, seconds: float = 60) -> dict[str, Any]:
+    """The job once that attempt, or any, is in that stage; it must not have ended before."""
+    end = time.monotonic() + seconds
     while True:
         shown = kend.job(job)
         if shown.get("stage") == stage and attempt in (None, shown["attempt"]):

@@ -18,6 +18,7 @@ import pytest
 
 from daemon import BUILD, Kend
 from origin import Behaviour, Origin
+from running import poll
 from sanitizers import SANITIZED
 
 
@@ -42,16 +43,9 @@ def stalled(tmp_path: Path) -> Iterator[str]:
         yield origin.url + "/model.safetensors"
 
 
-def until(condition: object, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end, "not within time"
-        time.sleep(0.01)
-
-
 def run_one(kend: Kend, stalled: str) -> str:
     job = kend.submit({"model": stalled, "base": stalled, "k": 1})
-    until(lambda: kend.job(job)["status"] == "running")
+    poll(lambda: kend.job(job)["status"] == "running")
     return job
 
 
@@ -61,7 +55,7 @@ def test_closed_standard_files_are_not_taken_by_others(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("KEND_")}
     with subprocess.Popen(["/bin/sh", "-c", command], env=environment) as kend:
         try:
-            until((tmp_path / "data" / "kend.db").exists)
+            poll((tmp_path / "data" / "kend.db").exists)
             assert [os.readlink(f"/proc/{kend.pid}/fd/{file}") for file in range(3)] == ["/dev/null"] * 3
         finally:
             kend.kill()
@@ -117,7 +111,7 @@ def test_signals_end_it(tmp_path: Path, name: str) -> None:
     with Kend(tmp_path) as kend:
         assert kend.process
         kend.process.send_signal(signal.SIGHUP)
-        until(lambda: "SIGHUP" in kend.log_text())
+        poll(lambda: "SIGHUP" in kend.log_text())
         kend.process.send_signal(getattr(signal, name))
         assert kend.process.wait(20) == 0
         kend.process = None
@@ -129,7 +123,7 @@ def test_draining(tmp_path: Path, stalled: str) -> None:
         job = run_one(kend, stalled)
         assert kend.process
         kend.process.send_signal(signal.SIGTERM)
-        until(lambda: kend.get("/readyz").status == 503)
+        poll(lambda: kend.get("/readyz").status == 503)
         assert kend.get("/readyz").json["code"] == "draining"
         assert kend.get("/livez").status == 200
         assert kend.job(job)["status"] == "running"
@@ -139,7 +133,7 @@ def test_draining(tmp_path: Path, stalled: str) -> None:
         kend.process = None
         kend.start()
         assert kend.job(job)["status"] in ("queued", "running")
-        until(lambda: kend.job(job)["status"] == "running")
+        poll(lambda: kend.job(job)["status"] == "running")
         assert kend.job(job)["attempt"] == 2
         assert kend.request("POST", f"/v1/jobs/{job}/cancel").status == 202
 
@@ -149,14 +143,14 @@ def test_a_second_signal_ends_it_now(tmp_path: Path, stalled: str) -> None:
         job = run_one(kend, stalled)
         assert kend.process
         kend.process.send_signal(signal.SIGTERM)
-        until(lambda: kend.get("/readyz").status == 503)
+        poll(lambda: kend.get("/readyz").status == 503)
         begin = time.monotonic()
         kend.process.send_signal(signal.SIGTERM)
         assert kend.process.wait(20) == 0
         assert time.monotonic() - begin < 5
         kend.process = None
         kend.start()
-        until(lambda: kend.job(job)["status"] == "running")
+        poll(lambda: kend.job(job)["status"] == "running")
         kend.request("POST", f"/v1/jobs/{job}/cancel")
         assert kend.wait(job)["status"] == "cancelled"
 
@@ -167,7 +161,7 @@ def test_reloads_do_not_put_off_its_end(tmp_path: Path, stalled: str) -> None:
         job = run_one(kend, stalled)
         assert kend.process
         kend.process.send_signal(signal.SIGTERM)
-        until(lambda: kend.get("/readyz").status == 503)
+        poll(lambda: kend.get("/readyz").status == 503)
         with contextlib.closing(sqlite3.connect(kend.data / "kend.db", isolation_level=None)) as database:
             database.execute("BEGIN IMMEDIATE")
             begin = time.monotonic()
@@ -180,7 +174,7 @@ def test_reloads_do_not_put_off_its_end(tmp_path: Path, stalled: str) -> None:
         assert "ended without handing back" in kend.log_text()
         kend.process = None
         kend.start()
-        until(lambda: kend.job(job)["status"] == "running")
+        poll(lambda: kend.job(job)["status"] == "running")
         kend.request("POST", f"/v1/jobs/{job}/cancel")
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -24,19 +23,12 @@ from fetching import (  # fetch and origin are fixtures
     origin,
 )
 from origin import Behaviour, Origin
-from running import cancel, until_stage
+from running import cancel, poll, until_stage
 from tokens import House, Tokens
 
 
 def entries(fetch: Prober) -> list[Path]:
     return sorted(one for one in fetch.cache.iterdir() if one.is_dir())
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.01)
 
 
 @pytest.mark.smoke
@@ -201,7 +193,7 @@ def test_kill_and_resume(origin: Origin, fetch: Prober) -> None:
                     saved = sum(end - first for first, end in json.loads((entry / "meta").read_text())["ranges"])
             return saved > before
 
-        wait_until(has_more)
+        poll(has_more)
         process.kill()
         process.wait()
     origin.rate = 0
@@ -218,7 +210,7 @@ def test_after_a_kill_only_what_the_origin_confirms(change: str, origin: Origin,
     origin.put("/big", content)
     origin.rate = 2_000_000
     process = fetch.start(origin.url + "/big")
-    wait_until(lambda: fetch.cache.exists() and any((one / "meta").exists() for one in entries(fetch)))
+    poll(lambda: fetch.cache.exists() and any((one / "meta").exists() for one in entries(fetch)))
     process.kill()
     process.wait()
     origin.rate = 0
@@ -237,7 +229,7 @@ def test_without_a_strong_validator_a_kill_starts_over(origin: Origin, fetch: Pr
     origin.behave("/big", Behaviour(etag="weak", last_modified=False))
     origin.rate = 2_000_000
     process = fetch.start(origin.url + "/big")
-    wait_until(lambda: origin.stats().sent > 2_500_000)
+    poll(lambda: origin.stats().sent > 2_500_000)
     process.kill()
     process.wait()
     origin.rate = 0

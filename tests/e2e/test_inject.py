@@ -18,7 +18,7 @@ from checkpoints import make_header, read_header, read_safetensors, write_safete
 from daemon import Kend
 from deltas import all_tensors, make_pair, ok
 from origin import Origin
-from test_engine import cancel, files_of, kend_of, until_stage
+from running import cancel, files_of, kend_of, until_stage
 from torch_files import make_torch
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from checkpoints import write_safetensors
-from daemon import FINISHED, Kend
+from daemon import Kend
 from origin import Behaviour, Origin
+from running import poll, until_stage
 
 KILLS = 10
 DURABLE_SECONDS = 1.8  # work becomes durable about every second, and the store hears of it within half a second
@@ -39,18 +40,6 @@ def undisturbed(folder: Path, document: dict, settings: dict) -> dict[str, str]:
     folder.mkdir()
     with Kend(folder, settings) as kend:
         return digests(kend.wait(kend.submit(document)))
-
-
-def until_stage(kend: Kend, job: str, stage: str, attempt: int, seconds: float = 60) -> dict:
-    """The job once that attempt is in that stage; it must not have ended before."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        shown = kend.job(job)
-        if shown.get("stage") == stage and shown["attempt"] == attempt:
-            return shown
-        assert shown["status"] not in FINISHED, f"ended before stage {stage}: {shown}"
-        time.sleep(0.01)
-    raise AssertionError(f"not in stage {stage} after {seconds} s")
 
 
 def kill_and_restart(kend: Kend, job: str) -> None:
@@ -104,7 +93,7 @@ def test_checking(tmp_path: Path, slow_origin: Origin) -> None:
             for attempt in (1, 2):
                 until_stage(kend, job, "checking", attempt)
                 time.sleep(0.3)
-                until_stage(kend, job, "checking", attempt, 1)
+                until_stage(kend, job, "checking", attempt, seconds=1)
                 kill_and_restart(kend, job)
             for path in ("/model.safetensors", "/base.safetensors"):
                 slow_origin.behave(path)
@@ -125,7 +114,7 @@ def test_fetching(tmp_path: Path, slow_origin: Origin) -> None:
         for attempt in range(1, KILLS + 1):
             until_stage(kend, job, "fetching", attempt)
             time.sleep(DURABLE_SECONDS)
-            until_stage(kend, job, "fetching", attempt, 1)
+            until_stage(kend, job, "fetching", attempt, seconds=1)
             kill_and_restart(kend, job)
         slow_origin.rate = 0
         ended = kend.wait(job)
@@ -137,14 +126,6 @@ def test_fetching(tmp_path: Path, slow_origin: Origin) -> None:
     assert sent < 1.8 * size, "each kill may cost what was not yet durable, not the whole"
 
 
-def until_rows(kend: Kend, job: str, seconds: float = 60) -> None:
-    """Once some rows of the job are pruned and durable."""
-    end = time.monotonic() + seconds
-    while not kend.job(job)["progress"]["rows_done"]:
-        assert time.monotonic() < end, f"no row after {seconds} s"
-        time.sleep(0.05)
-
-
 def test_another_model(tmp_path: Path, slow_origin: Origin) -> None:
     """A model that became another one at its origin while kend was down, with the same header: nothing pruned of the old one is used."""
     document = http_document(slow_origin)
@@ -153,9 +134,9 @@ def test_another_model(tmp_path: Path, slow_origin: Origin) -> None:
     slow_origin.rate = 2 * len(model) / 20
     with Kend(tmp_path) as kend:
         job = kend.submit(document)
-        until_rows(kend, job)
+        poll(lambda: kend.job(job)["progress"]["rows_done"], 60)
         time.sleep(DURABLE_SECONDS)
-        until_stage(kend, job, "fetching", 1, 1)
+        until_stage(kend, job, "fetching", 1, seconds=1)
         kend.kill()
         slow_origin.put("/model.safetensors", other)
         slow_origin.rate = 0
@@ -190,7 +171,7 @@ def kill_while_pruning(kend: Kend, job: str, kills: int) -> tuple[dict, int]:
         try:
             until_stage(kend, job, "pruning", attempt)
             time.sleep(DURABLE_SECONDS)
-            until_stage(kend, job, "pruning", attempt, 1)
+            until_stage(kend, job, "pruning", attempt, seconds=1)
         except AssertionError:
             return kend.wait(job, 120), attempt - 1
         kill_and_restart(kend, job)

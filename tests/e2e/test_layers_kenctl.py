@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from checkpoints import write_safetensors
-from daemon import BUILD, Kend
+from daemon import BUILD
 from deltas import Run, ok
-from test_layers import Jobs, make_pair
+from layered import Jobs, layered, make_files
 
 ROLE = "layer.*.mlp.weight"
 BARS = "█▒░"
@@ -28,26 +28,16 @@ BARS = "█▒░"
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
     folder = tmp_path_factory.mktemp("kenctl-layers")
-    files = folder / "files"
-    files.mkdir()
-    make_pair(files)
+    files = make_files(folder)
     random = np.random.default_rng(1)
     deep: "dict[str, Any]" = {
         f"model.layers.{i}.{n}.w": random.normal(0, 1, (4, 8)).astype(np.float32) for i in range(300) for n in "qkv"
     }
     write_safetensors(files / "deep-base", deep)
     write_safetensors(files / "deep-model", {n: v + np.float32(0.1) * v**2 for n, v in deep.items()})
-    pair: "dict[str, Any]" = {"model": f"file://{files}/model", "base": f"file://{files}/base"}
-    with Kend(folder, {"fetch.file_roots": str(files)}) as kend:
-        documents: "dict[str, dict[str, Any]]" = {
-            "many": dict(pair, variants=[{"name": "half", "keep": 0.5}, {"name": "few", "k": 3}]),
-            "deep": {"model": f"file://{files}/deep-model", "base": f"file://{files}/deep-base", "k": 3},
-            "failed": dict(pair, k=3, base=pair["base"] + "-is-not-there"),
-        }
-        ids = {name: kend.submit(document) for name, document in documents.items()}
-        for job in ids.values():
-            kend.wait(job)
-        yield Jobs(kend, files, ids)
+    document = {"model": f"file://{files}/deep-model", "base": f"file://{files}/deep-base", "k": 3}
+    with layered(folder, deep=document) as jobs:
+        yield jobs
 
 
 def on_terminal(jobs: Jobs, job: str, columns: int, *options: str, **environment: str) -> "list[str]":

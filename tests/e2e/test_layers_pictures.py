@@ -11,8 +11,8 @@ import pytest
 
 from checkpoints import read_safetensors, write_safetensors
 from daemon import Kend
+from layered import DATA, Jobs, layered, make_files
 from pictures import INK, LAST, PAPER, Picture, decode, on_paper, written
-from test_layers import DATA, Jobs, make_pair
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 BOTH, HERE, THERE, NEITHER = (20, 20, 20), (0, 114, 178), (240, 170, 40), (240, 240, 240)
@@ -24,22 +24,9 @@ Array = np.ndarray[Any, Any]
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
     folder = tmp_path_factory.mktemp("pictures")
-    files = folder / "files"
-    files.mkdir()
-    make_pair(files)
-    pair: "dict[str, Any]" = {"model": f"file://{files}/model", "base": f"file://{files}/base"}
-    with Kend(folder, {"fetch.file_roots": str(files)}) as kend:
-        documents: "dict[str, dict[str, Any]]" = {
-            "many": dict(
-                pair, variants=[{"name": "half", "keep": 0.5}, {"name": "few", "k": 3, "method": "magnitude"}]
-            ),
-            "packed": dict(pair, keep=0.2, delta_encoding="packed", method="random", seed=5),
-            "whole": dict(pair, keep=0.99),
-            "other": {"model": f"file://{files}/other-model", "base": f"file://{files}/other-base", "keep": 0.5},
-        }
-        ids = {name: kend.submit(document) for name, document in documents.items()}
-        assert [kend.wait(job)["status"] for job in ids.values()] == ["succeeded"] * len(ids)
-        yield Jobs(kend, files, ids)
+    make_files(folder)
+    with layered(folder) as jobs:
+        yield jobs
 
 
 def draw(jobs: Jobs, job: str, what: str, **query: Any) -> Picture:

@@ -19,6 +19,7 @@ import rawhttp
 from checkpoints import write_safetensors, write_tiled
 from daemon import Kend, Response
 from exposition import metrics
+from running import poll
 from sanitizers import SANITIZED
 from test_tls import Secured, certificates  # noqa: F401
 from tokens import House, Tokens
@@ -85,13 +86,6 @@ def drip(connection: socket.socket, text: bytes, pause: float = 0.1) -> "tuple[b
 
 def refused(kend: Kend, reason: str) -> float:
     return metrics(kend)[f'kend_http_refused_total{{reason="{reason}"}}']
-
-
-def poll(condition: Any, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not within time"
-        time.sleep(0.05)
 
 
 # ---- slow senders and readers

@@ -19,6 +19,7 @@ from daemon import Kend
 from exposition import metrics
 from fetching import FIELDS, certificates, sha256  # certificates is a fixture
 from origin import Behaviour, Certificates, Origin
+from running import poll
 from sanitizers import SANITIZED
 
 PATH = "/model.safetensors"
@@ -157,10 +158,7 @@ def test_a_huge_retry_after_is_cut_short_and_can_be_cancelled(house: House) -> N
         origin.behave(PATH, Behaviour(status=503, retry_after="999999999"))
         document = {"model": url + PATH, "base": house.base, "keep": 0.5, "outputs": ["report"]}
         job = house.kend.submit(document)
-        end = time.monotonic() + 20
-        while not any("retrying (1 of 1) in 120.0 s" in json.dumps(one) for one in house.kend.events(job)):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        poll(lambda: any("retrying (1 of 1) in 120.0 s" in json.dumps(one) for one in house.kend.events(job)))
         begun = time.monotonic()
         assert house.kend.request("POST", f"/v1/jobs/{job}/cancel").status in (200, 202)
         assert house.kend.wait(job)["status"] == "cancelled"
@@ -186,9 +184,6 @@ def test_a_dry_run_is_answered_soon(tmp_path: Path) -> None:
                 assert time.monotonic() - begun < 5
                 assert answer.status == 422 and re.search(told, answer.json["detail"]), answer.body
                 job = kend.submit(document)
-                end = time.monotonic() + 20
-                while not any("retrying (1 of 5)" in json.dumps(one) for one in kend.events(job)):
-                    assert time.monotonic() < end
-                    time.sleep(0.05)
+                poll(lambda: any("retrying (1 of 5)" in json.dumps(one) for one in kend.events(job)))
                 kend.request("POST", f"/v1/jobs/{job}/cancel")
                 assert kend.wait(job)["status"] == "cancelled"

@@ -18,8 +18,8 @@ import pytest
 
 from checkpoints import from_bf16, read_metadata, read_safetensors, to_bf16, write_safetensors
 from daemon import BUILD, Kend, Response
-from test_engine import STOP_SECONDS
-from test_kill import DURABLE_SECONDS, VARIANTS, digests, kill_and_restart, resumptions, undisturbed, until_stage
+from running import STOP_SECONDS, until_stage
+from test_kill import DURABLE_SECONDS, VARIANTS, digests, kill_and_restart, resumptions, undisturbed
 from torch_files import make_torch
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -355,7 +355,7 @@ def test_a_killed_job_goes_on_with_its_names(tmp_path: Path) -> None:
         job = kend.submit(document)
         until_stage(kend, job, "pruning", 1)
         time.sleep(DURABLE_SECONDS)
-        until_stage(kend, job, "pruning", 1, 1)
+        until_stage(kend, job, "pruning", 1, seconds=1)
         kill_and_restart(kend, job)
         assert digests(kend.wait(job, 120)) == expected
         assert [rows > 0 for _, rows in resumptions(kend, job)] == [True]

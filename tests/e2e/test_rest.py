@@ -18,6 +18,7 @@ import contract
 from daemon import Kend, Response
 from exposition import metrics
 from origin import Behaviour, Origin
+from running import poll
 
 ID = re.compile(r"job_[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
@@ -38,13 +39,6 @@ def one_runner(tmp_path: Path, stalled: str) -> Iterator[Kend]:
         busy = kend.submit({"model": stalled, "base": stalled, "k": 1, "name": "busy"})
         poll(lambda: kend.job(busy)["status"] == "running")
         yield kend
-
-
-def poll(condition: Any, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not within time"
-        time.sleep(0.01)
 
 
 def document(**fields: Any) -> dict[str, Any]:
