@@ -20,8 +20,8 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 import pytest
 
 from daemon import BUILD, Kend
+from fake_kend import Fake, Handler, fake  # noqa: F401  a fixture
 from origin import Certificates
-from test_kenctl_remote import Fake, Handler, fake  # noqa: F401  a fixture
 from test_tls import certificates  # noqa: F401  a fixture
 from tokens import Tokens
 

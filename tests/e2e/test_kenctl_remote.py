@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
 import os
 import re
@@ -13,99 +12,13 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional
 
 import numpy as np
 import pytest
 
 from checkpoints import write_safetensors
 from daemon import BUILD, Kend
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-ID = "job_01JD8Z5M3T9V6Q2R4X7Y8A1B2C"
-
-
-class Fake(http.server.ThreadingHTTPServer):
-    """Answers by a table of functions; keeps what was asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: "list[tuple[str, str, dict[str, str], bytes]]" = []
-        self.answer: "Callable[[Handler, int], None]" = lambda handler, count: handler.problem(404, "not_found")
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-    def handle_error(self, *_: Any) -> None:
-        pass  # broken connections are what these tests are for
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Fake
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def take(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.asked.append((self.command, self.path, headers, body))
-        self.server.answer(self, len(self.server.asked))
-
-    do_GET = do_POST = do_DELETE = take
-
-    def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        if status not in (204, 304):
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def json(self, status: int, document: Any, **headers: str) -> None:
-        self.reply(status, json.dumps(document).encode(), Content_Type="application/json", **headers)
-
-    def problem(self, status: int, code: str, **more: Any) -> None:
-        document = {
-            "type": f"https://kend.dev/problems/{code}",
-            "title": f"Title of {code}",
-            "status": status,
-            "code": code,
-            **more,
-        }
-        self.reply(status, json.dumps(document).encode(), Content_Type="application/problem+json")
-
-    def cut(self) -> None:
-        """Ends the connection without an answer."""
-        self.close_connection = True
-        self.connection.shutdown(2)
-
-
-@pytest.fixture
-def fake() -> Iterator[Fake]:
-    server = Fake()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def job(status: str = "queued", **more: Any) -> "dict[str, Any]":
-    return {"id": ID, "object": "job", "status": status, "name": "n", "created_at": "2026-01-02T03:04:05.678Z", **more}
-
-
-def log(number: int, level: str, message: str) -> "dict[str, Any]":
-    return {
-        "id": number,
-        "type": "log",
-        "time": "2026-01-02T03:04:05.678Z",
-        "data": {"level": level, "message": message},
-    }
-
+from fake_kend import ID, Fake, Handler, Run, fake, job, log  # noqa: F401  a fixture
 
 # ---- against the real kend
 
@@ -482,156 +395,6 @@ def test_an_interrupted_wait_leaves_the_job_alone(fake: Fake) -> None:
     assert process.returncode == 130
     assert f"The job goes on. `kenctl watch {ID}` waits again, `kenctl cancel {ID}` ends it." in errors
     assert all(asked[0] == "GET" for asked in fake.asked)
-
-
-# ---- downloads
-
-CONTENT = bytes(range(256)) * 400
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Store:
-    """The artifacts of a fake: `script` says how the n-th request for bytes is answered."""
-
-    def __init__(
-        self,
-        fake: Fake,
-        script: "list[Callable[[Handler, int], None]]",
-        name: str = "half/model.safetensors",
-        sha256: str = SHA256,
-    ) -> None:
-        self.script, self.ranges = script, []  # type: ignore[var-annotated]
-        self.list = {
-            "object": "list",
-            "data": [{"name": name, "variant": "", "size": len(CONTENT), "sha256": sha256, "url": "http://elsewhere/"}],
-        }
-        self.name = name
-        fake.answer = self.answer
-
-    def answer(self, handler: Handler, count: int) -> None:
-        if handler.path == f"/v1/jobs/{ID}/artifacts":
-            handler.json(200, self.list)
-            return
-        assert handler.path == f"/v1/jobs/{ID}/artifacts/{self.name}"
-        asked = handler.headers.get("Range")
-        self.ranges.append((asked, handler.headers.get("If-Range")))
-        offset = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
-        self.script[min(len(self.ranges), len(self.script)) - 1](handler, offset)
-
-
-def send_rest(handler: Handler, offset: int) -> None:
-    headers = {"Content_Range": f"bytes {offset}-{len(CONTENT) - 1}/{len(CONTENT)}"} if offset else {}
-    handler.reply(206 if offset else 200, CONTENT[offset:], ETag=f'"{SHA256}"', **headers)
-
-
-def send_all(handler: Handler, offset: int) -> None:
-    handler.reply(200, CONTENT, ETag='"other"')
-
-
-def send_some(length: int) -> "Callable[[Handler, int], None]":
-    """So many bytes, then the connection ends."""
-
-    def send(handler: Handler, offset: int) -> None:
-        handler.send_response(206 if offset else 200)
-        handler.send_header("Content-Length", str(len(CONTENT) - offset))
-        handler.end_headers()
-        handler.wfile.write(CONTENT[offset : offset + length])
-        handler.wfile.flush()
-        handler.cut()
-
-    return send
-
-
-def send_wrong(handler: Handler, offset: int) -> None:
-    handler.reply(200, bytes(len(CONTENT)))
-
-
-def test_a_download_goes_on_where_it_broke_off(kenctl: Run, fake: Fake, tmp_path: Path) -> None:
-    store = Store(fake, [send_some(50000), send_some(30000), send_rest])
-    result = kenctl("--server", fake.url, "download", ID, "-o", "got")
-    assert (result.returncode, result.stdout) == (0, "got/half/model.safetensors\n"), result.stderr
-    assert (tmp_path / "got/half/model.safetensors").read_bytes() == CONTENT
-    assert store.ranges == [(None, None), ("bytes=50000-", f'"{SHA256}"'), ("bytes=80000-", f'"{SHA256}"')]
-    again = kenctl("--server", fake.url, "download", ID, "half/model.safetensors", "-o", "got", "--json")
-    assert json.loads(again.stdout) == store.list["data"]
-    assert len(store.ranges) == 3, "what is there is not fetched again"
-
-
-@pytest.mark.parametrize(
-    ("length", "script", "ranges"),
-    (
-        (70000, [send_rest], ["bytes=70000-"]),
-        (70000, [send_all], ["bytes=70000-"]),  # the server has another file: from the beginning
-        (len(CONTENT), [send_rest], []),
-        (len(CONTENT) + 1, [send_rest], [None]),  # cannot be a part of it
-        (0, [send_rest], [None]),
-    ),
-)
-def test_a_part_of_an_earlier_try_is_used(
-    kenctl: Run, fake: Fake, tmp_path: Path, length: int, script: "list[Any]", ranges: "list[Optional[str]]"
-) -> None:
-    store = Store(fake, script, "delta.safetensors")
-    (tmp_path / "delta.safetensors.part").write_bytes((CONTENT + b"x")[:length])
-    result = kenctl("--server", fake.url, "download", ID)
-    assert (result.returncode, result.stdout) == (0, "./delta.safetensors\n"), result.stderr
-    assert (tmp_path / "delta.safetensors").read_bytes() == CONTENT
-    assert not (tmp_path / "delta.safetensors.part").exists()
-    assert [asked for asked, _ in store.ranges] == ranges
-
-
-def test_wrong_bytes_are_thrown_away_and_nothing_else(kenctl: Run, fake: Fake, tmp_path: Path) -> None:
-    store = Store(fake, [send_wrong], "a.bin")
-    (tmp_path / "b.bin").write_text("mine")
-    result = kenctl("--server", fake.url, "download", ID)
-    assert result.returncode == 1
-    assert (
-        f"a.bin: the bytes that came have SHA-256 {hashlib.sha256(bytes(len(CONTENT))).hexdigest()}, not {SHA256}"
-        in result.stderr
-    )
-    assert [p.name for p in tmp_path.iterdir()] == ["b.bin"]
-    (tmp_path / "a.bin").write_text("old")
-    result = kenctl("--server", fake.url, "download", ID)
-    assert (
-        result.returncode,
-        "./a.bin is there already and is another file; --force replaces it" in result.stderr,
-    ) == (1, True)
-    assert kenctl("--server", fake.url, "download", ID, "--force").returncode == 1
-    assert (tmp_path / "a.bin").read_text() == "old", "a failed download replaces nothing"
-    (tmp_path / "a.bin").rename(tmp_path / "old")
-    os.mkfifo(tmp_path / "a.bin")
-    result = kenctl("--server", fake.url, "download", ID, "--force")
-    assert (result.returncode, "./a.bin is there and no regular file: nothing replaces it" in result.stderr) == (
-        1,
-        True,
-    )
-    (tmp_path / "old").rename(tmp_path / "a.bin")
-    store.script = [send_rest]
-    assert kenctl("--server", fake.url, "download", ID, "-f").returncode == 0
-    assert (tmp_path / "a.bin").read_bytes() == CONTENT
-    store.script = [lambda handler, offset: handler.reply(200, CONTENT + b"x")]
-    (tmp_path / "a.bin").unlink()
-    result = kenctl("--server", fake.url, "download", ID)
-    assert (result.returncode, f"the server sends more than the {len(CONTENT)} bytes" in result.stderr) == (1, True)
-    assert not (tmp_path / "a.bin").exists()
-
-
-def test_downloads_that_cannot_be(kenctl: Run, fake: Fake, tmp_path: Path) -> None:
-    store = Store(fake, [lambda handler, offset: handler.problem(404, "not_found", detail="no such artifact")], "a.bin")
-    result = kenctl("--server", fake.url, "download", ID)
-    assert (result.returncode, "(404 not_found)" in result.stderr) == (1, True)
-    result = kenctl("--server", fake.url, "download", ID, "a.bin", "b.bin")
-    assert (result.returncode, "the job has no artifact 'b.bin'" in result.stderr) == (1, True)
-    store.list["data"] = []
-    result = kenctl("--server", fake.url, "download", ID)
-    assert (result.returncode, "the job has no artifacts" in result.stderr) == (1, True)
-    for name in ("../a", "/etc/a", "a/../../b", "a//b", ".", "a\n", ""):
-        store.list["data"] = [{"name": name, "size": 1, "sha256": SHA256}]
-        result = kenctl("--server", fake.url, "download", ID, "-o", "deep/er")
-        assert (result.returncode, "which is no safe file name" in result.stderr) == (1, True), name
-    store.list["data"] = [{"name": "a", "size": 1, "sha256": "00"}]
-    result = kenctl("--server", fake.url, "download", ID)
-    assert (result.returncode, "the server does not tell size and digest of a" in result.stderr) == (1, True)
-    assert not [p for p in tmp_path.iterdir() if p.name != "a.bin.part"]
 
 
 def test_a_list_is_a_table(kenctl: Run, fake: Fake) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Iterator, Optional
 
 from daemon import BUILD, Kend
+from fake_kend import ID, Fake, Handler, Run, fake, job  # noqa: F401
 from running import files, kend_of, large, of_files, poll, stalled, until_stage  # noqa: F401
 from streams import streams
-from test_kenctl_remote import ID, Fake, Handler, Run, fake, job  # noqa: F401
 
 # ---- a server that breaks off
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from daemon import BUILD
+from fake_kend import Fake, Handler, fake  # noqa: F401  a fixture
 from running import poll
-from test_kenctl_remote import Fake, Handler, fake  # noqa: F401  a fixture
 from test_sharing import stalled, submit  # noqa: F401  a fixture
 from tokens import House
 

@@ -10,7 +10,6 @@
 #include "unit.h"
 #include "unit_folder.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <string.h>
 
@@ -120,17 +119,6 @@ static void teardown(void)
     unit_folder_remove(&folder);
 }
 
-static int open_made(const char *name, uint64_t *size)
-{
-    char path[PATH_MAX];
-    struct stat status;
-    int file = open(unit_path(path, &folder, name), O_RDWR | O_CLOEXEC);
-    ck_assert_int_ge(file, 0);
-    ck_assert_int_eq(fstat(file, &status), 0);
-    *size = (uint64_t)status.st_size;
-    return file;
-}
-
 /* What a picture is made from. */
 struct drawing {
     int cells, delta;
@@ -142,8 +130,8 @@ struct drawing {
 static struct drawing open_drawing(void)
 {
     struct drawing drawing = {.heatmap = {.tensor = "w.bf16"}};
-    drawing.cells = open_made("work/out/.kend/tensors.cells", &drawing.cells_bytes);
-    drawing.delta = open_made("work/out/delta.safetensors", &drawing.delta_bytes);
+    drawing.cells = unit_open(&folder, "work/out/.kend/tensors.cells", &drawing.cells_bytes);
+    drawing.delta = unit_open(&folder, "work/out/delta.safetensors", &drawing.delta_bytes);
     return drawing;
 }
 

@@ -12,7 +12,6 @@
 #include "unit.h"
 #include "unit_folder.h"
 
-#include <fcntl.h>
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -116,17 +115,6 @@ struct looking {
     struct ken_pair pair;
 };
 
-static int open_made(const char *name, uint64_t *size)
-{
-    char path[PATH_MAX];
-    struct stat status;
-    int file = open(unit_path(path, &folder, name), O_RDWR | O_CLOEXEC);
-    ck_assert_int_ge(file, 0);
-    ck_assert_int_eq(fstat(file, &status), 0);
-    *size = (uint64_t)status.st_size;
-    return file;
-}
-
 static void open_inputs(struct looking *looking, const char *model, const char *base)
 {
     const struct ken_plan_limits limits = {.memory = 96 << 20, .threads = 1};
@@ -151,8 +139,8 @@ static void prune(struct looking *looking, const char *model, const char *base)
     struct prune_pair pair = {.model = model, .base = base, .folder = work};
     ck_assert_msg(!prune_pair(&pair, &looking->options), "%s", pair.error.message);
     prune_pair_free(&pair);
-    looking->pair.cells = open_made("work/out/.kend/tensors.cells", &looking->pair.cells_bytes);
-    looking->pair.delta = open_made("work/out/delta.safetensors", &looking->pair.delta_bytes);
+    looking->pair.cells = unit_open(&folder, "work/out/.kend/tensors.cells", &looking->pair.cells_bytes);
+    looking->pair.delta = unit_open(&folder, "work/out/delta.safetensors", &looking->pair.delta_bytes);
     open_inputs(looking, model, base);
 }
 

@@ -4,8 +4,10 @@
 #define KEN_TESTS_FOLDER_H
 
 #include <check.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,18 @@ static inline char *unit_join(const char *folder, const char *name)
     char *path = NULL;
     ck_assert_int_ge(asprintf(&path, "%s/%s", folder, name), 0);
     return path;
+}
+
+/* A descriptor of folder/rest, for reading and writing, and its bytes. */
+static inline int unit_open(const struct unit_folder *folder, const char *rest, uint64_t *bytes)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    int file = open(unit_path(path, folder, rest), O_RDWR | O_CLOEXEC);
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(fstat(file, &status), 0);
+    *bytes = (uint64_t)status.st_size;
+    return file;
 }
 
 static inline void unit_write(const char *path, const char *text)
