@@ -122,6 +122,17 @@ bool kend_find_job(struct kend_request *request, struct kend_job **job, enum MHD
     return false;
 }
 
+enum MHD_Result kend_answer_with_job(struct kend_request *request,
+                                     enum MHD_Result (*answer)(struct kend_request *request, const struct kend_job *job))
+{
+    struct kend_job *job;
+    enum MHD_Result result;
+    if (!kend_find_job(request, &job, &result)) return result;
+    result = answer(request, job);
+    kend_job_free(&job);
+    return result;
+}
+
 bool kend_artifacts_gone(struct kend_request *request, enum MHD_Result *result)
 {
     struct kend_job *job;

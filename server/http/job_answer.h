@@ -22,6 +22,9 @@ enum MHD_Result kend_answer_job(struct kend_request *request, int status, const 
 json_t *kend_artifacts_document(const struct kend_request *request, const char *job, const struct kend_artifact_list *list);
 /* Looks the path's job up among those that the request may see. False: it was answered (with *result). */
 bool kend_find_job(struct kend_request *request, struct kend_job **job, enum MHD_Result *result);
+/* Answers by `answer` with the path's job, which is borrowed, or that there is none. */
+enum MHD_Result kend_answer_with_job(struct kend_request *request,
+                                     enum MHD_Result (*answer)(struct kend_request *request, const struct kend_job *job));
 /*
  * What was there when the path's job was looked at is not there any more. True: because the job was removed or its artifacts were evicted
  * since, which was answered.

@@ -118,12 +118,7 @@ static enum MHD_Result answer_row(struct kend_request *request, const struct ken
 
 enum MHD_Result kend_route_row(struct kend_request *request)
 {
-    struct kend_job *job;
-    enum MHD_Result result;
-    if (!kend_find_job(request, &job, &result)) return result;
-    result = answer_row(request, job);
-    kend_job_free(&job);
-    return result;
+    return kend_answer_with_job(request, answer_row);
 }
 
 /* ---- the picture */

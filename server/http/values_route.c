@@ -91,10 +91,5 @@ static enum MHD_Result answer(struct kend_request *request, const struct kend_jo
 
 enum MHD_Result kend_route_values(struct kend_request *request)
 {
-    struct kend_job *job;
-    enum MHD_Result result;
-    if (!kend_find_job(request, &job, &result)) return result;
-    result = answer(request, job);
-    kend_job_free(&job);
-    return result;
+    return kend_answer_with_job(request, answer);
 }
