@@ -248,6 +248,15 @@ static int perform(struct kenctl_http *http, struct transfer *transfer, struct k
     return KEN_OK;
 }
 
+/* Lets the headers of a transfer go that ended with this code, which is returned. */
+static int finish(struct kenctl_http *http, struct curl_slist *headers, int code, struct ken_error *error)
+{
+    if (code == KEN_ENOMEM) ken_fail(error, code, "out of memory");
+    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
+    return code;
+}
+
 static int call_once(struct kenctl_http *http, const struct kenctl_request *request, const char *body, struct kenctl_response *response,
                      struct ken_error *error)
 {
@@ -271,10 +280,7 @@ static int call_once(struct kenctl_http *http, const struct kenctl_request *requ
     curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_LIMIT, 0L);
     code = perform(http, &transfer, error);
 out:
-    if (code == KEN_ENOMEM) ken_fail(error, code, "out of memory");
-    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, NULL);
-    curl_slist_free_all(headers);
-    return code;
+    return finish(http, headers, code, error);
 }
 
 /* The value of one of libcurl's lines about a certificate, "Name:value", as a time; false if it is not that, or no time. */
@@ -353,10 +359,7 @@ int kenctl_http_download(struct kenctl_http *http, const char *path, uint64_t of
         !sink->begin(sink->opaque, response->status))
         code = ken_fail(error, KEN_EIO, "cannot begin");
 out:
-    if (code == KEN_ENOMEM) ken_fail(error, code, "out of memory");
-    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, NULL);
-    curl_slist_free_all(headers);
-    return code;
+    return finish(http, headers, code, error);
 }
 
 int kenctl_http_stream(struct kenctl_http *http, const char *path, const char *last_id, const struct kenctl_sink *sink,
@@ -374,8 +377,5 @@ int kenctl_http_stream(struct kenctl_http *http, const char *path, const char *l
     curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_LIMIT, 0L);
     code = perform(http, &transfer, error);
 out:
-    if (code == KEN_ENOMEM) ken_fail(error, code, "out of memory");
-    curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, NULL);
-    curl_slist_free_all(headers);
-    return code;
+    return finish(http, headers, code, error);
 }

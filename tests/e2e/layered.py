@@ -10,6 +10,7 @@ from typing import Any, Iterator
 from urllib.parse import urlencode
 
 import numpy as np
+import pytest
 
 from checkpoints import read_safetensors, write_safetensors
 from daemon import Kend, Response
@@ -87,3 +88,11 @@ def layered(folder: Path, **more: "dict[str, Any]") -> Iterator[Jobs]:
         for name, job in ids.items():
             assert kend.wait(job)["status"] == ("failed" if name == "failed" else "succeeded")
         yield Jobs(kend, files, ids)
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
+    folder = tmp_path_factory.mktemp("layers")
+    make_files(folder)
+    with layered(folder) as jobs:
+        yield jobs

@@ -8,7 +8,7 @@ import http.client
 import re
 import threading
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -16,20 +16,11 @@ import pytest
 
 from checkpoints import read_safetensors, write_tiled
 from daemon import Kend
-from layered import DATA, Jobs, layered, make_files
+from layered import DATA, Jobs, jobs  # noqa: F401  a fixture
 from running import files, kend_of, of_files  # noqa: F401
 from tokens import House
 
-DATA = Path(__file__).parents[1] / "data" / "era-bf16"
 Array = np.ndarray[Any, Any]
-
-
-@pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
-    folder = tmp_path_factory.mktemp("layers")
-    make_files(folder)
-    with layered(folder) as jobs:
-        yield jobs
 
 
 # ---- layers

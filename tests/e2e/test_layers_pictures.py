@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 from checkpoints import read_safetensors, write_safetensors
 from daemon import Kend
-from layered import DATA, Jobs, layered, make_files
+from layered import DATA, Jobs, jobs  # noqa: F401  a fixture
 from pictures import INK, LAST, PAPER, Picture, decode, on_paper, written
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -19,14 +19,6 @@ BOTH, HERE, THERE, NEITHER = (20, 20, 20), (0, 114, 178), (240, 170, 40), (240, 
 ROLE = "layer.*.mlp.weight"
 TENSOR = "layer.3.mlp.weight"
 Array = np.ndarray[Any, Any]
-
-
-@pytest.fixture(scope="module")
-def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
-    folder = tmp_path_factory.mktemp("pictures")
-    make_files(folder)
-    with layered(folder) as jobs:
-        yield jobs
 
 
 def draw(jobs: Jobs, job: str, what: str, **query: Any) -> Picture:
