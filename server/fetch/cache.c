@@ -113,7 +113,9 @@ int kend_cache_create(struct kend_cache **result, const char *dir, uint64_t max_
     cache->fd = cache->lock = -1;
     cache->max_bytes = max_bytes;
     cache->reserve_bytes = reserve_bytes;
+    pthread_mutex_init(&cache->granting, NULL);
     pthread_mutex_init(&cache->mutex, NULL);
+    pthread_cond_init(&cache->moved, NULL);
     pthread_mutex_init(&cache->asking, NULL);
     cache->dir = strdup(dir);
     int code;
@@ -137,7 +139,9 @@ void kend_cache_destroy(struct kend_cache **own)
     if (cache->lock >= 0) close(cache->lock);
     if (cache->fd >= 0) close(cache->fd);
     pthread_mutex_destroy(&cache->asking);
+    pthread_cond_destroy(&cache->moved);
     pthread_mutex_destroy(&cache->mutex);
+    pthread_mutex_destroy(&cache->granting);
     free(cache->dir);
     free(cache);
     *own = NULL;

@@ -18,13 +18,18 @@ struct kend_item {
     _Atomic uint64_t reserved; /* that it may grow to; at least what was asked for while pinned */
     int64_t used;              /* nanoseconds since 1970 */
     bool pinned;
+    bool going;   /* its folder is being moved out of the way: whoever wants its key waits */
+    bool claimed; /* as `wanted`, while room is measured */
+    uint64_t wanted;
 };
 
 struct kend_cache {
     char *dir;
     int fd, lock;
     uint64_t max_bytes, reserve_bytes;
-    pthread_mutex_t mutex; /* all below, and every item */
+    pthread_mutex_t granting; /* held by who grants or makes room, one at a time, while the disk is asked; taken before the next */
+    pthread_mutex_t mutex;    /* all below, and every item; the disk is not waited for with it */
+    pthread_cond_t moved;     /* what was going has gone */
     struct kend_item *items;
     unsigned gone;          /* folders that were renamed to be removed */
     pthread_mutex_t asking; /* the two below; taken before the other one, held while it is asked */

@@ -17,12 +17,20 @@ static int64_t now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* With the mutex held. */
+static struct kend_item *find(const struct kend_cache *cache, const char *key)
+{
+    struct kend_item *item = cache->items;
+    while (item && strcmp(item->key, key) != 0) item = item->next;
+    return item;
+}
+
 /* The item of the key, made if needed, pinned. NULL if out of memory, or if one that was dropped could not be moved out of the way. */
 static struct kend_item *pin(struct kend_cache *cache, const char *key, struct ken_error *error)
 {
     pthread_mutex_lock(&cache->mutex);
-    struct kend_item *item = cache->items;
-    while (item && strcmp(item->key, key) != 0) item = item->next;
+    struct kend_item *item;
+    while ((item = find(cache, key)) && item->going) pthread_cond_wait(&cache->moved, &cache->mutex);
     if (!item && !kend_cache_add_item(cache, key, 0, 0, &item)) {
         item = NULL;
         ken_fail(error, KEN_ENOMEM, "out of memory");

@@ -19,8 +19,7 @@ from origin import Origin
 from sweep import Control, Fault, SweptKend
 
 KINDS = ("open", "read", "write", "room", "sync", "name")
-#: Where such a call is the fetcher's. What makes room (cache_room.c) asks the disk under a lock of the cache, which the fetcher's thread never
-#: takes, but whoever opens a file does.
+#: Where such a call is the fetcher's. What makes room (cache_room.c) asks the disk under a lock that all who look for room take.
 PLACES = {"cache.c", "cached.c", "entry.c", "entry_source.c", "durable.c", "meta.c", "piece.c", "pieces.c", "writing.c"}
 #: One call of each kind: of whom.
 SOME = {

@@ -3,10 +3,12 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 static char folder[32];
@@ -338,10 +340,12 @@ END_TEST
 
 /* A disk where deleting frees nothing for now. */
 static uint64_t still_free;
+static void (*while_asked)(void); /* what else happens meanwhile */
 
 int fstatvfs(int fd, struct statvfs *status)
 {
     (void)fd;
+    if (while_asked) while_asked();
     if (!still_free) return statvfs(folder, status);
     *status = (struct statvfs){.f_bavail = still_free, .f_frsize = 1};
     return 0;
@@ -361,6 +365,70 @@ START_TEST(what_was_given_up_counts_before_it_is_free)
     ck_assert(!exists("b", "data") && exists("c", "data"));
     kend_cache_destroy(&cache);
     still_free = 0;
+}
+END_TEST
+
+/* What is deleted is free at once, but somebody else writes 3000 bytes when the first is. */
+static void write_beside(void)
+{
+    still_free = exists("a", "data") ? 10000 : 8000;
+    if (!exists("b", "data")) still_free += 1000;
+    if (!exists("c", "data")) still_free += 1000;
+}
+
+START_TEST(what_others_write_meanwhile_is_not_given_up)
+{
+    struct kend_meta meta;
+    still_free = 10000;
+    struct kend_cache *cache = create(0, 0);
+    for (const char *const *url = (const char *const[]){"a", "b", "c", NULL}; *url; url++) put(cache, *url, 1000);
+    struct kend_cached *cached = open_entry(cache, "d", &meta);
+    while_asked = write_beside;
+    ck_assert_int_eq(reserve(cached, 10900, NULL), 0);
+    ck_assert(!exists("a", "data") && !exists("b", "data") && !exists("c", "data"));
+    kend_cached_close(&cached);
+    kend_cache_destroy(&cache);
+    while_asked = NULL;
+    still_free = 0;
+}
+END_TEST
+
+static struct kend_cache *asked;
+static pthread_t opener;
+
+static void *open_the_oldest(void *opaque)
+{
+    struct kend_meta meta;
+    struct kend_cached *cached = open_entry(asked, "a", &meta);
+    kend_meta_clear(&meta);
+    kend_cached_close(&cached);
+    return opaque;
+}
+
+/* The disk is slow to tell what is free: who opens an entry meanwhile does not wait for that. */
+static void open_meanwhile(void)
+{
+    while_asked = NULL;
+    ck_assert_int_eq(pthread_create(&opener, NULL, open_the_oldest, NULL), 0);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 10;
+    ck_assert_int_eq(pthread_timedjoin_np(opener, NULL, &until), 0);
+}
+
+START_TEST(a_slow_disk_keeps_nobody_from_opening)
+{
+    struct kend_meta meta;
+    asked = create(0, 0);
+    put(asked, "a", 1000);
+    struct kend_cached *cached = open_entry(asked, "b", &meta);
+    while_asked = open_meanwhile;
+    ck_assert_int_eq(reserve(cached, 1000, NULL), 0);
+    while_asked = open_meanwhile;
+    kend_cache_make_room(asked, 1);
+    ck_assert(has(asked, "a"));
+    kend_cached_close(&cached);
+    kend_cache_destroy(&asked);
 }
 END_TEST
 
@@ -428,6 +496,8 @@ int main(void)
                                   a_detached_entry_is_read_on_and_its_key_is_free,
                                   an_entry_that_cannot_be_moved_shares_its_folder_with_nobody,
                                   what_was_given_up_counts_before_it_is_free,
+                                  what_others_write_meanwhile_is_not_given_up,
+                                  a_slow_disk_keeps_nobody_from_opening,
                                   folders_that_cannot_be_used_are_named,
                                   it_gives_up_what_nobody_uses_when_the_disk_runs_full};
     Suite *suite = suite_create("cache");
