@@ -60,19 +60,26 @@ void kend_tasks_destroy(struct kend_tasks **tasks)
     *tasks = NULL;
 }
 
-/* Of the places, an owner has some; whoever has no name is alone. False: all are taken, or out of memory. */
-static bool take_place(struct kend_tasks *tasks, const char *owner, unsigned *place)
+/* Whether so many free places leave one to an owner who has some; the last is for those who have none. */
+static bool leaves_one(unsigned own, unsigned unused)
 {
-    unsigned own = 0;
+    return unused && (!own || (own < KEND_TASKS_OF_OWNER && unused > 1));
+}
+
+/* `shared`: by owners, "" is that of all without a token. False: there is no place for this one, or no memory. */
+static bool take_place(struct kend_tasks *tasks, const char *owner, bool shared, unsigned *place)
+{
+    unsigned own = 0, unused = 0;
     char *copy = strdup(owner);
-    *place = KEND_TASKS;
     pthread_mutex_lock(&tasks->lock);
     for (unsigned i = 0; i < KEND_TASKS; i++)
-        if (!tasks->owner[i])
+        if (tasks->owner[i]) {
+            own += shared && strcmp(tasks->owner[i], owner) == 0;
+        } else {
             *place = i;
-        else
-            own += strcmp(tasks->owner[i], owner) == 0;
-    const bool taken = copy && *place < KEND_TASKS && (!*owner || own < KEND_TASKS_OF_OWNER) && !atomic_load(&tasks->closing);
+            unused++;
+        }
+    const bool taken = copy && leaves_one(own, unused) && !atomic_load(&tasks->closing);
     if (taken) {
         tasks->owner[*place] = copy;
         tasks->running++;
@@ -163,10 +170,12 @@ void *kend_task_start(struct kend_request *request, const struct kend_task_kind 
     request->state = task;
     request->release = release;
     request->deadline = task->until + TASK_GRACE_MS;
-    if (!take_place(tasks, kend_request_owner(request), &task->place)) {
+    if (!take_place(tasks, kend_request_owner(request), request->http->parts.tokens, &task->place)) {
         leave(task, false);
-        *result = kend_answer_problem(request, PROTO_RATE_LIMITED, "too many comparisons and layers at once (at most %d, %d of one owner)",
-                                      KEND_TASKS, KEND_TASKS_OF_OWNER);
+        *result =
+            kend_answer_problem(request, PROTO_RATE_LIMITED,
+                                "too many comparisons and layers at once (at most %d, %d of one owner, and the last for who has none)",
+                                KEND_TASKS, KEND_TASKS_OF_OWNER);
         return NULL;
     }
     if (pthread_create(&thread, NULL, task_main, task)) {
