@@ -76,11 +76,10 @@ int kend_fetcher_reserve(struct kend_fetcher *fetcher, struct kend_turn *turn, s
     int code = collect(locations, count, &claims, &claimed, error);
     if (!code) code = kend_cache_check(fetcher->cache, claims, claimed, &bytes, error);
     if (turn) turn->bytes = bytes;
-    if (!code && claimed && turn) {
-        code = is_behind(fetcher, turn) ? ken_fail(error, KEN_EBUSY, "another job waits for room already")
-                                        : kend_cache_reserve(fetcher->cache, claims, claimed, error);
-        if (!code) kend_turn_leave(fetcher, turn);
-    }
+    /* Also who claims nothing of the cache takes of the disk that the first one in line waits for. */
+    if (!code && turn && is_behind(fetcher, turn)) code = ken_fail(error, KEN_EBUSY, "another job waits for room already");
+    if (!code && turn && claimed) code = kend_cache_reserve(fetcher->cache, claims, claimed, error);
+    if (!code && turn) kend_turn_leave(fetcher, turn);
     free(claims);
     return code;
 }

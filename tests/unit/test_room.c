@@ -205,6 +205,30 @@ START_TEST(who_takes_room_at_the_same_time_does_not_get_it_twice)
 }
 END_TEST
 
+/* ---- the line of those that wait for room in the cache */
+
+/* Gives up the second time it is asked. */
+static bool soon(void *opaque)
+{
+    return ++*(int *)opaque > 1;
+}
+
+START_TEST(who_needs_nothing_of_the_cache_waits_in_line_as_well)
+{
+    set_up(1000);
+    int asked = 0;
+    struct kend_turn large = {0}, small = {0};
+    struct kend_location of_files = {0}, *locations[] = {&of_files};
+    ck_assert_int_eq(kend_fetcher_reserve(parts.fetcher, &small, locations, 1, NULL), 0);
+    ck_assert_int_eq(kend_turn_wait(parts.fetcher, &large, soon, &asked, NULL), KEN_ECANCELLED);
+    ck_assert_int_eq(kend_fetcher_reserve(parts.fetcher, &small, locations, 1, NULL), KEN_EBUSY);
+    ck_assert_int_eq(kend_fetcher_reserve(parts.fetcher, NULL, locations, 1, NULL), 0); /* only looks */
+    ck_assert_int_eq(kend_fetcher_reserve(parts.fetcher, &large, locations, 1, NULL), 0);
+    ck_assert_int_eq(kend_fetcher_reserve(parts.fetcher, &small, locations, 1, NULL), 0);
+    tear_down();
+}
+END_TEST
+
 /* ---- artifacts that give way */
 
 /* So many jobs that succeeded long ago, the first one first. */
@@ -259,5 +283,5 @@ START_TEST(evictions_end_where_too_many_failed)
 END_TEST
 
 UNIT_MAIN("room", what_others_still_fetch_is_not_given_away, what_others_still_write_is_not_fetched_over,
-          who_takes_room_at_the_same_time_does_not_get_it_twice, what_cannot_be_removed_frees_nothing_and_is_tried_again,
-          evictions_end_where_too_many_failed)
+          who_takes_room_at_the_same_time_does_not_get_it_twice, who_needs_nothing_of_the_cache_waits_in_line_as_well,
+          what_cannot_be_removed_frees_nothing_and_is_tried_again, evictions_end_where_too_many_failed)
