@@ -24,8 +24,10 @@ struct kend_fetcher {
     pthread_mutex_t mutex; /* the list; taken before an entry's own */
     pthread_cond_t changed;
     struct kend_entry *entries;
-    struct kend_entry *starved; /* entries that wait for a share; the loop's thread */
-    struct kend_turn *turns;    /* who waits for room in the cache, first come first */
+    struct kend_entry *starved;                   /* entries that wait for a share; the loop's thread */
+    struct kend_location *first_told, *last_told; /* retained: those that have notes to be handed over; the loop's thread */
+    uv_work_t teller;                             /* who hands them over in the pool; its data: to whom now, NULL: to nobody */
+    struct kend_turn *turns;                      /* who waits for room in the cache, first come first */
 };
 
 #endif

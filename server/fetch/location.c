@@ -17,17 +17,14 @@ bool kend_location_is_over(struct kend_location *location)
     return over;
 }
 
-/* ---- notes: whoever takes them may write them to a disk, which the loop's thread does not wait for */
+/*
+ * ---- notes: whoever takes them may write them to a disk, which the loop's thread does not wait for. One thread of the pool hands them
+ * over, for one location after the other: a disk that is slow to take them leaves the others to what is fetched.
+ */
 
 struct kend_note {
     struct kend_note *next;
     char text[];
-};
-
-/* Somebody in the pool, who hands them over. */
-struct teller {
-    uv_work_t work;
-    struct kend_location *location; /* retained */
 };
 
 /* The first one; NULL: none is left, and nobody is about to hand over any. */
@@ -56,28 +53,47 @@ static void tell_notes(struct kend_location *location)
 
 static void run_teller(uv_work_t *work)
 {
-    struct kend_location *location = ((struct teller *)work)->location;
+    struct kend_location *location = work->data;
     pthread_mutex_lock(&location->telling);
     tell_notes(location);
     pthread_mutex_unlock(&location->telling);
 }
 
+static void send_teller(struct kend_fetcher *fetcher);
+
 static void after_teller(uv_work_t *work, int status)
 {
-    struct teller *teller = (struct teller *)work;
+    struct kend_location *location = work->data;
+    struct kend_fetcher *fetcher = location->fetcher;
     KEN_ASSERT(status == 0);
-    kend_location_release(teller->location);
-    free(teller);
+    fetcher->teller.data = NULL;
+    kend_location_release(location);
+    send_teller(fetcher);
 }
 
-static void send_teller(struct kend_location *location)
+/* For the first that waits, unless one is on its way. */
+static void send_teller(struct kend_fetcher *fetcher)
 {
-    struct teller *teller = calloc(1, sizeof *teller);
-    if (!teller) return; /* they are told when it is closed */
-    teller->location = location;
-    kend_location_retain(location);
-    const int failed = uv_queue_work(kend_loop_uv(location->fetcher->loop), &teller->work, run_teller, after_teller);
+    if (fetcher->teller.data || !fetcher->first_told) return;
+    struct kend_location *location = fetcher->first_told;
+    fetcher->first_told = location->next_told;
+    if (!fetcher->first_told) fetcher->last_told = NULL;
+    fetcher->teller.data = location;
+    const int failed = uv_queue_work(kend_loop_uv(fetcher->loop), &fetcher->teller, run_teller, after_teller);
     KEN_ASSERT(!failed);
+}
+
+static void await_teller(struct kend_location *location)
+{
+    struct kend_fetcher *fetcher = location->fetcher;
+    kend_location_retain(location);
+    location->next_told = NULL;
+    if (fetcher->last_told)
+        fetcher->last_told->next_told = location;
+    else
+        fetcher->first_told = location;
+    fetcher->last_told = location;
+    send_teller(fetcher);
 }
 
 void kend_location_note(struct kend_location *location, const char *text)
@@ -98,7 +114,7 @@ void kend_location_note(struct kend_location *location, const char *text)
     if (closed)
         free(note);
     else if (!told)
-        send_teller(location);
+        await_teller(location);
 }
 
 void kend_location_retain(struct kend_location *location)

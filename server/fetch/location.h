@@ -18,13 +18,14 @@ struct kend_location {
     void (*note)(void *opaque, const char *text);
     void *opaque;
     struct ken_opener opener;
-    bool was_cached, afresh;     /* some of it was in the cache; nothing of that is to be used. Its own thread */
-    unsigned pieces;             /* transfers that have a share of it; the fetcher's thread */
-    _Atomic unsigned references; /* the runner's, those of its sources and of who passes a note on */
-    pthread_mutex_t telling;     /* held by who hands notes over: in order, one at a time; taken before the other */
-    pthread_mutex_t mutex;       /* all below; taken before an entry's */
-    bool closed;                 /* the callbacks must not be called any more */
-    bool told;                   /* somebody in the pool is about to hand the notes over */
+    bool was_cached, afresh;         /* some of it was in the cache; nothing of that is to be used. Its own thread */
+    unsigned pieces;                 /* transfers that have a share of it; the fetcher's thread */
+    _Atomic unsigned references;     /* the runner's, those of its sources and of who passes a note on */
+    pthread_mutex_t telling;         /* held by who hands notes over: in order, one at a time; taken before the other */
+    pthread_mutex_t mutex;           /* all below; taken before an entry's */
+    bool closed;                     /* the callbacks must not be called any more */
+    bool told;                       /* it is in the fetcher's line for who hands notes over, or that is at it */
+    struct kend_location *next_told; /* of that line; the fetcher's thread */
     struct kend_note *notes, **last_note;
     struct kend_source *sources;
 };
