@@ -172,10 +172,23 @@ static void end_piece(struct kend_piece *piece)
     }
 }
 
+static bool has_failed(struct kend_entry *entry)
+{
+    pthread_mutex_lock(&entry->mutex);
+    const bool failed = entry->state == KEND_ENTRY_FAILED;
+    pthread_mutex_unlock(&entry->mutex);
+    return failed;
+}
+
 void kend_piece_conclude(struct kend_piece *piece)
 {
     struct kend_entry *entry = piece->entry;
-    if (!piece->doomed) end_piece(piece);
+    if (has_failed(entry)) {
+        /* It is neither tried again nor opened by what had still been under way. */
+        if (entry->doubtful) kend_entry_drop(entry);
+    } else if (!piece->doomed) {
+        end_piece(piece);
+    }
     kend_piece_remove(piece);
     pthread_mutex_lock(&entry->mutex);
     kend_entry_poke(entry);

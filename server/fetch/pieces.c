@@ -42,7 +42,6 @@ static bool start_probe(struct kend_entry *entry, bool conditional)
     if (!conditional && entry->seen.total) {
         pthread_mutex_lock(&entry->mutex);
         kend_ranges_clear(&entry->good);
-        kend_ranges_clear(&entry->seen);
         pthread_mutex_unlock(&entry->mutex);
         if (kend_writing_cut(entry)) return false;
     }

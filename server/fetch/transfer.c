@@ -278,13 +278,16 @@ static bool has_begun(const struct kend_transfer *transfer)
     return transfer->head_bytes || first > 0;
 }
 
-/* One line was more than libcurl takes. Until 8.6 it calls that a want of memory, although it got all that it asked for. */
+/*
+ * One line was more than libcurl takes. Until 8.6 it calls that a want of memory, although it got all that it asked for; so is called here
+ * what ends a transfer that is lost.
+ */
 static bool is_long_line(const struct kend_transfer *transfer, CURLcode result)
 {
     enum { TOO_LARGE = 100 }; /* CURLE_TOO_LARGE */
     if ((int)result == TOO_LARGE) return true;
-    return result == CURLE_OUT_OF_MEMORY && kend_curl_memory_failures() == transfer->short_of_memory && has_begun(transfer) &&
-           !transfer->judged;
+    return result == CURLE_OUT_OF_MEMORY && !transfer->drive.lost && kend_curl_memory_failures() == transfer->short_of_memory &&
+           has_begun(transfer) && !transfer->judged;
 }
 
 static void explain(struct kend_transfer *transfer, CURLcode result)

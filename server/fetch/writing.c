@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 enum {
+    LEAST_BLOCK = 16 << 10, /* of what comes first, or drips; the next one is twice as large */
     BLOCK_BYTES = 256 << 10,
     MOST_BYTES = 2 * BLOCK_BYTES, /* of a piece: it pauses until they are written */
     COMPARE_BYTES = 16 << 10
@@ -23,7 +24,7 @@ struct kend_block {
     struct kend_block *next;
     struct kend_piece *piece; /* the loop's thread only; NULL: nobody wants it any more */
     uint64_t at;
-    size_t length;
+    size_t length, room;
     bool cut;       /* no bytes: the file is emptied */
     bool different; /* from what was there before */
     int failed;     /* an errno */
@@ -57,13 +58,20 @@ static int write_all(int fd, const struct kend_block *block, uint64_t at, uint64
     return 0;
 }
 
+/* From here on nothing is there to compare with. */
+static int empty(int fd, struct kend_ranges *seen)
+{
+    kend_ranges_clear(seen);
+    return ftruncate(fd, 0) ? errno : 0;
+}
+
 /* Writes what is new and compares what is not. */
 static int put_block(int fd, struct kend_block *block, struct kend_ranges *seen)
 {
     uint64_t at = block->at;
     const uint64_t end = block->at + block->length;
     int failed = 0;
-    if (block->cut) return ftruncate(fd, 0) ? errno : 0;
+    if (block->cut) return empty(fd, seen);
     while (at < end && !failed && !block->different) {
         uint64_t until = kend_ranges_reach(seen, at);
         struct kend_range gap;
@@ -121,10 +129,19 @@ static void fail(struct kend_entry *entry, int failed)
     kend_entry_fail(entry, &error);
 }
 
+/* Only now: until the file is empty, what was there takes its room. */
+static void account_cut(struct kend_entry *entry)
+{
+    kend_ranges_clear(&entry->seen);
+    kend_cached_wrote(entry->cached, 0);
+}
+
 static void end_block(struct kend_entry *entry, struct kend_block *block)
 {
     if (block->cut ? block->failed : block->piece && !block->piece->doomed && block->failed)
         fail(entry, block->failed);
+    else if (block->cut)
+        account_cut(entry);
     else if (block->piece && !block->piece->doomed && block->different)
         kend_piece_differs(block->piece);
     else if (block->piece && !block->piece->doomed && account(entry, block))
@@ -171,7 +188,7 @@ static struct kend_block *add_block(struct kend_entry *entry, struct kend_piece 
 {
     struct kend_block *block = malloc(sizeof *block + bytes);
     if (!block) return NULL;
-    *block = (struct kend_block){.piece = piece, .at = piece ? piece->at : 0};
+    *block = (struct kend_block){.piece = piece, .at = piece ? piece->at : 0, .room = bytes};
     if (entry->last_block)
         entry->last_block->next = block;
     else
@@ -180,13 +197,16 @@ static struct kend_block *add_block(struct kend_entry *entry, struct kend_piece 
     return block;
 }
 
-/* The block that the piece's next bytes go to; NULL: out of memory. */
-static struct kend_block *find_room(struct kend_piece *piece)
+/* The block that the piece's next bytes go to, of which there are `length`; NULL: out of memory. */
+static struct kend_block *find_room(struct kend_piece *piece, size_t length)
 {
     struct kend_block *block = piece->entry->blocks, *found = NULL;
     for (; block; block = block->next)
         if (block->piece == piece) found = block;
-    return found && found->length < BLOCK_BYTES ? found : add_block(piece->entry, piece, BLOCK_BYTES);
+    if (found && found->length < found->room) return found;
+    size_t room = found ? 2 * found->room : LEAST_BLOCK;
+    if (room < length) room = length;
+    return add_block(piece->entry, piece, room < BLOCK_BYTES ? room : BLOCK_BYTES);
 }
 
 enum kend_verdict kend_writing_put(struct kend_piece *piece, const char *bytes, size_t length)
@@ -197,9 +217,9 @@ enum kend_verdict kend_writing_put(struct kend_piece *piece, const char *bytes, 
         return KEND_PAUSE;
     }
     while (length) {
-        struct kend_block *block = find_room(piece);
+        struct kend_block *block = find_room(piece, length);
         if (!block) return KEND_REFUSE;
-        const size_t fits = BLOCK_BYTES - block->length, put = length < fits ? length : fits;
+        const size_t fits = block->room - block->length, put = length < fits ? length : fits;
         memcpy(block->bytes + block->length, bytes, put);
         block->length += put;
         piece->at += put;
