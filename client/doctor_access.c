@@ -117,7 +117,8 @@ static unsigned count_owners(const struct proto_token_list *tokens)
 /* Those that are off, comma-separated. */
 static void missing_limits(const json_t *settings, char *text, size_t size)
 {
-    static const char *const options[] = {"jobs.max_running_per_owner", "jobs.max_queued_per_owner", "jobs.max_seconds"};
+    static const char *const options[] = {"jobs.max_running_per_owner", "jobs.max_queued_per_owner", "jobs.max_bytes_per_owner",
+                                          "jobs.max_seconds"};
     size_t length = 0;
     *text = '\0';
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {

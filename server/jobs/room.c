@@ -54,7 +54,8 @@ void kend_room_clean(const struct kend_parts *parts)
 /*
  * Gives up the artifacts of one job, the row first: files of a job that has none are swept at the next start, a row without files would
  * promise what is not there. *bytes of disk are free by it: 0 where the files could not be removed, which is no fault of
- * who needs room. KEN_ENOT_FOUND: none is old enough, or too many could not be removed. owner: whose go first; NULL: nobody's.
+ * who needs room. KEN_ENOT_FOUND: none is old enough, this one's files could not be removed, or those of too many. owner: whose go first;
+ * NULL: nobody's.
  */
 static int evict_one(const struct kend_parts *parts, const char *owner, int64_t before, uint64_t *bytes, struct ken_error *error)
 {
@@ -66,9 +67,11 @@ static int evict_one(const struct kend_parts *parts, const char *owner, int64_t 
     if (result != KEND_STORE_OK) return store_failed(result, error);
     if (parts->changed) parts->changed(parts->opaque, job->id, job->owner);
     struct ken_error reason = {0};
+    int code = 0;
     (void)parts->artifacts->ops->used_bytes(parts->artifacts, job->id, bytes, NULL);
     if (parts->artifacts->ops->remove(parts->artifacts, job->id, &reason)) {
         *bytes = 0;
+        code = KEN_ENOT_FOUND; /* where nothing can be removed, the next one would be given up for nothing */
         remember(parts->room, job->id);
         kend_log(KEND_LOG_WARN, "evicted artifacts could not be removed", KEND_S("job", job->id), KEND_S("error", reason.message));
     } else {
@@ -76,7 +79,7 @@ static int evict_one(const struct kend_parts *parts, const char *owner, int64_t 
         kend_log(KEND_LOG_INFO, "artifacts evicted", KEND_S("job", job->id), KEND_I("bytes", *bytes));
     }
     kend_job_free(&job);
-    return 0;
+    return code;
 }
 
 static bool fits(uint64_t need, uint64_t taken, uint64_t most)

@@ -4,11 +4,20 @@
 
 #include "log.h"
 
+#include <sys/statvfs.h>
+
 enum { INCREMENTAL = 2 /* of PRAGMA auto_vacuum */, KEPT_PAGES = 256 /* a MiB: they are soon taken again */ };
 #define STEP "PRAGMA incremental_vacuum(16)" /* pages: others wait some milliseconds for it */
 
 /* More would keep kend from starting for too long, and take too much of the disk beside the file. */
 #define REWRITTEN_BYTES (INT64_C(1) << 30)
+
+/* The copy and the log of it take twice what is in the file; of what is free no more than half goes, though only for now. */
+static bool has_room(const char *path, int64_t bytes)
+{
+    struct statvfs disk;
+    return statvfs(path, &disk) || (uint64_t)disk.f_bavail * disk.f_frsize / 4 >= (uint64_t)bytes; /* one that does not tell may have it */
+}
 
 /* Rewriting the file once is what SQLite asks for. It is there whole, the old one or the new one, whatever happens meanwhile. */
 static void rewrite(struct kend_sql *sql, const char *path, int64_t bytes)
@@ -32,8 +41,13 @@ void kend_sqlite_make_shrinkable(struct kend_sql *sql, const char *path)
                            " pragma_page_size",
                            &bytes) != KEND_STORE_OK)
         return;
-    if (bytes <= REWRITTEN_BYTES)
+    if (bytes <= REWRITTEN_BYTES && has_room(path, bytes))
         rewrite(sql, path, bytes);
+    else if (bytes <= REWRITTEN_BYTES)
+        kend_log(
+            KEND_LOG_WARN,
+            "the job store is not rewritten, for which four times its bytes are to be free: it keeps its size, and takes new jobs into it",
+            KEND_S("path", path), KEND_I("bytes", bytes));
     else
         kend_log(KEND_LOG_WARN, "the job store is too large to be rewritten at start: it keeps its size, and takes new jobs into it",
                  KEND_S("path", path), KEND_I("bytes", bytes));
@@ -69,11 +83,23 @@ static enum kend_store_result give_some(struct kend_sqlite *sqlite, struct kend_
     return after < before ? KEND_STORE_OK : KEND_STORE_NONE; /* a file that was not rewritten gives nothing */
 }
 
+/* Most of the time there is nothing to give: whoever writes does not wait for who looks. */
+static enum kend_store_result look(struct kend_sqlite *sqlite)
+{
+    struct kend_sql *sql = kend_sqlite_borrow(sqlite);
+    int64_t pages;
+    enum kend_store_result result = find_free(sql, &pages);
+    kend_sqlite_return(sqlite, sql);
+    if (result != KEND_STORE_OK) return result;
+    return pages <= 2 * KEPT_PAGES ? KEND_STORE_NONE : KEND_STORE_OK;
+}
+
 enum kend_store_result kend_sqlite_shrink(struct kend_store *store)
 {
     struct kend_sqlite *sqlite = kend_sqlite_of(store);
     struct shrinking shrinking = {false};
-    enum kend_store_result result = kend_sqlite_write(sqlite, give_some, &shrinking);
+    enum kend_store_result result = look(sqlite);
+    if (result == KEND_STORE_OK) result = kend_sqlite_write(sqlite, give_some, &shrinking);
     if (result != KEND_STORE_OK || !shrinking.last) return result;
     /* The file gets shorter when the log goes into it; where a reader keeps it from that, with the next one. */
     pthread_mutex_lock(&sqlite->writing);

@@ -248,19 +248,22 @@ static void succeed(int count)
 
 START_TEST(what_cannot_be_removed_frees_nothing_and_is_tried_again)
 {
+    uint64_t bytes;
     set_up(1 << 20);
     succeed(3);
     stuck = true;
     ck_assert_int_eq(find(10, NULL, 0, ARTIFACT_BYTES, true), KEN_ENO_SPACE);
-    ck_assert_uint_eq(removals, 3); /* none helped, so that the next one was tried */
+    ck_assert_uint_eq(removals, 1); /* no other one was given up */
+    ck_assert_int_eq(place.store->ops->evictable(place.store, 1 << 20, &bytes), KEND_STORE_OK);
+    ck_assert_uint_eq(bytes, 2 * ARTIFACT_BYTES);
     ck_assert_uint_eq(atomic_load(&room.evicted_bytes), 0);
     kend_room_clean(&parts);
-    ck_assert_uint_eq(removals, 6);
+    ck_assert_uint_eq(removals, 2);
     stuck = false;
     kend_room_clean(&parts);
-    ck_assert_uint_eq(removals, 9);
+    ck_assert_uint_eq(removals, 3);
     kend_room_clean(&parts);
-    ck_assert_uint_eq(removals, 9);
+    ck_assert_uint_eq(removals, 3);
     ck_assert_int_eq(find(10, NULL, 0, 3 * ARTIFACT_BYTES, true), 0);
     tear_down();
 }
@@ -272,7 +275,7 @@ START_TEST(evictions_end_where_too_many_failed)
     set_up(1 << 20);
     succeed(KEND_LEFTOVERS + 4);
     stuck = true;
-    ck_assert_int_eq(find(23, NULL, 0, ARTIFACT_BYTES, true), KEN_ENO_SPACE);
+    for (int i = 0; i < KEND_LEFTOVERS + 4; i++) ck_assert_int_eq(find(23, NULL, 0, ARTIFACT_BYTES, true), KEN_ENO_SPACE);
     ck_assert_uint_eq(removals, KEND_LEFTOVERS);
     uint64_t bytes;
     ck_assert_int_eq(place.store->ops->evictable(place.store, 1 << 20, &bytes), KEND_STORE_OK);

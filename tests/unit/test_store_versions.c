@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 static char *read_golden(const char *name)
@@ -253,6 +254,49 @@ START_TEST(a_file_of_before_is_made_to_shrink)
 }
 END_TEST
 
+static uint64_t disk_free; /* 0: as it is */
+
+int statvfs(const char *path, struct statvfs *status)
+{
+    (void)path;
+    if (!disk_free) return -1;
+    *status = (struct statvfs){.f_bavail = disk_free, .f_frsize = 1};
+    return 0;
+}
+
+/* Rewriting would take more than half of what is free: the file is left alone, until there is more. */
+START_TEST(a_file_is_not_rewritten_on_a_full_disk)
+{
+    struct place place;
+    make_file_of_before(&place);
+    disk_free = (uint64_t)4 * FAT_JOBS * FAT_BYTES;
+    open_store(&place);
+    kend_store_close(&place.store);
+    check_sql(&place, "PRAGMA auto_vacuum", "0");
+    disk_free *= 2;
+    open_store(&place);
+    kend_store_close(&place.store);
+    check_sql(&place, "PRAGMA auto_vacuum", "2");
+    end(&place);
+    disk_free = 0;
+}
+END_TEST
+
+/* Somebody else has the lock that writers need. */
+START_TEST(who_only_looks_for_what_is_free_waits_for_no_writer)
+{
+    struct place place;
+    sqlite3 *other;
+    begin(&place);
+    open_store(&place);
+    ck_assert_int_eq(sqlite3_open(place.path, &other), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    ck_assert_int_eq(place.store->ops->shrink(place.store), KEND_STORE_NONE);
+    sqlite3_close(other);
+    end(&place);
+}
+END_TEST
+
 /* No room for the copy: the file is used as it is, and is rewritten when there is. */
 START_TEST(a_file_that_cannot_be_rewritten_is_used_as_it_is)
 {
@@ -280,4 +324,6 @@ START_TEST(a_file_that_cannot_be_rewritten_is_used_as_it_is)
 END_TEST
 
 UNIT_MAIN("store_versions", version_1_is_migrated, version_2_is_migrated, version_3_is_migrated, version_4_is_migrated,
-          removed_jobs_give_the_disk_back_bit_by_bit, a_file_of_before_is_made_to_shrink, a_file_that_cannot_be_rewritten_is_used_as_it_is)
+          removed_jobs_give_the_disk_back_bit_by_bit, a_file_is_not_rewritten_on_a_full_disk,
+          who_only_looks_for_what_is_free_waits_for_no_writer, a_file_of_before_is_made_to_shrink,
+          a_file_that_cannot_be_rewritten_is_used_as_it_is)
