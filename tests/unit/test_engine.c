@@ -240,7 +240,35 @@ static bool has_files(const struct rig *rig, const char *place, const char *id)
     return lstat(unit_path(path, &rig->folder, name), &status) == 0;
 }
 
+/* ---- documents: the linker has what reads them go through here */
+
+static atomic_bool parse_fails; /* once, for want of memory */
+int __real_proto_job_parse(struct proto_job **job, const json_t *document, const struct proto_policy *policy, struct proto_faults *faults);
+int __wrap_proto_job_parse(struct proto_job **job, const json_t *document, const struct proto_policy *policy, struct proto_faults *faults);
+
+int __wrap_proto_job_parse(struct proto_job **job, const json_t *document, const struct proto_policy *policy, struct proto_faults *faults)
+{
+    if (!atomic_exchange(&parse_fails, false)) return __real_proto_job_parse(job, document, policy, faults);
+    *job = NULL;
+    return -1;
+}
+
 /* ---- tests */
+
+START_TEST(a_job_that_cannot_be_read_for_want_of_memory_is_handed_back)
+{
+    struct rig rig;
+    char id[PROTO_ID_SIZE];
+    begin(&rig);
+    atomic_store(&parse_fails, true);
+    start(&rig);
+    submit_pair(&rig, id);
+    until(&rig, id, PROTO_SUCCEEDED);
+    ck_assert(!atomic_load(&parse_fails));
+    expect(&rig, id, PROTO_SUCCEEDED, 2, 0);
+    end(&rig);
+}
+END_TEST
 
 START_TEST(an_outcome_is_told_until_the_store_has_it)
 {
@@ -508,8 +536,8 @@ START_TEST(an_owner_leaves_dry_runs_to_others)
 }
 END_TEST
 
-UNIT_MAIN("engine", an_outcome_is_told_until_the_store_has_it, a_drain_does_not_wait_for_a_store_that_is_gone,
-          a_lost_lease_stops_the_work_and_changes_nothing, a_lease_that_cannot_be_renewed_is_given_back_before_it_ends,
-          a_cancel_that_only_the_store_knows_is_found, a_drain_hands_back_what_does_not_end, a_drain_can_be_cut_short,
-          nothing_is_swept_that_the_store_cannot_speak_of, a_slow_removal_holds_up_no_lease, dry_runs_are_bounded_and_end_with_a_drain,
-          an_owner_leaves_dry_runs_to_others)
+UNIT_MAIN("engine", a_job_that_cannot_be_read_for_want_of_memory_is_handed_back, an_outcome_is_told_until_the_store_has_it,
+          a_drain_does_not_wait_for_a_store_that_is_gone, a_lost_lease_stops_the_work_and_changes_nothing,
+          a_lease_that_cannot_be_renewed_is_given_back_before_it_ends, a_cancel_that_only_the_store_knows_is_found,
+          a_drain_hands_back_what_does_not_end, a_drain_can_be_cut_short, nothing_is_swept_that_the_store_cannot_speak_of,
+          a_slow_removal_holds_up_no_lease, dry_runs_are_bounded_and_end_with_a_drain, an_owner_leaves_dry_runs_to_others)
