@@ -302,7 +302,9 @@ def test_owners_without_limits(tmp_path: Path) -> None:
     finding = found(configured(tmp_path, text + "[jobs]\nmax_queued_per_owner = 100\n"), "owners")
     assert finding["status"] == "warn"
     assert finding["found"] == "2 owners, and no jobs.max_running_per_owner, jobs.max_seconds"
-    none = "[jobs]\nmax_queued_per_owner = 100\nmax_running_per_owner = 1\nmax_bytes_per_owner = 0\nmax_seconds = 3600\n"
+    none = (
+        "[jobs]\nmax_queued_per_owner = 100\nmax_running_per_owner = 1\nmax_bytes_per_owner = 0\nmax_seconds = 3600\n"
+    )
     assert found(configured(tmp_path, text + none), "owners")["found"] == "2 owners, and no jobs.max_bytes_per_owner"
     limits = "[jobs]\nmax_queued_per_owner = 100\nmax_running_per_owner = 1\nmax_seconds = 3600\n"
     assert found(configured(tmp_path, text + limits), "owners")["found"] == "2, with limits of their own"
