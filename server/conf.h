@@ -61,7 +61,7 @@
     X(http, max_header_bytes, SIZE, "32KiB", 1024, 65536, "Largest header section of a request; a larger one is answered with 431.")      \
     X(http, max_url_bytes, SIZE, "8KiB", 256, 8192, "Longest request target; a longer one is answered with 414.")                         \
     X(http, max_memory, SIZE, "64MiB", 1048576, 0,                                                                                        \
-      "Bodies, their documents and answers of more than 16 KiB, of all requests together, of one address an eighth; more get 429.")       \
+      "Bodies, their documents and answers of more than 16 KiB, of all together; of one address, or owner, an eighth. More get 429.")     \
     X(http, requests_per_second, NUMBER, "2000", 0, 1000000,                                                                              \
       "Requests a second of one token, or of one address without one; more are answered with 429. Probes do not count. 0: no limit.")     \
     X(http, requests_burst, NUMBER, "4000", 1, 1000000, "Requests that may come at once before http.requests_per_second holds.")          \

@@ -127,8 +127,17 @@ bool kend_access_lasts(struct kend_request *request)
     const bool by_session = !request->headers.value[KEND_AUTHORIZATION];
     if (by_session && (!kend_access_cookie(request, secret) || !kend_sessions_lasts(parts->sessions, secret, kend_monotonic_ms())))
         return false;
-    return kend_tokens_renew(parts->tokens, proto_now_ms(), &request->identity) &&
-           request->identity.scopes & kend_routes[request->match.route].scope;
+    struct kend_identity now = request->identity;
+    /* What the request holds is counted under its owner: a token that was given to another one is another. */
+    if (!kend_tokens_renew(parts->tokens, proto_now_ms(), &now) || strcmp(now.owner, request->identity.owner) != 0) return false;
+    request->identity = now;
+    return request->identity.scopes & kend_routes[request->match.route].scope;
+}
+
+void kend_access_check_again(struct kend_request *request)
+{
+    if (!kend_access_lasts(request))
+        refuse_unauthorized(request, "invalid_token", "the token was revoked, or the session ended, while the request waited");
 }
 
 const char *kend_request_owner(const struct kend_request *request)

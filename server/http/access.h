@@ -12,6 +12,8 @@
 void kend_access_check(struct kend_request *request);
 /* Whether what let the request in still does: its token, and the session that it came by. An answer that goes on asks now and then. */
 bool kend_access_lasts(struct kend_request *request);
+/* Refuses a request that has waited if it does not. */
+void kend_access_check_again(struct kend_request *request);
 /*
  * The name of the session's cookie. Over https it is one that browsers take from this host over https alone: neither a sibling of its
  * domain nor plain http can plant a session of another.

@@ -22,7 +22,6 @@ enum {
     CONNECTION_PATIENCE_MS = 1000,
     CONNECTION_RESERVE = 8,           /* one in so many is kept free while others can be given up */
     CONNECTION_SEND_BYTES = 64 << 10, /* of an answer, in http.send_seconds */
-    CONNECTION_SHARE = 8,             /* of http.max_memory, those of one address hold one in so many */
 };
 
 #define CONNECTION_NOT_LOOKED UINT64_MAX
@@ -394,7 +393,7 @@ bool kend_connection_hold(struct kend_connections *connections, struct kend_conn
     struct kend_client_state *address = connection->address;
     pthread_mutex_lock(&connections->lock);
     const bool fits = !conf->http_max_connections_per_address || address->held == connection->held ||
-                      address->held + bytes <= conf->http_max_memory / CONNECTION_SHARE;
+                      address->held + bytes <= conf->http_max_memory / KEND_MEMORY_SHARE;
     if (fits) {
         address->held += bytes;
         connection->held += bytes;

@@ -28,6 +28,8 @@ enum kend_connection_phase {
 
 /* Holds a request's head and the buffers around it; larger heads are answered by libmicrohttpd itself with 431 or 414. */
 enum { KEND_CONNECTION_MEMORY = 128 << 10 };
+/* Of http.max_memory, those of one address, or of one owner, hold one in so many. */
+enum { KEND_MEMORY_SHARE = 8 };
 
 struct kend_connections;
 

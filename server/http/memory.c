@@ -14,16 +14,40 @@ static bool take(struct kend_request *request, size_t bytes)
     return false;
 }
 
+/*
+ * Whether it counts among its owner's. Those without a token are one owner's, too, but need not be where they are told apart by their
+ * addresses.
+ */
+static bool is_of_owner(const struct kend_request *request)
+{
+    const struct kend_http *http = request->http;
+    return http->parts.tokens && (*request->identity.token || !http->parts.conf->http_max_connections_per_address);
+}
+
+static bool hold_of_owner(struct kend_request *request, size_t bytes)
+{
+    return !is_of_owner(request) ||
+           kend_shares_take_more(request->http->memory_shares, kend_request_owner(request), request->held, bytes);
+}
+
+static void let_go_of_owner(struct kend_request *request, size_t bytes)
+{
+    if (bytes && is_of_owner(request)) kend_shares_give_some(request->http->memory_shares, kend_request_owner(request), bytes);
+}
+
 bool kend_request_hold(struct kend_request *request, size_t bytes)
 {
     struct kend_http *http = request->http;
-    if (kend_connection_hold(http->connections, request->peer, bytes)) {
-        if (take(request, bytes)) {
-            request->held += bytes;
-            return true;
-        }
-        kend_connection_let_go(http->connections, request->peer, bytes);
+    if (!kend_connection_hold(http->connections, request->peer, bytes)) goto no_room;
+    if (!hold_of_owner(request, bytes)) goto no_share;
+    if (take(request, bytes)) {
+        request->held += bytes;
+        return true;
     }
+    let_go_of_owner(request, bytes);
+no_share:
+    kend_connection_let_go(http->connections, request->peer, bytes);
+no_room:
     kend_http_metrics_refused(&http->metrics, KEND_REFUSED_MEMORY);
     return false;
 }
@@ -31,6 +55,7 @@ bool kend_request_hold(struct kend_request *request, size_t bytes)
 void kend_request_let_go(struct kend_request *request, size_t bytes)
 {
     request->held -= bytes;
+    let_go_of_owner(request, bytes);
     kend_connection_let_go(request->http->connections, request->peer, bytes);
     atomic_fetch_sub(&request->http->held_bytes, bytes);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What requests hold in memory: all of them http.max_memory, and of what may stay for as long as a client likes (bodies that come, answers
- * that go) those of one address a share of it, so that others find room. Whoever holds nothing else may hold one thing of any size.
+ * that go) those of one address, and where there are tokens those of one owner, a share of it, so that others find room. Whoever holds
+ * nothing else may hold one thing of any size.
  */
 #ifndef KEND_HTTP_MEMORY_H
 #define KEND_HTTP_MEMORY_H

@@ -162,6 +162,7 @@ static enum MHD_Result request_answer(struct kend_request *request)
 {
     enum MHD_Result result = MHD_NO;
     if (request->wait.gone || !kend_connection_answers(request->http->connections, request->peer)) return MHD_NO;
+    if (request->wait.since) kend_access_check_again(request);
     if (request->refused) return request_answer_refusal(request);
     const struct kend_route *route = &kend_routes[request->match.route];
     if (route->body == KEND_EMPTY_BODY && !is_empty_document(request, &result)) return result;

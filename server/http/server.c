@@ -85,6 +85,7 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     if (rc) goto no_rates;
     if (conf->http_max_waiting_per_owner) rc = kend_shares_create(&http->shares, conf->http_max_waiting_per_owner, error);
     if (!rc && conf->http_max_streams_per_owner) rc = kend_shares_create(&http->stream_shares, conf->http_max_streams_per_owner, error);
+    if (!rc) rc = kend_shares_create(&http->memory_shares, conf->http_max_memory / KEND_MEMORY_SHARE, error);
     if (!rc) rc = kend_tasks_create(&http->tasks, error);
     if (!rc) rc = kend_comparisons_create(&http->comparisons, error);
     if (rc) goto no_url;
@@ -103,6 +104,7 @@ int kend_http_create(struct kend_http **out, const struct kend_conf *conf, struc
     return KEN_OK;
 
 no_url:
+    kend_shares_destroy(&http->memory_shares);
     kend_shares_destroy(&http->stream_shares);
     kend_shares_destroy(&http->shares);
     kend_comparisons_destroy(&http->comparisons);
@@ -217,6 +219,7 @@ void kend_http_destroy(struct kend_http **out)
         MHD_stop_daemon(http->daemon);
     }
     if (http->socket >= 0) close(http->socket);
+    kend_shares_destroy(&http->memory_shares);
     kend_shares_destroy(&http->stream_shares);
     kend_shares_destroy(&http->shares);
     kend_tasks_destroy(&http->tasks);

@@ -51,6 +51,7 @@ struct kend_http {
     struct kend_rates *rates;          /* or NULL: as often as they like */
     struct kend_shares *shares;        /* or NULL: as many may wait as there is room for */
     struct kend_shares *stream_shares; /* the same of streams */
+    struct kend_shares *memory_shares; /* bytes of held_bytes */
     struct kend_tasks *tasks;
     struct kend_comparisons *comparisons;
     char *base_url;                               /* what absolute URLs begin with, without a final '/' */

@@ -47,25 +47,36 @@ void kend_shares_destroy(struct kend_shares **out)
     free(shares);
 }
 
-bool kend_shares_take(struct kend_shares *shares, const char *owner)
+bool kend_shares_take_more(struct kend_shares *shares, const char *owner, uint64_t own, uint64_t more)
 {
     pthread_mutex_lock(&shares->lock);
     struct share **place = share_place(shares, owner);
     if (!*place && (*place = calloc(1, sizeof **place + strlen(owner) + 1))) strcpy((*place)->owner, owner);
-    const bool taken = *place && (*place)->taken < shares->most;
-    if (taken) (*place)->taken++;
+    const bool taken = *place && ((*place)->taken == own || (*place)->taken + more <= shares->most);
+    if (taken) (*place)->taken += more;
     pthread_mutex_unlock(&shares->lock);
     return taken;
 }
 
-void kend_shares_give(struct kend_shares *shares, const char *owner)
+bool kend_shares_take(struct kend_shares *shares, const char *owner)
+{
+    return kend_shares_take_more(shares, owner, 0, 1);
+}
+
+void kend_shares_give_some(struct kend_shares *shares, const char *owner, uint64_t some)
 {
     pthread_mutex_lock(&shares->lock);
     struct share **place = share_place(shares, owner), *share = *place;
-    KEN_ASSERT(share && share->taken);
-    if (!--share->taken) {
+    KEN_ASSERT(share && share->taken >= some);
+    share->taken -= some;
+    if (!share->taken) {
         *place = share->next;
         free(share);
     }
     pthread_mutex_unlock(&shares->lock);
+}
+
+void kend_shares_give(struct kend_shares *shares, const char *owner)
+{
+    kend_shares_give_some(shares, owner, 1);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many requests of one owner there are of a kind (that wait, that are streams): so many at most, so that places stay for others. */
+/*
+ * What requests of one owner take of a kind (places of those that wait, of streams; bytes in memory): so much at most, so that some stays
+ * for others.
+ */
 #ifndef KEND_HTTP_SHARES_H
 #define KEND_HTTP_SHARES_H
 
@@ -18,5 +21,8 @@ void kend_shares_destroy(struct kend_shares **shares);
 bool kend_shares_take(struct kend_shares *shares, const char *owner);
 /* One less of an owner for whom one was taken. Any thread. */
 void kend_shares_give(struct kend_shares *shares, const char *owner);
+/* The same for so many more, not 0, for somebody who has `own` already: who is the owner's only one may have any number. */
+bool kend_shares_take_more(struct kend_shares *shares, const char *owner, uint64_t own, uint64_t more);
+void kend_shares_give_some(struct kend_shares *shares, const char *owner, uint64_t some);
 
 #endif

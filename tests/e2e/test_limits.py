@@ -446,6 +446,36 @@ def test_memory_of_one_address(tmp_path: Path) -> None:
                 assert answer(connection, POST + b"Content-Length: %d\r\n\r\n" % len(text) + text).status == 422
 
 
+def test_memory_of_one_owner(tmp_path: Path) -> None:
+    """Behind a proxy all come from its address: bodies of one owner that never come whole leave room for another's largest job."""
+    house = House(tmp_path, **{"http.max_connections_per_address": 0, "http.body_seconds": 600})
+    text = b" " * ((1 << 20) - 2) + b"{}"
+
+    def post(name: str) -> bytes:
+        bearer = b"Authorization: " + house.headers(name)["Authorization"].encode() + b"\r\n"
+        return POST + bearer + b"Content-Length: %d\r\n\r\n" % len(text) + text
+
+    with house.kend as kend, contextlib.ExitStack() as stack:
+        kend.headers = house.headers("admin")
+        for _ in range(64):
+            connection = stack.enter_context(connect(kend))
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(post("foreign")[:-1])
+        poll(lambda: refused(kend, "memory") >= 50)
+        for _ in range(3):
+            with connect(kend) as connection:
+                assert answer(connection, post("submit")).status == 422
+        with connect(kend) as connection:
+            assert answer(connection, post("foreign")).status == 429
+        stack.close()
+
+        def has_room() -> bool:
+            with connect(kend) as connection:
+                return answer(connection, post("foreign")).status == 422
+
+        poll(has_room)
+
+
 def test_pictures_count_while_they_are_drawn(tmp_path: Path) -> None:
     """By what their pixels could take: beside a body that fills the memory, there is no room for one."""
     house = House(tmp_path, **{"http.max_memory": 1 << 20})

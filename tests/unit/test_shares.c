@@ -27,6 +27,22 @@ START_TEST(each_owner_has_a_share)
 }
 END_TEST
 
+START_TEST(the_only_one_of_an_owner_takes_any_number)
+{
+    struct kend_shares *shares = create(10);
+    ck_assert(kend_shares_take_more(shares, "a", 0, 100) && kend_shares_take_more(shares, "a", 100, 50));
+    ck_assert(!kend_shares_take_more(shares, "a", 0, 1) && !kend_shares_take(shares, "a"));
+    ck_assert(kend_shares_take_more(shares, "b", 0, 4) && kend_shares_take_more(shares, "b", 0, 6));
+    ck_assert(!kend_shares_take_more(shares, "b", 4, 1));
+    kend_shares_give_some(shares, "b", 4);
+    ck_assert(kend_shares_take_more(shares, "b", 6, 100));
+    kend_shares_give_some(shares, "b", 106);
+    kend_shares_give_some(shares, "a", 100);
+    kend_shares_give_some(shares, "a", 50);
+    kend_shares_destroy(&shares);
+}
+END_TEST
+
 START_TEST(owners_of_one_hash_are_told_apart)
 {
     enum { OWNERS = 2000 };
@@ -46,4 +62,4 @@ START_TEST(owners_of_one_hash_are_told_apart)
 }
 END_TEST
 
-UNIT_MAIN("shares", each_owner_has_a_share, owners_of_one_hash_are_told_apart)
+UNIT_MAIN("shares", each_owner_has_a_share, the_only_one_of_an_owner_takes_any_number, owners_of_one_hash_are_told_apart)
