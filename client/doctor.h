@@ -10,6 +10,8 @@
 #define KENCTL_CHECK_MAP(X)                                                                                           \
     X(KENCTL_CHECK_CONFIG, "config", "kend accepts the configuration")                                                \
     X(KENCTL_CHECK_DATA, "data_folder", "the data folder is there, its owner's alone, and this user may write to it") \
+    X(KENCTL_CHECK_FOLDERS, "folders", "folders of artifacts and cache, and kend's files, are what they should be")   \
+    X(KENCTL_CHECK_STORE, "store", "the job store is whole, and of this kend or an earlier one")                      \
     X(KENCTL_CHECK_FILE_SYSTEM, "file_system", "the job store lies on a disk of this machine")                        \
     X(KENCTL_CHECK_DISK, "disk", "more is free than disk.reserve_bytes, with room for jobs")                          \
     X(KENCTL_CHECK_LIMITS, "limits", "cache.max_bytes, artifacts.max_bytes and the reserve fit on the disk together") \
@@ -68,6 +70,8 @@ int kenctl_findings_finish(struct kenctl_findings *findings, const struct kenctl
 
 /* The installation on this machine that --config and --data name: the checks up to `work`. */
 void kenctl_doctor_machine(const struct kenctl *kenctl, struct kenctl_findings *findings);
+/* Its checks `folders` and `store`. settings: as of kenctl_installation_read. */
+void kenctl_doctor_folders(const json_t *settings, struct kenctl_findings *findings);
 /* Its checks from `access` to `certificate`. settings: as of kenctl_installation_read. */
 void kenctl_doctor_access(const json_t *settings, struct kenctl_findings *findings);
 /* Judges how long a certificate, which is told as `name`, is good. */

@@ -178,7 +178,8 @@ static void check_certificate(const struct access *access)
     if (!*path && !is_loopback(access) && strncmp(url, "https:", 6) != 0)
         kenctl_find(access->findings, KENCTL_CHECK_CERTIFICATE, KENCTL_WARN,
                     "set http.tls_cert and http.tls_key, or http.public_url where a proxy speaks https",
-                    "tokens come over plain http, and can be overheard");
+                    access->tokens ? "tokens come over plain http, and can be overheard"
+                                   : "all that is asked and answered goes over plain http, and can be overheard");
     else if (!*path)
         kenctl_find(access->findings, KENCTL_CHECK_CERTIFICATE, KENCTL_OK, NULL, "kend speaks plain http, as it should here");
     else if (kenctl_certificate_read(&validity, path, &error))

@@ -30,20 +30,6 @@ struct machine {
     struct kenctl_findings *findings;
 };
 
-/* The path itself, or the nearest folder above it that is there. */
-static void nearest(const char *path, char found[PATH_MAX])
-{
-    snprintf(found, PATH_MAX, "%s", path);
-    while (access(found, F_OK) != 0) {
-        char *slash = strrchr(found, '/');
-        if (!slash || slash == found) {
-            memcpy(found, slash ? "/" : ".", 2);
-            return;
-        }
-        *slash = '\0';
-    }
-}
-
 /* ---- folders and disks */
 
 static void check_data(const struct machine *machine)
@@ -52,7 +38,7 @@ static void check_data(const struct machine *machine)
     struct kenctl_findings *findings = machine->findings;
     char above[PATH_MAX];
     struct stat status;
-    nearest(path, above);
+    kenctl_nearest(path, above);
     if (strcmp(above, path) != 0 && access(above, W_OK | X_OK) == 0)
         kenctl_find(findings, KENCTL_CHECK_DATA, KENCTL_WARN, "is it the right one? kend makes it at its first start", "%s is not there",
                     path);
@@ -76,7 +62,7 @@ static void check_file_system(const struct machine *machine)
     const char *path = kenctl_setting_path(machine->settings, "store.url");
     char folder[PATH_MAX];
     struct statfs status;
-    nearest(path, folder);
+    kenctl_nearest(path, folder);
     if (statfs(folder, &status) != 0) {
         kenctl_find(machine->findings, KENCTL_CHECK_FILE_SYSTEM, KENCTL_FAIL, "look at the system's log", "%s: %s", folder,
                     strerrordesc_np(errno));
@@ -111,7 +97,7 @@ static void check_disk(const struct machine *machine)
     char folder[PATH_MAX], fullest[PATH_MAX] = "/", free_text[SIZE_TEXT], reserve_text[SIZE_TEXT];
     for (int i = 0; i < DISKS; i++) {
         struct statvfs status;
-        nearest(kenctl_setting_path(machine->settings, disk_settings[i]), folder);
+        kenctl_nearest(kenctl_setting_path(machine->settings, disk_settings[i]), folder);
         if (statvfs(folder, &status) != 0) continue;
         const uint64_t there = (uint64_t)status.f_bavail * status.f_frsize;
         if (there >= least) continue;
@@ -140,18 +126,27 @@ static void check_limits(const struct machine *machine)
     char cache[PATH_MAX], artifacts[PATH_MAX], wanted_text[SIZE_TEXT], size_text[SIZE_TEXT];
     struct stat of_cache, of_artifacts;
     struct statvfs status;
-    nearest(kenctl_setting_path(settings, "cache.dir"), cache);
-    nearest(kenctl_setting_path(settings, "artifacts.url"), artifacts);
+    kenctl_nearest(kenctl_setting_path(settings, "cache.dir"), cache);
+    kenctl_nearest(kenctl_setting_path(settings, "artifacts.url"), artifacts);
     if (statvfs(cache, &status) != 0 || stat(cache, &of_cache) != 0 || stat(artifacts, &of_artifacts) != 0) return;
     if (of_cache.st_dev == of_artifacts.st_dev) wanted = ken_bytes_add(wanted, kenctl_setting_number(settings, "artifacts.max_bytes"));
     const uint64_t size = (uint64_t)status.f_blocks * status.f_frsize;
     kenctl_human_size(wanted_text, sizeof wanted_text, wanted);
     kenctl_human_size(size_text, sizeof size_text, size);
+    const bool cache_ends = kenctl_setting_number(settings, "cache.max_bytes"),
+               artifacts_end = kenctl_setting_number(settings, "artifacts.max_bytes");
     if (wanted > size)
         kenctl_find(machine->findings, KENCTL_CHECK_LIMITS, KENCTL_WARN, "lower cache.max_bytes or artifacts.max_bytes",
                     "cache, artifacts and reserve may take %s, but the disk of %s has %s", wanted_text, cache, size_text);
-    else
+    else if (cache_ends && artifacts_end)
         kenctl_find(machine->findings, KENCTL_CHECK_LIMITS, KENCTL_OK, NULL, "at most %s of %s", wanted_text, size_text);
+    else
+        kenctl_find(machine->findings, KENCTL_CHECK_LIMITS, KENCTL_OK, NULL,
+                    "%s may fill the disk of %s up to the reserve: no limit is set",
+                    cache_ends      ? "artifacts"
+                    : artifacts_end ? "the cache"
+                                    : "cache and artifacts",
+                    size_text);
 }
 
 /* ---- what the machine has */
@@ -254,6 +249,11 @@ static void check_files(const struct machine *machine)
     if (!bad) kenctl_find(machine->findings, KENCTL_CHECK_FILES, KENCTL_OK, NULL, good ? "all %u can be read" : "none is named", good);
 }
 
+static void check_folders(const struct machine *machine)
+{
+    kenctl_doctor_folders(machine->settings, machine->findings);
+}
+
 static void check_access(const struct machine *machine)
 {
     kenctl_doctor_access(machine->settings, machine->findings);
@@ -300,31 +300,42 @@ static void check_work(const struct machine *machine)
 
 /* ---- all */
 
-static void find_fault(struct kenctl_findings *findings, const struct ken_error *error)
+static const char correct_it[] = "correct it; kend --check-config tells the same";
+
+/* What kend said of the configuration, line by line. */
+static void check_config(const struct machine *machine, const char *config)
 {
-    kenctl_find(findings, KENCTL_CHECK_CONFIG, KENCTL_FAIL,
-                error->code == KEN_EINVALID ? "correct it; kend --check-config tells the same" : "install kend, or run this where it is",
-                "%s", error->message);
+    static const char warning[] = "warning: ";
+    char *said = strdup(kenctl_setting(machine->settings, "said")), *rest = said;
+    if (!said) {
+        machine->findings->failed = true;
+        return;
+    }
+    if (!*said) kenctl_find(machine->findings, KENCTL_CHECK_CONFIG, KENCTL_OK, NULL, "%s", config ? config : "defaults and environment");
+    for (char *line; (line = strsep(&rest, "\n"));) {
+        if (!*line) continue;
+        const bool warns = strncmp(line, warning, sizeof warning - 1) == 0;
+        kenctl_find(machine->findings, KENCTL_CHECK_CONFIG, warns ? KENCTL_WARN : KENCTL_FAIL,
+                    warns ? "rename the variable, or take it away" : correct_it, "%s", line);
+    }
+    free(said);
 }
 
 void kenctl_doctor_machine(const struct kenctl *kenctl, struct kenctl_findings *findings)
 {
-    static void (*const checks[])(const struct machine *) = {check_data,   check_file_system, check_disk,       check_limits,
-                                                             check_memory, check_threads,     check_open_files, check_kernel,
-                                                             check_proxy,  check_files,       check_access,     check_work};
+    static void (*const checks[])(const struct machine *) = {check_data,   check_folders, check_file_system, check_disk,   check_limits,
+                                                             check_memory, check_threads, check_open_files,  check_kernel, check_proxy,
+                                                             check_files,  check_access,  check_work};
     const char *config = kenctl_option(kenctl, KENCTL_OPT_CONFIG);
     json_t *settings;
     struct ken_error error = {0};
     if (kenctl_installation_read(&settings, config, kenctl_option(kenctl, KENCTL_OPT_DATA), &error)) {
-        find_fault(findings, &error);
+        kenctl_find(findings, KENCTL_CHECK_CONFIG, KENCTL_FAIL,
+                    error.code == KEN_EINVALID ? correct_it : "install kend, or run this where it is", "%s", error.message);
         return;
     }
-    const char *warning = kenctl_setting(settings, "warning");
-    if (*warning)
-        kenctl_find(findings, KENCTL_CHECK_CONFIG, KENCTL_WARN, "rename the variable, or take it away", "%s", warning);
-    else
-        kenctl_find(findings, KENCTL_CHECK_CONFIG, KENCTL_OK, NULL, "%s", config ? config : "defaults and environment");
     const struct machine machine = {.settings = settings, .findings = findings};
+    check_config(&machine, config);
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) checks[i](&machine);
     json_decref(settings);
 }

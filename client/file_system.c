@@ -3,6 +3,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 /* Numbers from statfs(2) and linux/magic.h; not all of these are in the header of every system. */
 static const struct {
@@ -25,4 +28,17 @@ const struct kenctl_file_system *kenctl_file_system_of(long type)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].type == (uint32_t)type) return &known[i].system; /* f_type is signed on some machines */
     return &other;
+}
+
+void kenctl_nearest(const char *path, char found[PATH_MAX])
+{
+    snprintf(found, PATH_MAX, "%s", path);
+    while (access(found, F_OK) != 0) {
+        char *slash = strrchr(found, '/');
+        if (!slash || slash == found) {
+            memcpy(found, slash ? "/" : ".", 2);
+            return;
+        }
+        *slash = '\0';
+    }
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What kind of file system a folder lies on, as far as a job store cares. */
+/* Where a path leads, and what kind of file system it lies on, as far as a job store cares. */
 #ifndef KENCTL_FILE_SYSTEM_H
 #define KENCTL_FILE_SYSTEM_H
+
+#include <limits.h>
 
 enum kenctl_file_system_kind {
     KENCTL_LOCAL,    /* or not known as anything else */
@@ -17,5 +19,8 @@ struct kenctl_file_system {
 
 /* By f_type of statfs(2). Never NULL. */
 const struct kenctl_file_system *kenctl_file_system_of(long type);
+
+/* The path itself, or the nearest folder above it that is there. */
+void kenctl_nearest(const char *path, char found[PATH_MAX]);
 
 #endif

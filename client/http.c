@@ -211,6 +211,12 @@ static bool is_unknown_authority(long result)
            result == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN;
 }
 
+/* Whether what came was no TLS at all, as OpenSSL says it. */
+static bool is_no_tls(const char *message)
+{
+    return strstr(message, "wrong version number") || strstr(message, "packet length too long");
+}
+
 /* What else to give after a failure that TLS may explain; "" if that says nothing. A server that wants a certificate just hangs up. */
 static const char *hint(const struct kenctl_http *http, CURLcode code)
 {
@@ -228,6 +234,7 @@ static const char *hint(const struct kenctl_http *http, CURLcode code)
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
         if (!secure || http->answered) return "";
+        if (is_no_tls(http->message)) return "; does it speak http, without TLS?";
         return http->has_cert ? "; does the server know the authority of --cert?"
                               : "; where the server wants a client certificate, --cert FILE and --key FILE give it";
     default: return "";

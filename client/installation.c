@@ -70,7 +70,7 @@ static bool append(json_t *settings, const char *section, const char *key, const
     return good;
 }
 
-/* Reads what `kend --check-config` prints. NULL if out of memory. */
+/* Reads what `kend --check-installation` prints. NULL if out of memory. */
 static json_t *parse(char *text)
 {
     static const char data[] = "# data folder: ";
@@ -98,19 +98,39 @@ static json_t *parse(char *text)
     return NULL;
 }
 
+static const char own_name[] = "kend: ";
+
 /* The first line that kend said to standard error, without its name. */
 static const char *first_line(char *said)
 {
-    static const char name[] = "kend: ";
     said[strcspn(said, "\n")] = '\0';
-    return strncmp(said, name, sizeof name - 1) == 0 ? said + sizeof name - 1 : said;
+    return strncmp(said, own_name, sizeof own_name - 1) == 0 ? said + sizeof own_name - 1 : said;
+}
+
+/* Takes the lines that kend said in its name: of the store, and all others. */
+static bool put_said(json_t *settings, char *said)
+{
+    static const char store[] = "store.url: ";
+    char *kept = calloc(1, strlen(said) + 1), *end = kept;
+    bool good = kept && put(settings, "", "store_fault", "");
+    for (char *line; good && (line = strsep(&said, "\n"));) {
+        if (strncmp(line, own_name, sizeof own_name - 1) != 0) continue;
+        line += sizeof own_name - 1;
+        if (strncmp(line, store, sizeof store - 1) == 0)
+            good = put(settings, "", "store_fault", line + sizeof store - 1);
+        else
+            end = stpcpy(stpcpy(end, *kept ? "\n" : ""), line);
+    }
+    good = good && put(settings, "", "said", kept);
+    free(kept);
+    return good;
 }
 
 int kenctl_installation_read(json_t **settings, const char *config, const char *data, struct ken_error *error)
 {
     char path[PATH_MAX], *words[8], *out = NULL, *err = NULL;
     size_t count = 0;
-    const char *const given[] = {find_kend(path), "--check-config", config ? "--config" : NULL, config, data ? "--data" : NULL, data};
+    const char *const given[] = {find_kend(path), "--check-installation", config ? "--config" : NULL, config, data ? "--data" : NULL, data};
     for (size_t i = 0; i < sizeof given / sizeof *given; i++)
         if (given[i]) words[count++] = (char *)(uintptr_t)given[i]; /* exec does not write to them */
     words[count] = NULL;
@@ -124,9 +144,8 @@ int kenctl_installation_read(json_t **settings, const char *config, const char *
         if (!out || !err) code = ken_fail(error, KEN_ENOMEM, "out of memory");
     }
     if (!code && status == NOT_EXECUTED) code = ken_fail(error, KEN_ENOT_FOUND, "there is no kend beside this kenctl, nor in PATH");
-    if (!code && status) code = ken_fail(error, KEN_EINVALID, "%s", first_line(err));
-    if (!code && (!(*settings = parse(out)) || !put(*settings, "", "warning", first_line(err))))
-        code = ken_fail(error, KEN_ENOMEM, "out of memory");
+    if (!code && status && !*out) code = ken_fail(error, KEN_EINVALID, "%s", first_line(err));
+    if (!code && (!(*settings = parse(out)) || !put_said(*settings, err))) code = ken_fail(error, KEN_ENOMEM, "out of memory");
     if (code) {
         json_decref(*settings);
         *settings = NULL;

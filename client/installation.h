@@ -10,8 +10,9 @@
 
 /*
  * Asks the kend beside this kenctl, else that of PATH, what holds with the configuration file and data folder (each may be NULL): an object
- * of texts, "section.key", "data", and "warning" if kend had one. KEN_EINVALID: the message is kend's own; KEN_ENOT_FOUND: there is no
- * kend; KEN_EIO, KEN_ENOMEM.
+ * of texts, "section.key", "data", "said" (what kend finds wrong with them, a line each, or warns of; "" for nothing), and "store_fault"
+ * (why the job store cannot be opened, or ""). KEN_EINVALID: there is no such configuration, the message is kend's own; KEN_ENOT_FOUND:
+ * there is no kend; KEN_EIO, KEN_ENOMEM.
  */
 int kenctl_installation_read(json_t **settings, const char *config, const char *data, struct ken_error *error);
 

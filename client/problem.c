@@ -28,8 +28,9 @@ static const struct {
     {"internal", "Tell whoever runs the server, with the request's id from its log."},
 };
 
-static void advise(const char *code)
+static void advise(const struct kenctl *kenctl, const char *code)
 {
+    if (strcmp(code, "forbidden") == 0 && !kenctl->token) return; /* it may have none: the detail tells */
     for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
         if (strcmp(advices[i].code, code) == 0) fprintf(stderr, "%s\n", advices[i].advice);
 }
@@ -54,6 +55,6 @@ int kenctl_refused(const struct kenctl *kenctl, const struct kenctl_response *re
     json_t *fault;
     json_array_foreach(json_object_get(problem, "errors"), i, fault)
         kenctl_print_fault(json_string_value(json_object_get(fault, "pointer")), json_string_value(json_object_get(fault, "detail")));
-    advise(code);
+    advise(kenctl, code);
     return KENCTL_FAILURE;
 }

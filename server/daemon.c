@@ -36,9 +36,10 @@ struct daemon {
 };
 
 /* What a file that is named in the configuration must be, before anything is touched. */
-static int check_tokens(const char *path, struct ken_error *error)
+static int check_tokens(const struct kend_conf *conf, struct ken_error *error)
 {
     struct proto_token_list list;
+    const char *path = conf->auth_tokens_file;
     if (!*path) return KEN_OK;
     int rc = proto_token_list_read(&list, path, error);
     proto_token_list_clear(&list);
@@ -77,18 +78,44 @@ static struct kend_fetch_options fetch_options(const struct kend_conf *conf)
     };
 }
 
-int kend_daemon_check(const struct kend_conf *conf, struct ken_error *error)
+static int check_address(const struct kend_conf *conf, struct ken_error *error)
+{
+    struct kend_address address;
+    return kend_address_parse(&address, conf->http_listen, error);
+}
+
+static int check_fetching(const struct kend_conf *conf, struct ken_error *error)
 {
     const struct kend_fetch_options fetch = fetch_options(conf);
-    struct kend_address address;
-    int rc = kend_address_parse(&address, conf->http_listen, error);
-    if (rc) return rc;
-    rc = check_tokens(conf->auth_tokens_file, error);
-    if (!rc) rc = check_tls(conf, error);
-    if (!rc) rc = kend_fetcher_check(&fetch, error);
-    if (rc) return rc;
-    if (!ken_kernel_find(conf->prune_kernel, error)) return KEN_EINVALID;
-    return KEN_OK;
+    return kend_fetcher_check(&fetch, error);
+}
+
+static int check_kernel(const struct kend_conf *conf, struct ken_error *error)
+{
+    return ken_kernel_find(conf->prune_kernel, error) ? KEN_OK : KEN_EINVALID;
+}
+
+bool kend_daemon_check(const struct kend_conf *conf, void (*tell)(const char *fault))
+{
+    static int (*const checks[])(const struct kend_conf *, struct ken_error *) = {check_address, check_tokens, check_tls, check_fetching,
+                                                                                  check_kernel};
+    bool good = true;
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        struct ken_error error = {0};
+        if (!checks[i](conf, &error)) continue;
+        tell(error.message);
+        good = false;
+    }
+    return good;
+}
+
+bool kend_daemon_check_store(const struct kend_conf *conf, void (*tell)(const char *fault))
+{
+    char message[256], *fault = NULL;
+    if (kend_store_examine(conf->store_url, message) == KEND_STORE_OK) return true;
+    tell(asprintf(&fault, "store.url: %s", message) < 0 ? message : fault);
+    free(fault);
+    return false;
 }
 
 /* Every connection, cached file and artifact takes a descriptor: as many as the system lets us have. */

@@ -6,8 +6,10 @@
 #include "conf.h"
 #include "error.h"
 
-/* Whether kend may run so; KEN_EINVALID says what to change. Nothing is touched. */
-int kend_daemon_check(const struct kend_conf *conf, struct ken_error *error);
+/* Whether kend may run so; tells each thing that has to be changed. Nothing is touched. */
+bool kend_daemon_check(const struct kend_conf *conf, void (*tell)(const char *fault));
+/* Whether kend could start with the job store as it is; tells why not. Nothing is changed. */
+bool kend_daemon_check_store(const struct kend_conf *conf, void (*tell)(const char *fault));
 /* Runs until SIGTERM or SIGINT. The exit status: 0, or 1 after a failure, which has been logged. Main thread, before any other is started.
  */
 int kend_daemon_run(const struct kend_conf *conf);

@@ -20,6 +20,7 @@ static const char help[] = "Usage: kend [OPTION]...\n"
                            "  --listen ADDR:PORT        listen there (http.listen); port 0 takes a free one\n"
                            "  --set SECTION.KEY=VALUE   set one option; may be given often\n"
                            "  --check-config            print the effective configuration and exit\n"
+                           "  --check-installation      print it, tell what is wrong with it or the job store, and exit\n"
                            "  --version                 print the version and exit\n"
                            "  --help                    print this and exit\n"
                            "\n"
@@ -34,13 +35,18 @@ static const char help[] = "Usage: kend [OPTION]...\n"
                            "SIGHUP has it read its tokens and certificates anew.\n"
                            "Ends with 0 after SIGTERM, 1 if it cannot run, 2 for a bad option.\n";
 
-enum flag { FLAG_CONFIG = 256, FLAG_DATA, FLAG_LISTEN, FLAG_SET, FLAG_CHECK, FLAG_VERSION, FLAG_HELP };
+enum flag { FLAG_CONFIG = 256, FLAG_DATA, FLAG_LISTEN, FLAG_SET, FLAG_CHECK, FLAG_CHECK_ALL, FLAG_VERSION, FLAG_HELP };
 
 static const struct option options[] = {
-    {"config", required_argument, NULL, FLAG_CONFIG}, {"data", required_argument, NULL, FLAG_DATA},
-    {"listen", required_argument, NULL, FLAG_LISTEN}, {"set", required_argument, NULL, FLAG_SET},
-    {"check-config", no_argument, NULL, FLAG_CHECK},  {"version", no_argument, NULL, FLAG_VERSION},
-    {"help", no_argument, NULL, FLAG_HELP},           {NULL, 0, NULL, 0},
+    {"config", required_argument, NULL, FLAG_CONFIG},
+    {"data", required_argument, NULL, FLAG_DATA},
+    {"listen", required_argument, NULL, FLAG_LISTEN},
+    {"set", required_argument, NULL, FLAG_SET},
+    {"check-config", no_argument, NULL, FLAG_CHECK},
+    {"check-installation", no_argument, NULL, FLAG_CHECK_ALL},
+    {"version", no_argument, NULL, FLAG_VERSION},
+    {"help", no_argument, NULL, FLAG_HELP},
+    {NULL, 0, NULL, 0},
 };
 
 static int usage(const char *message)
@@ -50,17 +56,32 @@ static int usage(const char *message)
     return EXIT_USAGE;
 }
 
-static int run(const struct kend_conf_flags *flags, bool check)
+static void tell(const char *fault)
+{
+    fprintf(stderr, "kend: %s\n", fault);
+}
+
+/* The configuration goes out whatever is wrong with it: kenctl doctor looks at the rest. */
+static int check_installation(const struct kend_conf *conf)
+{
+    bool good = kend_daemon_check(conf, tell);
+    good &= kend_daemon_check_store(conf, tell);
+    kend_conf_print(conf, stdout);
+    return good ? EXIT_SUCCESS : EXIT_USAGE;
+}
+
+static int run(const struct kend_conf_flags *flags, enum flag check)
 {
     struct kend_conf *conf;
     struct ken_error error = {0};
     if (kend_conf_load(&conf, flags, &error)) {
-        fprintf(stderr, "kend: %s\n", error.message);
+        tell(error.message);
         return error.code == KEN_EINVALID ? EXIT_USAGE : EXIT_FAILURE;
     }
     int status = EXIT_SUCCESS;
-    if (kend_daemon_check(conf, &error)) {
-        fprintf(stderr, "kend: %s\n", error.message);
+    if (check == FLAG_CHECK_ALL) {
+        status = check_installation(conf);
+    } else if (!kend_daemon_check(conf, tell)) {
         status = EXIT_USAGE;
     } else if (check) {
         kend_conf_print(conf, stdout);
@@ -75,7 +96,7 @@ int main(int argc, char **argv)
 {
     char *set[MAX_SET];
     struct kend_conf_flags flags = {.set = set};
-    bool check = false;
+    enum flag check = 0;
     ken_allocator_keep_freed();
     proto_json_watch_memory();
     const int failure = ken_standard_files();
@@ -94,7 +115,8 @@ int main(int argc, char **argv)
             if (flags.set_count == MAX_SET) return usage("too many --set");
             set[flags.set_count++] = optarg;
             break;
-        case FLAG_CHECK: check = true; break;
+        case FLAG_CHECK:
+        case FLAG_CHECK_ALL: check = flag; break;
         case FLAG_VERSION: return puts("kend " PACKAGE_VERSION) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         case FLAG_HELP: return fputs(help, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         default: /* getopt_long has said what is wrong */ return usage(NULL);

@@ -26,8 +26,7 @@ static bool is_of_owner(const struct kend_request *request)
 
 static bool hold_of_owner(struct kend_request *request, size_t bytes)
 {
-    return !is_of_owner(request) ||
-           kend_shares_take_more(request->http->memory_shares, kend_request_owner(request), request->held, bytes);
+    return !is_of_owner(request) || kend_shares_take_more(request->http->memory_shares, kend_request_owner(request), request->held, bytes);
 }
 
 static void let_go_of_owner(struct kend_request *request, size_t bytes)

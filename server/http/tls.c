@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/tls.h"
 
+#include "clock.h"
+#include "http/request.h"
 #include "id.h"
 #include "log.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+enum { REFUSED_MS = 1000 };
+
 /* What one reading of the files gave. */
 struct credentials {
-    unsigned users; /* connections, and the kend_tls whose newest it is; under its lock */
-    bool asks;      /* clients for a certificate */
-    int64_t end;    /* ms since 1970: the first of the chain's certificates is good until then; 0: not known */
+    unsigned users;  /* connections, and the kend_tls whose newest it is; under its lock */
+    int authorities; /* that clients' certificates may be of; 0: none is asked for */
+    int64_t end;     /* ms since 1970: the first of the chain's certificates is good until then; 0: not known */
     gnutls_certificate_credentials_t gnutls;
 };
 
@@ -30,12 +35,33 @@ static void credentials_free(struct credentials *credentials)
     free(credentials);
 }
 
+/* At most one line a second: anybody can have a certificate refused. libmicrohttpd reads from the socket that GnuTLS was given. */
+static void tell_refused(gnutls_session_t session, unsigned faults)
+{
+    static atomic_llong next;
+    const long long now = kend_monotonic_ms();
+    long long before = atomic_load(&next);
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    gnutls_datum_t reason = {0};
+    char client[INET6_ADDRSTRLEN];
+    if (now < before || !atomic_compare_exchange_strong(&next, &before, now + REFUSED_MS)) return;
+    const bool known = getpeername((int)(intptr_t)gnutls_transport_get_ptr(session), (struct sockaddr *)&address, &size) == 0;
+    const bool told = gnutls_certificate_verification_status_print(faults, GNUTLS_CRT_X509, &reason, 0) >= 0;
+    kend_log(KEND_LOG_INFO, "client certificate refused",
+             KEND_S("client", known ? kend_client_text(client, (struct sockaddr *)&address) : NULL),
+             KEND_S("reason", told ? (const char *)reason.data : NULL));
+    gnutls_free(reason.data);
+}
+
 /* During the handshake: 0 goes on, anything else ends it. */
 static int verify_client(gnutls_session_t session)
 {
     gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)(uintptr_t)GNUTLS_KP_TLS_WWW_CLIENT};
     unsigned faults = 0;
-    return gnutls_certificate_verify_peers(session, &purpose, 1, &faults) == 0 && !faults ? 0 : GNUTLS_E_CERTIFICATE_ERROR;
+    if (gnutls_certificate_verify_peers(session, &purpose, 1, &faults) == 0 && !faults) return 0;
+    tell_refused(session, faults);
+    return GNUTLS_E_CERTIFICATE_ERROR;
 }
 
 static int check_readable(const char *option, const char *path, struct ken_error *error)
@@ -74,7 +100,7 @@ static int credentials_load(struct credentials *credentials, const struct kend_c
         return ken_fail(error, KEN_EINVALID, "http.tls_client_ca: %s: %s", authority,
                         code ? gnutls_strerror(code) : "no certificate in it");
     gnutls_certificate_set_verify_function(credentials->gnutls, verify_client);
-    credentials->asks = true;
+    credentials->authorities = code;
     return KEN_OK;
 }
 
@@ -91,18 +117,21 @@ static int credentials_read(struct credentials **out, const struct kend_conf *co
     return rc;
 }
 
-/* Until when the certificate is good. */
-static void tell(const struct credentials *credentials, const char *path)
+/* Until when the certificate is good, and how many may sign those of clients. */
+static void tell(const struct credentials *credentials, const struct kend_conf *conf)
 {
     char text[PROTO_TIME_SIZE];
     proto_time_format(text, credentials->end);
-    kend_log(credentials->end > proto_now_ms() ? KEND_LOG_INFO : KEND_LOG_WARN, "certificate read", KEND_S("file", path),
+    kend_log(credentials->end > proto_now_ms() ? KEND_LOG_INFO : KEND_LOG_WARN, "certificate read", KEND_S("file", conf->http_tls_cert),
              KEND_S("good_until", text));
+    if (credentials->authorities)
+        kend_log(KEND_LOG_INFO, "authorities of clients read", KEND_S("file", conf->http_tls_client_ca),
+                 KEND_I("authorities", credentials->authorities));
 }
 
 void kend_tls_log(const struct kend_tls *tls)
 {
-    tell(tls->newest, tls->conf->http_tls_cert);
+    tell(tls->newest, tls->conf);
 }
 
 int kend_tls_create(struct kend_tls **out, const struct kend_conf *conf, struct ken_error *error)
@@ -164,7 +193,7 @@ bool kend_tls_reload(struct kend_tls *tls)
                  KEND_S("error", error.message), KEND_S("good_until", until));
         return false;
     }
-    tell(fresh, tls->conf->http_tls_cert);
+    tell(fresh, tls->conf);
     pthread_mutex_lock(&tls->lock);
     old = tls->newest;
     tls->newest = fresh;
@@ -189,7 +218,7 @@ void kend_tls_connection(struct kend_tls *tls, struct MHD_Connection *connection
     pthread_mutex_unlock(&tls->lock);
     *context = credentials;
     gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials->gnutls);
-    if (credentials->asks) gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
+    if (credentials->authorities) gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
 }
 
 int kend_tls_no_certificate(gnutls_session_t session, const struct gnutls_cert_retr_st *info, gnutls_pcert_st **certs,

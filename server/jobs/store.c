@@ -23,9 +23,17 @@ const char *kend_store_result_text(enum kend_store_result result)
 static const struct {
     const char *scheme;
     enum kend_store_result (*open)(struct kend_store **store, const char *rest, char message[256]);
+    enum kend_store_result (*examine)(const char *rest, char message[256]);
 } back_ends[] = {
-    {"sqlite:", kend_store_sqlite_open},
+    {"sqlite:", kend_store_sqlite_open, kend_store_sqlite_examine},
 };
+
+static enum kend_store_result fail_unknown_kind(const char *url, char message[256])
+{
+    /* Only the scheme is shown: a URL may carry a password. */
+    snprintf(message, 256, "store.url: unknown kind of store \"%.*s\"; sqlite:PATH is known", (int)strcspn(url, ":"), url);
+    return KEND_STORE_UNAVAILABLE;
+}
 
 enum kend_store_result kend_store_open(struct kend_store **store, const char *url, char message[256])
 {
@@ -34,9 +42,16 @@ enum kend_store_result kend_store_open(struct kend_store **store, const char *ur
         size_t length = strlen(back_ends[i].scheme);
         if (strncmp(url, back_ends[i].scheme, length) == 0) return back_ends[i].open(store, url + length, message);
     }
-    /* Only the scheme is shown: a URL may carry a password. */
-    snprintf(message, 256, "store.url: unknown kind of store \"%.*s\"; sqlite:PATH is known", (int)strcspn(url, ":"), url);
-    return KEND_STORE_UNAVAILABLE;
+    return fail_unknown_kind(url, message);
+}
+
+enum kend_store_result kend_store_examine(const char *url, char message[256])
+{
+    for (size_t i = 0; i < sizeof back_ends / sizeof *back_ends; i++) {
+        size_t length = strlen(back_ends[i].scheme);
+        if (strncmp(url, back_ends[i].scheme, length) == 0) return back_ends[i].examine(url + length, message);
+    }
+    return fail_unknown_kind(url, message);
 }
 
 void kend_store_close(struct kend_store **store)

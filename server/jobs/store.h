@@ -239,5 +239,10 @@ struct kend_store {
  */
 enum kend_store_result kend_store_open(struct kend_store **store, const char *url, char message[256]);
 void kend_store_close(struct kend_store **store);
+/*
+ * Whether a store could be opened, as far as that can be told without a change to it and within ten seconds; else message says why not. One
+ * that is not there yet could. Another process may have it open.
+ */
+enum kend_store_result kend_store_examine(const char *url, char message[256]);
 
 #endif

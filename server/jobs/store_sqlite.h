@@ -27,8 +27,11 @@ struct kend_sqlite {
 };
 
 enum kend_store_result kend_store_sqlite_open(struct kend_store **store, const char *path, char message[256]);
+enum kend_store_result kend_store_sqlite_examine(const char *path, char message[256]);
 struct kend_sqlite *kend_sqlite_of(struct kend_store *store);
 
+/* The version of the file's schema: 0 if it is empty. Refuses files of other programs and of newer versions of this one. */
+enum kend_store_result kend_sqlite_find_version(struct kend_sql *sql, const char *path, int64_t *version, char message[256]);
 /* Makes the schema or brings it up to this program's version. */
 enum kend_store_result kend_sqlite_migrate(struct kend_sql *sql, const char *path, char message[256]);
 

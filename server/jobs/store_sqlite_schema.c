@@ -196,8 +196,7 @@ static enum kend_store_result unreadable(struct kend_sql *sql, const char *path,
     return KEND_STORE_UNAVAILABLE;
 }
 
-/* The version of the file's schema: 0 if it is empty. Refuses files of other programs and of newer versions of this one. */
-static enum kend_store_result find_version(struct kend_sql *sql, const char *path, int64_t *version, char message[256])
+enum kend_store_result kend_sqlite_find_version(struct kend_sql *sql, const char *path, int64_t *version, char message[256])
 {
     int64_t tables, application;
     if (kend_sqlite_number(sql, "SELECT count(*) FROM sqlite_schema", &tables) != KEND_STORE_OK) return unreadable(sql, path, message);
@@ -221,7 +220,7 @@ static enum kend_store_result find_version(struct kend_sql *sql, const char *pat
 enum kend_store_result kend_sqlite_migrate(struct kend_sql *sql, const char *path, char message[256])
 {
     int64_t version;
-    enum kend_store_result result = find_version(sql, path, &version, message);
+    enum kend_store_result result = kend_sqlite_find_version(sql, path, &version, message);
     /* Only now is the file known to be kend's, or new: WAL mode changes it. The first has to be said before anything is in it. */
     if (result == KEND_STORE_OK && !version && execute(sql, "PRAGMA auto_vacuum = INCREMENTAL") != KEND_STORE_OK)
         result = unreadable(sql, path, message);

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import fcntl
 import json
@@ -11,6 +12,7 @@ import platform
 import re
 import resource
 import shutil
+import sqlite3
 import stat
 import subprocess
 import time
@@ -202,6 +204,103 @@ def test_data_folders(tmp_path: Path) -> None:
         finding = found(doctor("--data", path)[1], "data_folder")
         assert finding["status"] == status and message in finding["found"], finding
     assert not (tmp_path / "none").exists()
+
+
+def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
+    """As kend would find at its start; nothing is changed by looking."""
+    with Kend(tmp_path) as kend:
+        for _ in range(50):
+            kend.submit({"model": "https://192.0.2.1/m", "base": "https://192.0.2.1/b", "k": 1, "name": "x" * 100})
+    database = kend.data / "kend.db"
+    good = database.read_bytes()
+    before = sorted(os.listdir(kend.data))
+    assert found(doctor("--data", kend.data)[1], "store")["found"] == f"{database} is whole"
+    middle = bytearray(good)
+    middle[len(good) // 4 : len(good) // 4 * 3] = os.urandom(len(good) // 4 * 3 - len(good) // 4)
+    foreign = tmp_path / "foreign.db"
+    with contextlib.closing(sqlite3.connect(foreign)) as other:
+        other.execute("CREATE TABLE t (x)")
+    for content, message in (
+        (os.urandom(9000), "file is not a database"),
+        (bytes(middle), ""),
+        (foreign.read_bytes(), "not one of kend"),
+    ):
+        database.write_bytes(content)
+        status, checks = doctor("--data", kend.data)
+        finding = found(checks, "store")
+        assert status == 1 and finding["status"] == "fail" and message in finding["found"], finding
+        assert str(database) in finding["found"] and database.read_bytes() == content
+        assert sorted(os.listdir(kend.data)) == before
+    database.unlink()
+    assert found(doctor("--data", kend.data)[1], "store")["found"] == f"{database} is yet to be made"
+    assert not database.exists()
+    database.mkdir()
+    assert "Is a directory" in found(doctor("--data", kend.data)[1], "store")["found"]
+
+
+def test_the_store_of_a_kend_that_was_killed(tmp_path: Path) -> None:
+    """What is still in the log only belongs to it, whatever the path is called."""
+    folder = tmp_path / "100% #1?"
+    folder.mkdir()
+    with Kend(folder) as kend:
+        job = kend.submit({"model": "https://192.0.2.1/m", "base": "https://192.0.2.1/b", "k": 1})
+        kend.kill()
+        database = kend.data / "kend.db"
+        assert (kend.data / "kend.db-wal").stat().st_size > 0
+        before = database.read_bytes()
+        assert found(doctor("--data", kend.data)[1], "store")["status"] == "ok"
+        assert database.read_bytes() == before and (kend.data / "kend.db-wal").stat().st_size > 0
+        kend.start()
+        assert kend.get(f"/v1/jobs/{job}").status == 200
+
+
+@pytest.mark.parametrize("name, kind", [("artifacts", "folder"), ("cache", "folder"), ("lock", "file")])
+def test_folders_that_are_none(tmp_path: Path, name: str, kind: str) -> None:
+    data = private(tmp_path / "data")
+    assert found(doctor("--data", data)[1], "folders")["status"] == "ok"
+    if kind == "file":
+        (data / name).mkdir()
+    else:
+        (data / name).write_text("")
+    status, checks = doctor("--data", data)
+    finding = found(checks, "folders")
+    assert status == 1 and finding["status"] == "fail" and str(data / name) in finding["found"]
+
+
+def test_all_faults_are_told(tmp_path: Path, certificates: Certificates) -> None:
+    """One at a time would take as many goes as there are faults."""
+    private(tmp_path / "data")
+    key, file = tmp_path / "key.pem", tmp_path / "file"
+    shutil.copyfile(certificates.good[1], key)
+    key.chmod(0o644)
+    file.write_text("")
+    checks = configured(
+        tmp_path,
+        f"[fetch]\nfile_roots = {tmp_path}/none\nca_file = {tmp_path}/none.pem\n[cache]\ndir = {file}/cache\n"
+        f"[auth]\ntokens_file = {tmp_path}/no.tokens\n[http]\ntls_cert = {certificates.good[0]}\ntls_key = {key}\n",
+    )
+    said = [f"{check['check']}: {check['found']}" for check in checks if check["status"] != "ok"]
+    for fault in (
+        f"config: auth.tokens_file: {tmp_path}/no.tokens does not exist",
+        f'config: fetch.file_roots: "{tmp_path}/none": No such file',
+        f"folders: cache.dir: {file}/cache is not there, and this user cannot make it",
+        f"files: fetch.ca_file: {tmp_path}/none.pem: No such file",
+        f"files: fetch.file_roots: {tmp_path}/none: No such file",
+        f"secrets: {key} is open to other users (mode 644)",
+    ):
+        assert any(line.startswith(fault) for line in said), (fault, said)
+
+
+def test_limits_that_are_none(tmp_path: Path) -> None:
+    private(tmp_path / "data")
+    for text, message in (
+        ("", "cache and artifacts may fill the disk"),
+        ("[cache]\nmax_bytes = 1MB\n", "artifacts may fill the disk"),
+        ("[artifacts]\nmax_bytes = 1MB\n", "the cache may fill the disk"),
+        ("[artifacts]\nmax_bytes = 1MB\n[cache]\nmax_bytes = 1MB\n", "at most 270 MB of"),
+    ):
+        finding = found(configured(tmp_path, text), "limits")
+        assert finding["status"] == "ok" and finding["found"].startswith(message), finding
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

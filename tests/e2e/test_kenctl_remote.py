@@ -254,11 +254,14 @@ def test_ids_cannot_leave_their_path(kenctl: Run, fake: Fake) -> None:
 )
 def test_problems_say_what_to_do(kenctl: Run, fake: Fake, status: int, code: str, advice: str) -> None:
     fake.answer = lambda handler, count: handler.problem(status, code, detail="Because\x1b[31m.")
-    result = kenctl("--server", fake.url, "delete", ID)
+    environment = {**os.environ, "KENCTL_TOKEN": "some"}
+    result = kenctl("--server", fake.url, "delete", ID, env=environment)
     assert result.returncode == 1
     assert f"kenctl: Title of {code}: Because\\x1b[31m. ({status} {code})\n" in result.stderr
     assert advice in result.stderr
     assert len(fake.asked) == 1, "only reading is tried again"
+    nameless = kenctl("--server", fake.url, "delete", ID).stderr
+    assert (advice in nameless) == (code != "forbidden")  # a server without tokens has none that may
     assert json.loads(kenctl("--server", fake.url, "delete", ID, "-o", "json").stdout)["code"] == code
 
 

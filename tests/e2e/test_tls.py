@@ -276,6 +276,8 @@ def test_kenctl_says_what_it_lacks(tmp_path: Path, certificates: Certificates, o
         assert "--cert FILE and --key FILE give it\n" in said(secured, *trusting)
         shown = (*trusting, "--cert", others.good[0], "--key", others.good[1])
         assert "; does the server know the authority of --cert?\n" in said(secured, *shown)
+        refused = [line for line in kend.log_text().splitlines() if "client certificate refused" in line]
+        assert refused and "client=127.0.0.1" in refused[0] and "issuer is unknown" in refused[0]
         shown = (*trusting, "--cert", certificates.good[0], "--key", others.good[1])
         assert "; --cert and --key name PEM files that belong together\n" in said(secured, *shown)
         shown = (*trusting, "--cert", certificates.good[0], "--key", certificates.good[1])
@@ -284,3 +286,7 @@ def test_kenctl_says_what_it_lacks(tmp_path: Path, certificates: Certificates, o
         environment = dict(zip(names, (certificates.authority, *certificates.good)))
         assert said(secured, env={**os.environ, **environment}) == ""
         assert "; does it speak https?\n" in said(secured, url=kend.url.replace("https:", "http:"))
+        assert f'"authorities of clients read" file={certificates.authority} authorities=1\n' in kend.log_text()
+        assert "authorities of clients read" in kend.reload()
+    with Kend(tmp_path / "plain") as kend:
+        assert said(secured, url=kend.url.replace("http:", "https:")).endswith("; does it speak http, without TLS?\n")
