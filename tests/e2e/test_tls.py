@@ -288,5 +288,7 @@ def test_kenctl_says_what_it_lacks(tmp_path: Path, certificates: Certificates, o
         assert "; does it speak https?\n" in said(secured, url=kend.url.replace("https:", "http:"))
         assert f'"authorities of clients read" file={certificates.authority} authorities=1\n' in kend.log_text()
         assert "authorities of clients read" in kend.reload()
-    with Kend(tmp_path / "plain") as kend:
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    with Kend(plain) as kend:
         assert said(secured, url=kend.url.replace("http:", "https:")).endswith("; does it speak http, without TLS?\n")
