@@ -2,6 +2,7 @@
 #include "http/request.h"
 
 #include "clock.h"
+#include "http/access.h"
 #include "http/memory.h"
 #include "http/request_head.h"
 #include "http/respond.h"
