@@ -78,11 +78,17 @@ static enum kend_store_result exhaust(struct kend_record *record, int64_t now, i
     return KEND_STORE_EXHAUSTED;
 }
 
+int64_t kend_record_deaths(const struct kend_record *record)
+{
+    return record->job->deaths + (record->job->status == PROTO_RUNNING);
+}
+
 enum kend_store_result kend_record_claim(struct kend_record *record, const char *holder, int64_t now, int64_t lease_ms, int64_t keep_ms)
 {
     struct kend_job *job = record->job;
     bool died = job->status == PROTO_RUNNING;
-    if (died && ++job->deaths >= KEND_MAX_DEATHS) return exhaust(record, now, keep_ms);
+    job->deaths = kend_record_deaths(record);
+    if (job->deaths >= KEND_MAX_DEATHS) return exhaust(record, now, keep_ms);
     char *copy = strdup(holder);
     if (!copy || !make_token(record->token)) {
         free(copy);

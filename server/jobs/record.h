@@ -19,6 +19,8 @@ struct kend_record {
 };
 void kend_record_clear(struct kend_record *record);
 
+/* Deaths of a job that may be claimed, with the one that left it running. */
+int64_t kend_record_deaths(const struct kend_record *record);
 /* A new lease for a job that is queued, or running with a lease that has ended. OK, EXHAUSTED (failed, no lease) or UNAVAILABLE. */
 enum kend_store_result kend_record_claim(struct kend_record *record, const char *holder, int64_t now, int64_t lease_ms, int64_t keep_ms);
 /* Whether the token is that of the job's lease. */

@@ -241,8 +241,15 @@ static void note_warnings(struct kend_run *run, const struct ken_plan *plan)
     kend_run_note(run, "warn", text);
 }
 
+static void note_suspect(struct kend_run *run)
+{
+    if (run->job->deaths >= KEND_SUSPECT_DEATHS)
+        kend_run_note(run, "info", "the process died with this job again and again: until it gets further, no other job is begun beside it");
+}
+
 static int work_through(struct kend_run *run, struct work *work, struct ken_error *error)
 {
+    note_suspect(run);
     int code = parse_job(run, &work->job, error);
     if (code || published_before(run, work, &code, error)) return code;
     code = check_in_turn(run, work, error);

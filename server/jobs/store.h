@@ -36,7 +36,8 @@ enum kend_store_result { KEND_STORE_RESULT_MAP(X) KEND_STORE_RESULT_COUNT };
 /* Never NULL. */
 const char *kend_store_result_text(enum kend_store_result result);
 
-enum { KEND_TOKEN_SIZE = 33, KEND_MAX_DEATHS = 3 };
+/* A job that has died so often that its next death would be its last is a suspect: claim tells what that means. */
+enum { KEND_TOKEN_SIZE = 33, KEND_MAX_DEATHS = 3, KEND_SUSPECT_DEATHS = KEND_MAX_DEATHS - 1 };
 
 struct kend_progress {
     uint64_t bytes_fetched, bytes_total, rows_done, rows_total;
@@ -83,7 +84,7 @@ struct kend_job_list {
 };
 void kend_job_list_clear(struct kend_job_list *list);
 
-/* A durable event. type "status": data is {"status","stage","attempt",...}; "log": {"level","message",...}. */
+/* A durable event; the times of a job's never go back, whatever the clock and those who write at once do. type "status": data is {"status","stage","attempt",...}; "log": {"level","message",...}. */
 struct kend_event {
     int64_t sequence, time;
     char *type, *data; /* data: JSON text */
@@ -204,6 +205,12 @@ struct kend_store_ops {
      * write the end of its job must go on trying or hand it back. An ended lease is a death: deaths + 1; at KEND_MAX_DEATHS the job becomes
      * failed (attempts_exhausted, with an event) and EXHAUSTED is returned with it, token "": ask again. A running job whose cancel was
      * requested is taken too: its new runner stops it. NONE if there is nothing. *job is set on OK and EXHAUSTED.
+     *
+     * A death is charged to every job that its process ran, so nobody's last one may come from a neighbour: a suspect, when it is its turn,
+     * is taken only if nothing of `holder` is in doubt, and while a suspect is in doubt, `holder` takes nothing else; NONE until then. What
+     * runs is in doubt until it has made durable progress since its last death or, lest others wait for what stands still, until its last
+     * event is lease_ms old. That is decided in the same transaction; a back end where transactions run at once lets a holder claim one at
+     * a time.
      */
     enum kend_store_result (*claim)(struct kend_store *store, const char *holder, int64_t now, int64_t lease_ms, struct kend_job **job,
                                     char token[KEND_TOKEN_SIZE]);

@@ -41,6 +41,32 @@ static enum kend_store_result find_next(struct kend_sql *sql, struct claim *clai
     return result;
 }
 
+/*
+ * OK if the holder runs a job in doubt that has died so often, at least; NONE if not. What is in doubt is read from the few jobs that run.
+ */
+static enum kend_store_result find_doubtful(struct kend_sql *sql, const struct claim *claim, int64_t deaths)
+{
+    sqlite3_stmt *statement;
+    enum kend_store_result result = kend_sql_start(
+        sql,
+        "SELECT 1 FROM job INDEXED BY job_running WHERE status = 'running' AND holder = ?1 AND deaths >= ?2 AND (deaths > 0 OR marker = 0)"
+        " AND (SELECT time FROM event WHERE event.id = job.id AND event.sequence = job.sequence) > ?3 LIMIT 1",
+        SQL_VALUES(SQL_TEXT(claim->holder), SQL_INTEGER(deaths), SQL_INTEGER(claim->now - claim->lease_ms)), &statement);
+    if (result == KEND_STORE_OK) result = kend_sql_next(sql, statement);
+    if (result == KEND_STORE_OK) kend_sql_end(statement);
+    return result;
+}
+
+/* NONE if the job that is next has to wait, itself or for another one, so that no job's last death comes from a neighbour. */
+static enum kend_store_result check_neighbours(struct kend_sql *sql, const struct claim *claim)
+{
+    const int64_t deaths = kend_record_deaths(&claim->record);
+    if (deaths >= KEND_MAX_DEATHS) return KEND_STORE_OK; /* it will not run */
+    const enum kend_store_result doubtful = find_doubtful(sql, claim, deaths >= KEND_SUSPECT_DEATHS ? 0 : KEND_SUSPECT_DEATHS);
+    if (doubtful == KEND_STORE_NONE) return KEND_STORE_OK;
+    return doubtful == KEND_STORE_OK ? KEND_STORE_NONE : doubtful;
+}
+
 static enum kend_store_result take_turn(struct kend_sql *sql, const char *owner)
 {
     return kend_sql_run(sql, "UPDATE owner_load SET turn = (SELECT max(turn) + 1 FROM owner_load) WHERE name = ?1",
@@ -52,6 +78,7 @@ static enum kend_store_result take(struct kend_sqlite *sqlite, struct kend_sql *
     struct claim *claim = opaque;
     bool fresh;
     enum kend_store_result result = find_next(sql, claim, sqlite->store.max_running_per_owner, &fresh);
+    if (result == KEND_STORE_OK) result = check_neighbours(sql, claim);
     if (result == KEND_STORE_OK && fresh) result = take_turn(sql, claim->record.job->owner);
     if (result != KEND_STORE_OK) return result;
     result = kend_record_claim(&claim->record, claim->holder, claim->now, claim->lease_ms, sqlite->store.keep_ms);

@@ -137,7 +137,9 @@ enum kend_store_result kend_sqlite_load(struct kend_sql *sql, const char *id, co
 enum kend_store_result kend_sqlite_append(struct kend_sql *sql, struct kend_record *record, int64_t now, const char *type, const char *data)
 {
     return kend_sql_run(
-        sql, "INSERT INTO event (id, sequence, time, type, data) VALUES (?1, ?2, ?3, ?4, ?5)",
+        sql,
+        "INSERT INTO event (id, sequence, time, type, data)"
+        " VALUES (?1, ?2, max(?3, coalesce((SELECT time FROM event WHERE id = ?1 AND sequence = ?2 - 1), 0)), ?4, ?5)",
         SQL_VALUES(SQL_TEXT(record->job->id), SQL_INTEGER(++record->job->sequence), SQL_INTEGER(now), SQL_TEXT(type), SQL_TEXT(data)));
 }
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from checkpoints import write_safetensors
 from daemon import Kend
 from origin import Behaviour, Origin
 from running import poll, until_stage
+from tokens import House
 
 KILLS = 10
 DURABLE_SECONDS = 1.8  # work becomes durable about every second, and the store hears of it within half a second
@@ -217,3 +218,32 @@ def test_publishing(tmp_path: Path) -> None:
             for _, rows in resumptions(kend, job):
                 assert rows == ended["progress"]["rows_total"]
             assert len(resumptions(kend, job)) + published_before(kend, job) == 2
+
+
+def test_a_neighbour_has_a_try_of_its_own(tmp_path: Path) -> None:
+    """A job kills the process three times; the other owner's beside it is not given up with it, and what waits runs after both."""
+    house = House(tmp_path, **{"jobs.max_running": 2})
+    with Origin(tmp_path / "files") as origin, house.kend as kend:
+        origin.put("/silent.safetensors", b"")
+        origin.behave("/silent.safetensors", Behaviour(delay=600))
+        for side in ("model", "base"):
+            origin.behave(f"/{side}.safetensors", Behaviour(delay=0.5))
+        silent = f"{origin.url}/silent.safetensors"
+        pair = {side: f"{origin.url}/{side}.safetensors" for side in ("model", "base")}
+        wanted = (("submit", {"model": silent, "base": silent, "k": 1}), ("foreign", {**pair, "k": 1}), ("submit", house.pair))
+
+        def show(number: int) -> "dict[str, Any]":
+            shown: "dict[str, Any]" = house.ask(wanted[number][0], "GET", f"/v1/jobs/{jobs[number]}?wait=0").json
+            return shown
+
+        jobs = [str(house.ask(who, "POST", "/v1/jobs", document).json["id"]) for who, document in wanted]
+        for culprit, neighbour in ((1, 1), (2, 2), (3, 2)):
+            poll(lambda: [show(i)["attempt"] for i in (0, 1)] == [culprit, neighbour])
+            assert [show(i)["status"] for i in (0, 1, 2)] == ["running", "running", "queued"]
+            kend.kill()
+            kend.start()
+        poll(lambda: show(2)["status"] == "succeeded")
+        culprit_end, neighbour_end, waiting_end = (show(i) for i in (0, 1, 2))
+        assert culprit_end["error"]["code"] == "attempts_exhausted" and culprit_end["attempt"] == 3
+        assert neighbour_end["status"] == "succeeded" and neighbour_end["attempt"] == 3
+        assert waiting_end["attempt"] == 1 and waiting_end["started_at"] >= neighbour_end["finished_at"]

@@ -105,6 +105,18 @@ void durable_progress_forgives_deaths(struct kend_store *store)
     GIVES(KEND_STORE_EXHAUSTED, suite_try_claim(store, "a", 50));
 }
 
+/* Neither a step of the clock back nor a writer that read it earlier and came later. */
+void times_of_events_never_go_back(struct kend_store *store)
+{
+    OK(store_suite_create(store, 1, 10));
+    struct suite_lease lease = suite_claim(store, "a", 50);
+    OK(store->ops->log(store, ID(1), lease.token, 60, "{}"));
+    OK(store->ops->log(store, ID(1), lease.token, 59, "{}"));
+    suite_check_last_event(store, 1, 4, 60, "log", "{}");
+    OK(suite_finish(store, &lease, PROTO_STOP, 40));
+    suite_check_last_event(store, 1, 5, 60, "status", "{\"status\":\"cancelled\",\"attempt\":1}");
+}
+
 void progress_is_kept(struct kend_store *store)
 {
     OK(store_suite_create(store, 1, 10));

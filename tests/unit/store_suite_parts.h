@@ -39,6 +39,13 @@ enum { LEASE = 60000 };
     X(abandoned_leases_end_at_once)                      \
     X(three_deaths_in_a_row_exhaust_a_job)               \
     X(durable_progress_forgives_deaths)                  \
+    X(a_suspect_is_alone)                                \
+    X(another_process_is_no_neighbour)                   \
+    X(durable_progress_ends_doubt)                       \
+    X(a_suspect_waits_for_what_is_in_doubt)              \
+    X(nobody_waits_for_what_stands_still)                \
+    X(a_suspect_that_was_handed_back_is_one)             \
+    X(times_of_events_never_go_back)                     \
     X(progress_is_kept)                                  \
     X(a_queued_job_is_cancelled_at_once)                 \
     X(a_running_job_is_asked_to_stop)                    \
