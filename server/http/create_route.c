@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "digest.h"
-#include "http/disk.h"
 #include "http/dry_run.h"
 #include "http/job_answer.h"
+#include "http/ready.h"
 #include "job.h"
 #include "json_load.h"
 
@@ -57,6 +57,7 @@ static enum MHD_Result create(struct kend_request *request, const struct proto_j
     proto_id_make(id, new_job.now);
     if (ken_sha256(spec, strlen(spec), new_job.body_sha256, NULL)) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     enum kend_store_result created = parts->store->ops->create(parts->store, &new_job, &stored);
+    kend_ready_learn(request->http, created);
     if (created != KEND_STORE_OK && created != KEND_STORE_EXISTS) return kend_answer_store(request, created);
     memcpy(request->made, stored->id, sizeof request->made);
     if (created == KEND_STORE_OK) {
@@ -100,7 +101,7 @@ enum MHD_Result kend_route_create(struct kend_request *request)
     struct proto_job *job = read_document(request, &result);
     if (!job) return result;
     if (dry_run) return kend_dry_run_start(request, job);
-    if (kend_disk_is_full(&request->http->parts))
+    if (kend_lacks_space(request->http))
         result = kend_answer_problem(request, PROTO_NO_SPACE, "less disk is free than disk.reserve_bytes");
     else
         result = answer_create(request, job);

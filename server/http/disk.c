@@ -43,6 +43,7 @@ bool kend_disk_room(const struct kend_http_parts *parts, enum kend_disk disk, st
     kend_fetcher_room(parts->fetcher, &cache);
     if (!find_free(parts, disk, &cache, &room->free, &device)) return false;
     room->available = ken_bytes_add(room->free, device == cache.device ? cache.evictable : 0);
+    room->full = room->available < reserve;
     room->available -= reserve < room->available ? reserve : room->available;
     return true;
 }
@@ -51,6 +52,6 @@ bool kend_disk_is_full(const struct kend_http_parts *parts)
 {
     struct kend_disk_room room;
     for (int disk = KEND_DISK_DATA; disk <= KEND_DISK_ARTIFACTS; disk++)
-        if (kend_disk_room(parts, (enum kend_disk)disk, &room) && room.free < parts->conf->disk_reserve_bytes) return true;
+        if (kend_disk_room(parts, (enum kend_disk)disk, &room) && room.full) return true;
     return false;
 }

@@ -35,6 +35,21 @@ static void tell_space(struct kend_http *http, bool none)
         kend_log(KEND_LOG_INFO, "there is space again: jobs are taken");
 }
 
+bool kend_lacks_space(struct kend_http *http)
+{
+    const bool full = kend_disk_is_full(&http->parts);
+    if (full) tell_space(http, true);
+    return full;
+}
+
+void kend_ready_learn(struct kend_http *http, enum kend_store_result written)
+{
+    if (written != KEND_STORE_OK && written != KEND_STORE_NO_SPACE) return;
+    atomic_store(&http->store_state, (int)written);
+    atomic_store(&http->store_asked, kend_monotonic_ms());
+    tell_space(http, written == KEND_STORE_NO_SPACE);
+}
+
 bool kend_is_ready(struct kend_http *http, bool reasons[KEND_UNREADY_COUNT])
 {
     const struct kend_http_parts *parts = &http->parts;

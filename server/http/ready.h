@@ -24,4 +24,9 @@ extern const struct kend_unready_reason kend_unready_reasons[KEND_UNREADY_COUNT]
 /* Looks, which writes to the store; which reasons hold. True if none does. */
 bool kend_is_ready(struct kend_http *http, bool reasons[KEND_UNREADY_COUNT]);
 
+/* Before a job is taken: whether there is too little space for any. */
+bool kend_lacks_space(struct kend_http *http);
+/* What came of storing a job, once there was space for it: a probe would have found the same. */
+void kend_ready_learn(struct kend_http *http, enum kend_store_result written);
+
 #endif

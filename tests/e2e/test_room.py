@@ -31,11 +31,13 @@ def test_a_full_disk_is_told_in_seconds(tmp_path: Path, files: Path, stalled: st
         kend.settings["disk.reserve_bytes"] = HUGE
         kend.start()
         for _ in range(2):
+            refused = kend.request("POST", "/v1/jobs", of_files(files))
+            assert (refused.status, refused.json["code"]) == (503, "no_space")
+            assert refused.headers["retry-after"]
+            assert kend.log_text().count('level=warn message="no space: jobs are refused until there is"') == 1
+        for _ in range(2):
             assert kend.get("/readyz").json["code"] == "no_space"
         assert kend.log_text().count('level=warn message="no space: jobs are refused until there is"') == 1
-        refused = kend.request("POST", "/v1/jobs", of_files(files))
-        assert (refused.status, refused.json["code"]) == (503, "no_space")
-        assert refused.headers["retry-after"]
         assert cancel(kend, busy)["status"] == "cancelled"
         ended = kend.wait(job)
         assert (ended["error"]["code"], ended["error"]["stage"]) == ("no_space", "checking")
@@ -311,6 +313,36 @@ def test_a_disk_that_others_fill(tmp_path: Path, files: Path, disk: SmallDisk) -
             assert kend.wait(kend.submit(of_files(files)))["status"] == "succeeded"
         told = kend.log_text()
         assert told.count("no space: jobs are refused") == told.count('level=info message="there is space again') == 2
+
+
+def test_submissions_tell_that_the_disk_is_full(tmp_path: Path, files: Path, disk: SmallDisk) -> None:
+    """Begin and end, once each, where nobody asks for /readyz or /metrics."""
+    with kend_on(disk, tmp_path, disk__reserve_bytes="16MiB") as kend:
+        for _ in range(2):
+            disk.fill(8 << 20)
+            for _ in range(2):
+                assert kend.request("POST", "/v1/jobs", of_files(files)).status == 503
+            disk.free()
+            for _ in range(2):
+                assert kend.wait(kend.submit(of_files(files)))["status"] == "succeeded"
+        told = kend.log_text()
+        assert told.count("no space: jobs are refused") == told.count('level=info message="there is space again') == 2
+
+
+def test_what_the_cache_would_give_up_is_room(tmp_path: Path, files: Path, disk: SmallDisk) -> None:
+    """A disk that is full but for what nobody needs of the cache refuses nothing, also in the moment before that goes."""
+    settings = {"cache__dir": disk.path / "cache", "disk__reserve_bytes": "8MiB"}
+    with Origin(files) as origin, kend_on(disk, tmp_path, **settings) as kend:
+        write_tiled(files / "small-base.safetensors", 8 << 20, 1)
+        write_tiled(files / "small-model.safetensors", 8 << 20, 1, 0.02)
+        urls = {side: f"{origin.url}/small-{side}.safetensors" for side in ("model", "base")}
+        assert kend.wait(kend.submit({**urls, "keep": 0.5, "outputs": ["report"]}))["status"] == "succeeded"
+        held = metric(kend, "kend_cache_bytes")
+        disk.fill(4 << 20)
+        assert kend.request("POST", "/v1/jobs", of_files(files)).status == 202
+        assert kend.get("/readyz").status == 200
+        poll(lambda: metric(kend, "kend_cache_bytes") < held)
+        assert "no space" not in kend.log_text()
 
 
 def test_what_others_still_fetch_is_kept_free(tmp_path: Path, files: Path, disk: SmallDisk) -> None:
