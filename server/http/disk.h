@@ -24,8 +24,8 @@ struct kend_disk_room {
 bool kend_disk_room(const struct kend_http_parts *parts, enum kend_disk disk, struct kend_disk_room *room);
 
 /*
- * Whether less than disk.reserve_bytes is free where artifacts or the data folder are; an unknown amount counts as free, and so does what the
- * cache on the same file system would give up: retention takes it from there within a moment.
+ * Whether less than disk.reserve_bytes is free where artifacts or the data folder are; an unknown amount counts as free, and so does what
+ * the cache on the same file system would give up: retention takes it from there within a moment.
  */
 bool kend_disk_is_full(const struct kend_http_parts *parts);
 

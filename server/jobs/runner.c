@@ -244,7 +244,8 @@ static void note_warnings(struct kend_run *run, const struct ken_plan *plan)
 static void note_suspect(struct kend_run *run)
 {
     if (run->job->deaths >= KEND_SUSPECT_DEATHS)
-        kend_run_note(run, "info", "the process died with this job again and again: until it gets further, no other job is begun beside it");
+        kend_run_note(run, "info",
+                      "the process died with this job again and again: until it gets further, no other job is begun beside it");
 }
 
 static int work_through(struct kend_run *run, struct work *work, struct ken_error *error)

@@ -84,7 +84,8 @@ struct kend_job_list {
 };
 void kend_job_list_clear(struct kend_job_list *list);
 
-/* A durable event; the times of a job's never go back, whatever the clock and those who write at once do. type "status": data is {"status","stage","attempt",...}; "log": {"level","message",...}. */
+/* A durable event; the times of a job's never go back, whatever the clock and those who write at once do. type "status": data is
+ * {"status","stage","attempt",...}; "log": {"level","message",...}. */
 struct kend_event {
     int64_t sequence, time;
     char *type, *data; /* data: JSON text */
