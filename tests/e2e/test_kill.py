@@ -230,7 +230,11 @@ def test_a_neighbour_has_a_try_of_its_own(tmp_path: Path) -> None:
             origin.behave(f"/{side}.safetensors", Behaviour(delay=3))
         silent = f"{origin.url}/silent.safetensors"
         pair = {side: f"{origin.url}/{side}.safetensors" for side in ("model", "base")}
-        wanted = (("submit", {"model": silent, "base": silent, "k": 1}), ("foreign", {**pair, "k": 1}), ("submit", house.pair))
+        wanted = (
+            ("submit", {"model": silent, "base": silent, "k": 1}),
+            ("foreign", {**pair, "k": 1}),
+            ("submit", house.pair),
+        )
         jobs: "list[tuple[str, str]]" = []
 
         def show() -> "list[dict[str, Any]]":
