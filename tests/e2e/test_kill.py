@@ -229,8 +229,8 @@ def test_a_neighbour_has_a_try_of_its_own(tmp_path: Path) -> None:
         for side in ("model", "base"):
             origin.behave(f"/{side}.safetensors", Behaviour(delay=3))
         silent = f"{origin.url}/silent.safetensors"
-        pair = {side: f"{origin.url}/{side}.safetensors" for side in ("model", "base")}
-        wanted = (
+        pair: "dict[str, Any]" = {side: f"{origin.url}/{side}.safetensors" for side in ("model", "base")}
+        wanted: "tuple[tuple[str, dict[str, Any]], ...]" = (
             ("submit", {"model": silent, "base": silent, "k": 1}),
             ("foreign", {**pair, "k": 1}),
             ("submit", house.pair),
