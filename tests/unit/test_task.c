@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who gets a place for work that takes its time. What HTTP does of it is made here. */
+/* Who gets a place for work that takes its time. What HTTP does of it is made here: the linker has it go through __wrap_*. */
 #include "http/task.h"
 
 #include "unit.h"
@@ -12,13 +12,15 @@
 static const char *owner;
 static unsigned refused;
 
-const char *kend_request_owner(const struct kend_request *request)
+const char *__wrap_kend_request_owner(const struct kend_request *request);
+const char *__wrap_kend_request_owner(const struct kend_request *request)
 {
     (void)request;
     return owner;
 }
 
-enum MHD_Result kend_answer_problem(struct kend_request *request, enum proto_problem problem, const char *format, ...)
+enum MHD_Result __wrap_kend_answer_problem(struct kend_request *request, enum proto_problem problem, const char *format, ...);
+enum MHD_Result __wrap_kend_answer_problem(struct kend_request *request, enum proto_problem problem, const char *format, ...)
 {
     (void)request, (void)format;
     ck_assert_int_eq(problem, PROTO_RATE_LIMITED);
@@ -26,14 +28,17 @@ enum MHD_Result kend_answer_problem(struct kend_request *request, enum proto_pro
     return MHD_YES;
 }
 
-enum kend_wait_result kend_wait_suspend(struct kend_waits *waits, struct kend_wait *wait, struct MHD_Connection *connection,
-                                        const char *job, uint64_t seen, int64_t deadline)
+enum kend_wait_result __wrap_kend_wait_suspend(struct kend_waits *waits, struct kend_wait *wait, struct MHD_Connection *connection,
+                                               const char *job, uint64_t seen, int64_t deadline);
+enum kend_wait_result __wrap_kend_wait_suspend(struct kend_waits *waits, struct kend_wait *wait, struct MHD_Connection *connection,
+                                               const char *job, uint64_t seen, int64_t deadline)
 {
     (void)waits, (void)wait, (void)connection, (void)job, (void)seen, (void)deadline;
     return KEND_WAIT_SUSPENDED;
 }
 
-void kend_wait_wake(struct kend_waits *waits, struct kend_wait *wait)
+void __wrap_kend_wait_wake(struct kend_waits *waits, struct kend_wait *wait);
+void __wrap_kend_wait_wake(struct kend_waits *waits, struct kend_wait *wait)
 {
     (void)waits, (void)wait;
 }
