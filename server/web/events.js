@@ -30,7 +30,7 @@ class Watch {
         this.polling = null;
         /** @type {EventSource | null} */
         this.stream = null;
-        signal.addEventListener("abort", () => this.stream?.close());
+        signal.addEventListener("abort", () => (this.stream?.close(), this.polling?.abort()));
         this.open();
     }
 
@@ -59,7 +59,6 @@ class Watch {
         if (stream.readyState === EventSource.CLOSED) setTimeout(() => this.open(), RETRY_STREAM_MS);
         if (this.polling) return;
         this.polling = new AbortController();
-        this.signal.addEventListener("abort", () => this.polling?.abort());
         void this.poll(this.polling.signal);
     }
 
@@ -150,6 +149,8 @@ class JobReader {
         this.watcher = watcher;
         this.seen = 0;
         this.etag = "";
+        this.asked = 0;
+        this.told = 0; // the youngest reading of which the job was told: an older one is passed over
         this.over = new AbortController();
     }
 
@@ -161,14 +162,28 @@ class JobReader {
 
     /** @param {AbortSignal} signal @param {number} [wait] seconds, for something that is not known yet */
     async read(signal, wait = 0) {
+        const mine = (this.asked += 1);
         const headers = this.etag ? { "If-None-Match": this.etag } : undefined;
         const response = await send("GET", ofJob(this.id), { query: { wait: wait || "" }, headers, signal, cache: "no-store" });
         if (response.status === 304) return;
-        this.etag = response.headers.get("etag") ?? "";
         const job = await response.json();
         for (const event of await eventsAfter(this.id, this.seen, signal)) this.take(event);
+        if (mine < this.told) return;
+        this.told = mine;
+        this.etag = response.headers.get("etag") ?? "";
         this.watcher.onJob(job);
         if (isOver(job)) this.over.abort();
+    }
+
+    /** Once it has been read: a job that is not there any more has ended, too. @param {AbortSignal} signal @param {number} [wait] */
+    async readAgain(signal, wait) {
+        try {
+            await this.read(signal, wait);
+        } catch (error) {
+            if (!(error instanceof Problem) || error.code !== "not_found") throw error;
+            this.watcher.onLiveness("lost", error);
+            this.over.abort();
+        }
     }
 }
 
@@ -183,15 +198,15 @@ export async function watchJob(id, watcher, signal) {
     if (until.aborted) return;
     const durable = (/** @type {Json} */ event) => {
         reader.take(event);
-        if (event.type === "status") reader.read(until).catch((error) => watcher.onLiveness("lost", error));
+        if (event.type === "status") reader.readAgain(until).catch((error) => watcher.onLiveness("lost", error));
     };
     const source = {
         address: () => url(ofJob(id, "/events"), { after: reader.seen || "" }),
         events: { status: durable, log: durable, progress: (/** @type {Json} */ data) => watcher.onProgress(data.progress) },
-        refresh: (/** @type {AbortSignal} */ stop) => reader.read(stop),
+        refresh: (/** @type {AbortSignal} */ stop) => reader.readAgain(stop),
         poll: async (/** @type {AbortSignal} */ stop) => {
             await pause(JOB_PAUSE_MS, stop);
-            if (!stop.aborted) await reader.read(stop, JOB_WAIT_SECONDS);
+            if (!stop.aborted) await reader.readAgain(stop, JOB_WAIT_SECONDS);
         },
         onLiveness: watcher.onLiveness,
     };

@@ -13,5 +13,6 @@ import "./test_session.js";
 import "./test_tensors.js";
 import "./test_modules.js";
 import "./test_proxy.js";
+import "./test_races.js";
 
 after(closeAll);

@@ -7,6 +7,7 @@ import { statusText } from "../components/status.js";
 import { h, setText } from "../dom.js";
 import { watchJobs } from "../events.js";
 import { jobName } from "../job.js";
+import { newest } from "../newest.js";
 import { href } from "../router.js";
 import { may } from "../session.js";
 import { jobsFilter, isMatch, isWanted, serverQuery } from "./jobs_filter.js";
@@ -43,7 +44,10 @@ class JobList {
         /** @type {string | null} */
         this.next = null;
         this.loaded = false;
-        this.asked = 0; // an answer to an older question, of another filter, is passed over
+        /** @type {Map<string, Json | null> | null} what events told since a list was asked for: newer than its answer; of a job null: deleted */
+        this.news = null;
+        this.begin = newest(signal);
+        this.refreshed = Promise.resolve(); // when the reading that goes on has ended
         this.body = h("tbody");
         const heads = ["Job", "State", "Submitted"].map((text) => h("th", { scope: "col" }, text));
         const actions = h("th", { scope: "col" }, h("span", { class: "hidden-label" }, "Actions"));
@@ -61,35 +65,64 @@ class JobList {
     }
 
     /** The first pages anew, as many as are shown. @param {AbortSignal} [signal] */
-    async refresh(signal = this.signal) {
-        const limit = Math.min(MOST, Math.max(PAGE, this.entries.size));
-        const mine = (this.asked += 1);
-        const page = await get("v1/jobs", { query: { ...serverQuery(this.filter), limit }, signal });
-        if (mine !== this.asked) return;
-        const listed = new Set(page.data.map((/** @type {Json} */ job) => job.id));
-        for (const id of [...this.entries.keys()]) if (!listed.has(id)) this.drop(id);
-        for (const job of page.data) this.put(job);
-        this.next = page.next;
+    refresh(signal = this.signal) {
+        const mine = AbortSignal.any([this.begin(), signal]);
+        const work = this.readAnew(mine).catch((error) => {
+            if (signal.aborted || !mine.aborted) throw error; // else a newer reading goes on
+        });
+        this.refreshed = work.catch(() => undefined); // told to whoever asked
+        return work;
+    }
+
+    async readAnew(/** @type {AbortSignal} */ signal) {
+        this.news = new Map();
+        const most = this.entries.size;
+        /** @type {Json[]} */
+        const jobs = [];
+        let next = null;
+        do {
+            const limit = Math.min(MOST, Math.max(PAGE, most - jobs.length));
+            const page = await get("v1/jobs", { query: { ...serverQuery(this.filter), limit, after: next }, signal });
+            jobs.push(...page.data);
+            next = page.next;
+        } while (next && jobs.length < most);
+        if (signal.aborted) return;
+        const listed = new Set(jobs.map(({ id }) => id));
+        for (const id of [...this.entries.keys()]) if (!listed.has(id) && !this.news?.has(id)) this.drop(id);
         this.loaded = true;
-        this.show();
+        this.take(jobs, next);
     }
 
     async loadMore() {
-        const mine = (this.asked += 1);
+        let before;
+        while (before !== this.refreshed) await (before = this.refreshed); // it tells where the next page begins
+        if (!this.next) return;
+        const signal = this.begin();
         try {
+            this.news = new Map();
             const query = { ...serverQuery(this.filter), limit: PAGE, after: this.next };
-            const page = await get("v1/jobs", { query, signal: this.signal });
-            if (mine !== this.asked) return;
-            for (const job of page.data) this.put(job);
-            this.next = page.next;
-            this.show();
+            const page = await get("v1/jobs", { query, signal });
+            if (!signal.aborted) this.take(page.data, page.next);
         } catch (error) {
             if (!isAbort(error)) noticeProblem(error);
         }
     }
 
+    /** Jobs of an answer, or what is known better of them. @param {Json[]} jobs @param {string | null} next */
+    take(jobs, next) {
+        for (const job of jobs) {
+            const newer = this.news?.get(job.id);
+            if (newer === undefined) this.put(job);
+            else if (newer && isWanted(this.filter, newer)) this.put(newer);
+        }
+        this.news = null;
+        this.next = next;
+        this.show();
+    }
+
     /** A job that changed. One further down than what is loaded is left to the next page. */
     change(/** @type {Json} */ job) {
+        this.news?.set(job.id, job);
         const known = this.entries.get(job.id);
         if (!isWanted(this.filter, job)) this.drop(job.id);
         else if (known || !this.next || job.id > this.last()) this.put(job);
@@ -108,11 +141,18 @@ class JobList {
             known.row.update(job);
             return;
         }
-        const row = jobRow(job, () => (this.drop(job.id), this.show()));
+        const row = jobRow(job, () => this.remove(job.id));
         const before = [...this.body.children].find((other) => other.id < `row-${job.id}`);
         row.element.id = `row-${job.id}`;
         this.body.insertBefore(row.element, before ?? null);
         this.entries.set(job.id, { job, row });
+    }
+
+    /** A job that was deleted. */
+    remove(/** @type {string} */ id) {
+        this.news?.set(id, null);
+        this.drop(id);
+        this.show();
     }
 
     drop(/** @type {string} */ id) {
@@ -159,7 +199,7 @@ export function mount(root, { query, signal }) {
     const watcher = {
         refresh: (/** @type {AbortSignal} */ stop) => list.refresh(stop),
         onJob: (/** @type {Json} */ job) => list.change(job),
-        onDeleted: (/** @type {string} */ id) => (list.drop(id), list.show()),
+        onDeleted: (/** @type {string} */ id) => list.remove(id),
         onLiveness: livenessTeller(liveness, trouble),
     };
     const heading = h("div", { class: "bar spread" }, h("h1", {}, "Jobs"), liveness);
