@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DATA, era, Origin } from "./kend.js";
+import { sampleJob } from "./sample.js";
 import { onStage } from "./stage.js";
 
 /** A promise, and what fulfils it. */
@@ -86,5 +87,57 @@ test(
         const told = await page.evaluate(() => (globalThis.watching.abort(), globalThis.told));
         assert.deepEqual(told.slice(0, 2), ["fetching", "pruning"]);
         assert.ok(!told.slice(1).includes("fetching"), told.join());
+    }),
+);
+
+test(
+    "races: a list that is not wanted any more is called off, and does not replace the one that is",
+    onStage(async ({ page, go, kend }) => {
+        const id = await sampleJob(kend);
+        const pictures = gate();
+        for (const [place, list] of Object.entries({ tensors: "tensors", kenviz: "layers", layers: "layers", compare: "compare" })) {
+            const held = gate();
+            const failed = new Promise((resolve) => {
+                page.on("requestfailed", (request) => request.url().includes(`/${list}?variant=ken`) && resolve(undefined));
+            });
+            await page.route(`**/${list}?variant=ken&*`, (route) => hold(route, gate(), held));
+            await page.goto("about:blank");
+            await go(`#/jobs/${id}/${place}?variant=ken&with=${id}&with_variant=ken`);
+            await page.getByLabel("Variant").selectOption("large");
+            await failed;
+            held.open();
+            await page.waitForFunction(() => location.hash.includes("variant=large"));
+            await page.unrouteAll({ behavior: "wait" });
+        }
+        const { json } = await kend.ask("GET", `/v1/jobs/${id}/layers?variant=large`);
+        const { role, tensors } = json.data.find((each) => each.tensors.length > 1);
+        await page.route("**/layers?variant=ken&*", (route) => hold(route, gate(), pictures));
+        await page.goto("about:blank");
+        await go(`#/jobs/${id}/layers?variant=ken`);
+        await page.getByLabel("Variant").selectOption("large");
+        const first = page.getByRole("region", { name: role }).locator(".layer-tile").first();
+        const kept = `kept ${(100 * tensors[0].kept_fraction).toFixed(1)} %`;
+        await first.getByText(kept).waitFor();
+        pictures.open();
+        await page.unrouteAll({ behavior: "wait" });
+        assert.ok((await first.textContent()).includes(kept));
+    }),
+);
+
+test(
+    "races: the scale of an older view does not replace the one that is seen",
+    onStage(async ({ page, go, kend }) => {
+        const id = await sampleJob(kend);
+        const [answered, late] = [gate(), gate()];
+        await page.route(/heatmap\.png.*view=density.*&w=1&h=1/, (route) => hold(route, answered, late));
+        await go(`#/jobs/${id}/layers?view=density`);
+        await answered.opened;
+        await page.getByRole("button", { name: "Neighbours" }).click();
+        const scale = page.getByRole("img", { name: "Colours from 0 to 4" });
+        await scale.waitFor();
+        late.open();
+        await page.unrouteAll({ behavior: "wait" });
+        await scale.waitFor();
+        assert.equal(await page.getByRole("img", { name: "Colours from 0 % to 100 %" }).count(), 0);
     }),
 );

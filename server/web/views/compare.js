@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two jobs, or two variants of one: where their masks agree and differ, tensor by tensor.
-import { getAll, isAbort, ofJob } from "../api.js";
+import { getAll, ofJob } from "../api.js";
 import { openJob } from "../components/job_head.js";
 import { filterBar, namedTable, tableState } from "../components/named_table.js";
 import { otherField, otherOf } from "../components/other_field.js";
@@ -12,6 +12,7 @@ import { variantField, variantOf } from "../components/variant_field.js";
 import { h } from "../dom.js";
 import { count, measure, percent } from "../format.js";
 import { agreements } from "../heatmap.js";
+import { newest } from "../newest.js";
 import { href, setQuery } from "../router.js";
 
 /** @typedef {import("../api.js").Json} Json */
@@ -130,7 +131,7 @@ export async function mount(root, place) {
     let other = otherOf(job, variant, query);
     const state = { ...tableState(query), variant, ...(other ?? { with: "", with_variant: "" }) };
     const save = () => setQuery(state);
-    let asked = 0;
+    const begin = newest(signal);
     const result = h("div", { class: "stack" });
     const link = (/** @type {Json} */ row) => {
         const { variant: here, with: id, with_variant } = state;
@@ -141,20 +142,20 @@ export async function mount(root, place) {
     const found = h("div", { class: "stack", hidden: true }, table.note, table.element, skipped);
 
     async function read() {
-        const mine = (asked += 1);
+        const mine = begin();
         save();
         found.hidden = true;
         result.replaceChildren(h("p", { class: "quiet" }, other ? "Counting in both deltas ..." : NOTHING));
         if (!other) return;
         try {
-            const { rows, last } = await readComparison(job.id, state.variant, other, signal);
-            if (mine !== asked) return;
+            const { rows, last } = await readComparison(job.id, state.variant, other, mine);
+            if (mine.aborted) return;
             result.replaceChildren(totalsPanel(last.totals));
             skipped.replaceChildren(skippedList(last.skipped, last.totals.skipped));
             found.hidden = false;
             table.setRows(rows);
         } catch (error) {
-            if (!isAbort(error) && mine === asked) result.replaceChildren(problemPanel(error));
+            if (!mine.aborted) result.replaceChildren(problemPanel(error));
         }
     }
     const variants = variantField(job, variant, (name) => {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // KENviz: what pruning did to a matrix of any size, to be moved through; all that is chosen is in the address.
-import { isAbort } from "../api.js";
 import { contrast, maxOf } from "../components/contrast.js";
 import { choiceButtons } from "../components/field.js";
 import { openJob } from "../components/job_head.js";
@@ -11,6 +10,7 @@ import { variantField, variantOf } from "../components/variant_field.js";
 import { h, setText } from "../dom.js";
 import { count } from "../format.js";
 import { pictureUrl, pictureWidth, views } from "../heatmap.js";
+import { newest } from "../newest.js";
 import { matrixOf } from "../roles.js";
 import { setQuery } from "../router.js";
 import { readRoles } from "../tensors.js";
@@ -57,6 +57,7 @@ class Kenviz {
     constructor(job, { query, signal }) {
         this.job = job;
         this.signal = signal;
+        this.begin = newest(signal);
         this.variant = variantOf(job, query.get("variant"));
         this.view = views[query.get("view") ?? ""] ? /** @type {string} */ (query.get("view")) : "density";
         /** @type {Other | null} */
@@ -69,7 +70,7 @@ class Kenviz {
         this.max = maxOf(query); // where the scale of colours ends; 0: the same for all tensors
         this.timer = 0;
         this.camera = new Camera(1, 1);
-        const trouble = (/** @type {unknown} */ error) => this.trouble.replaceChildren(problemPanel(error));
+        const trouble = (/** @type {unknown} */ error) => this.trouble.replaceChildren(...(error ? [problemPanel(error)] : []));
         this.tiles = new Tiles(job.id, signal, () => this.onTile(), trouble);
         this.picture = new PictureCanvas(
             this.camera,
@@ -90,6 +91,7 @@ class Kenviz {
             signal,
             (cursor, value) => {
                 this.readout.setValue(cursor, value);
+                this.readout.note("");
                 if (this.keyed) announce(this.readout.inWords());
             },
             (problem) => (problem.code === "inputs_gone" ? gone() : this.readout.note(problem.message)),
@@ -145,12 +147,21 @@ class Kenviz {
     }
 
     async read() {
+        const mine = this.begin();
         try {
-            const roles = await readRoles(this.job.id, this.variant, this.signal);
-            this.layers.setRoles(roles, this.tensor);
+            const roles = await readRoles(this.job.id, this.variant, mine);
+            if (mine.aborted) return;
+            if (roles.length > 0) this.layers.setRoles(roles, this.tensor);
+            else this.showNothing();
         } catch (error) {
-            if (!isAbort(error) && !this.signal.aborted) this.trouble.replaceChildren(problemPanel(error));
+            if (!mine.aborted) this.trouble.replaceChildren(problemPanel(error));
         }
+    }
+
+    showNothing() {
+        this.tiles.failed = true;
+        this.picture.later();
+        this.trouble.replaceChildren(h("p", { class: "problem warning" }, "No tensor was pruned: there is nothing to see."));
     }
 
     /** What is seen stays, where the other matrix is of the same shape. @param {Json} tensor */

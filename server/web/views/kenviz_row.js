@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One row of a matrix: how its values are distributed, and what was kept of them.
-import { get, isAbort, ofJob, Problem } from "../api.js";
+import { get, ofJob, Problem } from "../api.js";
 import { field } from "../components/field.js";
 import { panel } from "../components/part.js";
 import { pairList } from "../components/pairs.js";
@@ -8,6 +8,7 @@ import { problemPanel } from "../components/problem.js";
 import { barLegend } from "../components/share_bar.js";
 import { h, svg } from "../dom.js";
 import { count, percent } from "../format.js";
+import { newest } from "../newest.js";
 
 /** @typedef {import("../api.js").Json} Json */
 
@@ -26,9 +27,10 @@ export function short(value) {
 /** Histogram, density as counts of its bins, and the bandwidth as a length. @param {Json} row @param {number} width */
 function chart(row, width) {
     const { edges, all, kept } = row.histogram;
-    const span = row.maximum - row.minimum || 1;
+    const [first, last] = [edges[0], edges[all.length]]; // further apart than minimum and maximum where those are the same
+    const span = last - first || 1;
     const bin = span / all.length;
-    const at = (/** @type {number} */ value) => (width * (value - row.minimum)) / span;
+    const at = (/** @type {number} */ value) => (width * (value - first)) / span;
     const curve = row.density.value.map((/** @type {number} */ density) => density * (row.n - row.non_finite) * bin);
     const most = Math.max(...all, ...curve, 1);
     const height = (/** @type {number} */ number) => ((BASE - TOP) * number) / most;
@@ -51,9 +53,9 @@ function chart(row, width) {
         svg("line", { class: "axis", x1: 0, x2: width, y1: BASE, y2: BASE }),
         svg("line", { class: "bandwidth", x1: width - wide, x2: width, y1: TOP - 4, y2: TOP - 4 }),
         text(width - wide - 6, "end", "bandwidth", TOP),
-        text(0, "start", short(row.minimum)),
-        row.minimum < 0 && row.maximum > 0 ? text(at(0), "middle", "0") : null,
-        text(width, "end", short(row.maximum)),
+        text(0, "start", short(first)),
+        first < 0 && last > 0 ? text(at(0), "middle", "0") : null,
+        text(width, "end", short(last)),
         text(0, "start", count(Math.round(most)), TOP),
     );
 }
@@ -84,16 +86,13 @@ export function rowInspector(id, signal, onRow, onGone) {
     let source = { tensor: "", variant: "" };
     let timer = 0;
     let gone = false;
-    /** @type {AbortController | undefined} */
-    let request;
+    const begin = newest(signal);
 
     async function read(/** @type {number} */ row) {
-        request?.abort();
-        const mine = new AbortController();
-        request = mine;
+        const mine = begin();
         try {
-            const told = await get(ofJob(id, "/row"), { query: { ...source, row }, signal: mine.signal });
-            if (mine.signal.aborted) return;
+            const told = await get(ofJob(id, "/row"), { query: { ...source, row }, signal: mine });
+            if (mine.aborted) return;
             place.replaceChildren(
                 told.minimum === null
                     ? h("p", {}, "No value of this row is finite.")
@@ -101,7 +100,7 @@ export function rowInspector(id, signal, onRow, onGone) {
                 facts(told),
             );
         } catch (error) {
-            if (isAbort(error) || signal.aborted) return;
+            if (mine.aborted) return;
             if (error instanceof Problem && error.code === "inputs_gone") onGone(error);
             else place.replaceChildren(problemPanel(error));
         }
@@ -117,12 +116,14 @@ export function rowInspector(id, signal, onRow, onGone) {
         const row = number.valueAsNumber;
         if (Number.isInteger(row) && number.checkValidity()) onRow(row);
     });
-    signal.addEventListener("abort", () => (clearTimeout(timer), request?.abort()));
+    signal.addEventListener("abort", () => clearTimeout(timer));
     return {
         element,
         show,
         /** @param {string} tensor @param {string} variant @param {number} rows */
         setSource(tensor, variant, rows) {
+            clearTimeout(timer);
+            begin(); // and nothing of it yet: what comes of the one before is of no use
             source = { tensor, variant };
             number.max = String(rows - 1);
         },

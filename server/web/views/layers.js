@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // All matrices of each role as small pictures in the same colours, layer by layer.
-import { getPicture, isAbort, ofJob, url } from "../api.js";
+import { getPicture, ofJob, url } from "../api.js";
 import { contrast, maxOf } from "../components/contrast.js";
 import { choiceButtons } from "../components/field.js";
 import { openJob } from "../components/job_head.js";
@@ -12,6 +12,7 @@ import { h } from "../dom.js";
 import { count, measure, percent } from "../format.js";
 import { LEAST, pictureUrl, pictureWidth, views } from "../heatmap.js";
 import { findTensor, matrixOf } from "../roles.js";
+import { newest } from "../newest.js";
 import { href, setQuery } from "../router.js";
 import { readRoles } from "../tensors.js";
 import { legend } from "./kenviz_legend.js";
@@ -21,9 +22,21 @@ import { legend } from "./kenviz_legend.js";
 
 const SIDE = 128; // pixels of the longer side
 const LEAST_SIDE = 8; // of the shorter one
+const AGAIN_MS = 2_000; // after which a picture that did not come is asked for again ...
+const TRIES = 10; // ... so often: a busy kend makes few at once
 
 export function title() {
     return "Layers";
+}
+
+/** @param {HTMLImageElement} image @param {string} src */
+function insist(image, src) {
+    let tries = 1;
+    image.addEventListener("error", () => {
+        if (tries === TRIES) return;
+        tries += 1;
+        setTimeout(() => image.isConnected && (image.src = src), AGAIN_MS);
+    });
 }
 
 /** @param {string} id @param {Json} tensor @param {State} state */
@@ -33,6 +46,7 @@ function tile(id, tensor, state) {
     const side = (/** @type {number} */ length) => Math.max(LEAST_SIDE, Math.round((SIDE * length) / Math.max(n, rows)));
     const src = pictureUrl(id, { ...query, width: pictureWidth(n, rows, SIDE) });
     const image = h("img", { src, alt: "", loading: "lazy", width: side(n), height: side(rows) });
+    insist(image, src);
     const words = `kept ${percent(tensor.kept_fraction)}`;
     return h(
         "a",
@@ -109,44 +123,52 @@ export async function mount(root, place) {
     const colours = h("div", { class: "layer-legend" });
     /** @type {Json[]} */
     let roles = [];
+    let known = false; // whether the roles are those of the variant
     let end = 0;
+    const begin = newest(signal);
 
-    async function draw() {
+    async function draw(/** @type {AbortSignal} */ mine) {
         setQuery(state);
         const short = roles.filter((role) => !hasMatrix(role));
         matrices.replaceChildren(...sections(job.id, roles.filter(hasMatrix), state));
         vectors.replaceChildren(...sections(job.id, short, state));
         details.hidden = short.length === 0;
-        end = await readEnd(job.id, roles, state, signal);
+        const told = await readEnd(job.id, roles, state, mine);
+        if (mine.aborted) return;
+        end = told;
         const view = views[state.view];
         if (view) colours.replaceChildren(...legend(view, end));
     }
-    /** @param {boolean} anew whether the roles are to be read */
-    async function show(anew) {
+    async function show() {
+        const mine = begin();
         try {
-            if (anew) roles = await readRoles(job.id, state.variant, signal);
-            await draw();
+            const read = known ? roles : await readRoles(job.id, state.variant, mine);
+            if (mine.aborted) return;
+            roles = read;
+            known = true;
+            await draw(mine);
         } catch (error) {
-            if (!isAbort(error) && !signal.aborted) matrices.replaceChildren(problemPanel(error));
+            if (!mine.aborted) matrices.replaceChildren(problemPanel(error));
         }
     }
     const texts = Object.fromEntries(Object.entries(views).flatMap(([name, { text }]) => (name === "compare" ? [] : [[name, text]])));
     const choice = choiceButtons("View", texts, state.view, (view) => {
         choice.set(view);
         Object.assign(state, { view, max: "" });
-        void show(false);
+        void show();
     });
     const strength = contrast(
         () => end,
         (max) => {
             state.max = String(max || "");
-            void show(false);
+            void show();
         },
     );
     const variant = variantField(job, state.variant, (name) => {
         state.variant = name;
-        void show(true);
+        known = false;
+        void show();
     });
     body.append(h("div", { class: "bar spread" }, choice.element, colours, strength, variant), matrices, details);
-    await show(true);
+    await show();
 }

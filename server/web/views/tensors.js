@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // All tensors of a job, thousands of them: what became of the values of each.
-import { isAbort } from "../api.js";
 import { field, select } from "../components/field.js";
 import { openJob } from "../components/job_head.js";
 import { filterBar, namedTable, tableState } from "../components/named_table.js";
@@ -11,6 +10,7 @@ import { variantField, variantOf } from "../components/variant_field.js";
 import { h, setText } from "../dom.js";
 import { count, measure, percent } from "../format.js";
 import { jobPlaces } from "../job_places.js";
+import { newest } from "../newest.js";
 import { href, setQuery } from "../router.js";
 import { isPruned, readTensors } from "../tensors.js";
 
@@ -75,7 +75,7 @@ export async function mount(root, place) {
     /** @type {State} */
     const state = { ...tableState(query), variant: variantOf(job, query.get("variant")), action: query.get("action") ?? "" };
     const save = () => setQuery(state);
-    let asked = 0;
+    const begin = newest(signal);
     const trouble = h("div");
     const pictures = jobPlaces.some(({ path, shown }) => path === "kenviz" && shown(job));
     const link = (/** @type {Json} */ row) =>
@@ -84,14 +84,14 @@ export async function mount(root, place) {
     const table = namedTable("Tensors", columns(link), state, save, signal, isWanted);
 
     async function read() {
-        const mine = (asked += 1);
+        const mine = begin();
         const told = (/** @type {number} */ number) => setText(table.note, `Reading tensors: ${count(number)}`);
         trouble.replaceChildren();
         try {
-            const rows = await readTensors(job.id, state.variant, signal, told);
-            if (mine === asked) table.setRows(rows);
+            const rows = await readTensors(job.id, state.variant, mine, told);
+            if (!mine.aborted) table.setRows(rows);
         } catch (error) {
-            if (!isAbort(error) && mine === asked) trouble.replaceChildren(problemPanel(error));
+            if (!mine.aborted) trouble.replaceChildren(problemPanel(error));
         }
     }
     const action = select(Object.keys(ACTIONS), state.action, ACTIONS);
