@@ -124,6 +124,17 @@ const PAGE = 200;
 /** How often a page is asked for again that is too much just now: a busy kend makes few lists at once. */
 const TRIES = 10;
 
+/** After how long one asks again, in ms: what is too much just now, or a kend that is away or in trouble; 0: that is of no use. */
+export function pauseAfter(/** @type {Problem} */ { code, status, retryAfter }) {
+    if (code !== "rate_limited" && code !== "unreachable" && status < 500) return 0;
+    return 1000 * (retryAfter || (code === "rate_limited" ? 1 : 3));
+}
+
+/** Whether what single values and pictures are made of is not there any more: no asking again brings it back. */
+export function isGone(/** @type {Problem} */ { code }) {
+    return code === "inputs_gone" || code === "no_delta";
+}
+
 /** @param {string} path @param {Options} options @returns {Promise<Json>} */
 async function getPage(path, options) {
     for (let tries = 1; ; tries += 1) {
@@ -131,7 +142,7 @@ async function getPage(path, options) {
             return await get(path, options);
         } catch (error) {
             if (!(error instanceof Problem) || error.code !== "rate_limited" || tries === TRIES) throw error;
-            await pause(1000 * (error.retryAfter || 1), options.signal);
+            await pause(pauseAfter(error), options.signal);
         }
     }
 }

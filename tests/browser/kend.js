@@ -99,19 +99,25 @@ export function era(fields = { keep: 0.25 }, root = `file://${DATA}/era-bf16`) {
     return { model: `${root}/finetuned.safetensors`, base: `${root}/base.safetensors`, ...fields };
 }
 
-/** A checkpoint of F32 matrices. @param {string} path @param {Record<string, {rows: number, values: number[]}>} tensors */
-export function writeSafetensors(path, tensors) {
+/** The bytes of values that are stored as F32, or cut to BF16. @param {number[]} values @param {string} dtype */
+function bytesOf(values, dtype) {
+    const whole = Buffer.from(Float32Array.from(values).buffer);
+    return dtype === "F32" ? whole : Buffer.from(whole.filter((_, i) => i % 4 >= 2));
+}
+
+/** A checkpoint of matrices of one type. @param {string} path @param {Record<string, {rows: number, values: number[]}>} tensors @param {"F32" | "BF16"} dtype */
+export function writeSafetensors(path, tensors, dtype = "F32") {
     let end = 0;
     const entries = Object.entries(tensors).map(([name, { rows, values }]) => {
         const begin = end;
-        end += 4 * values.length;
-        return [name, { dtype: "F32", shape: [rows, values.length / rows], data_offsets: [begin, end] }];
+        end += (dtype === "F32" ? 4 : 2) * values.length;
+        return [name, { dtype, shape: [rows, values.length / rows], data_offsets: [begin, end] }];
     });
     const header = Object.fromEntries(entries); // not by assignment: a name may be __proto__
     const text = Buffer.from(JSON.stringify(header));
     const length = Buffer.alloc(8);
     length.writeBigUInt64LE(BigInt(text.length));
-    const data = Object.values(tensors).map(({ values }) => Buffer.from(Float32Array.from(values).buffer));
+    const data = Object.values(tensors).map(({ values }) => bytesOf(values, dtype));
     writeFileSync(path, Buffer.concat([length, text, ...data]));
 }
 

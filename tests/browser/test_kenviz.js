@@ -5,7 +5,7 @@ import { copyFileSync, readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readRow } from "./checkpoint.js";
-import { DATA, era } from "./kend.js";
+import { DATA, era, writeSafetensors } from "./kend.js";
 import { addressOf, coloursAt, drawn, sampleJob } from "./sample.js";
 import { isAccessible, onStage } from "./stage.js";
 
@@ -237,4 +237,75 @@ test(
         },
         { expected: /status of 409.*\/values/ },
     ),
+);
+
+/** Answers the first so many requests with a problem. @param {number} status @param {string} code */
+async function refuse(page, address, times, status, code) {
+    let left = times;
+    const body = JSON.stringify({ status, code, title: `It is ${code}` });
+    await page.route(address, (route) => {
+        if (left === 0) return route.continue();
+        left -= 1;
+        return status ? route.fulfill({ status, contentType: "application/problem+json", body }) : route.abort("connectionrefused");
+    });
+}
+
+test(
+    "kenviz: a request that fails in passing ends neither pictures nor values",
+    onStage(
+        async ({ page, go, kend }) => {
+            const id = await sampleJob(kend);
+            for (const [status, code, said] of [
+                [503, "draining", "It is draining"],
+                [0, "", "kend cannot be reached"],
+            ]) {
+                await refuse(page, "**/heatmap.png?*", 1, status, code);
+                await refuse(page, "**/values?*", 1, status, code);
+                await page.goto("about:blank");
+                await go(placeOf(id, { view: "mask", ...CLOSE }));
+                const problem = page.locator(".problem").getByText(said).first();
+                await problem.waitFor();
+                await page.locator(".picture").hover({ position: { x: 100, y: 100 } });
+                await page.locator(".readout").getByText(said).waitFor();
+                await readout(page, "Base").filter({ hasText: /\d/ }).waitFor();
+                await page.locator(".readout").getByText(said).waitFor({ state: "detached" });
+                await drawn(page);
+                await problem.waitFor({ state: "detached" });
+                await page.unrouteAll();
+            }
+        },
+        { expected: /status of 503|ERR_CONNECTION_REFUSED/ },
+    ),
+);
+
+test(
+    "kenviz: what became of a value is said of what is stored, whatever the base's type",
+    onStage(async ({ page, go, kend }) => {
+        const side = 32;
+        const values = (change) => Array.from({ length: side * side }, (_, i) => change(i));
+        const base = values(() => 1.00002); // 1 as BF16
+        const model = values((i) => (i % side < side / 2 ? 1 : 1 + 2 ** -7 * (1 + (i % 5))));
+        writeSafetensors(join(kend.files, "fine.safetensors"), { a: { rows: side, values: base } });
+        writeSafetensors(join(kend.files, "coarse.safetensors"), { a: { rows: side, values: model } }, "BF16");
+        const at = (name) => `file://${kend.files}/${name}.safetensors`;
+        const id = await kend.submit({ model: at("coarse"), base: at("fine"), keep: 0.25 });
+        const job = await kend.wait(id);
+        assert.equal(job.status, "succeeded", JSON.stringify(job.error));
+        const region = { x: 0, y: 0, w: side, h: side };
+        const { json } = await kend.ask("GET", `/v1/jobs/${id}/values?${new URLSearchParams({ tensor: "a", ...region })}`);
+        const find = (wanted) => {
+            const i = base.findIndex((_, place) => wanted(json.kept[Math.floor(place / side)][place % side], place % side));
+            return { row: Math.floor(i / side), column: i % side };
+        };
+        await visit(page, go, `#/jobs/${id}/kenviz?${new URLSearchParams({ tensor: "a", view: "mask", x: 0, y: 0, w: 32, h: 31 })}`);
+        for (const [fate, cursor] of Object.entries({
+            unchanged: find((kept, column) => !kept && column < side / 2),
+            reset: find((kept, column) => !kept && column >= side / 2),
+            kept: find((kept) => kept),
+        })) {
+            await hover(page, cursor);
+            await page.locator(".readout .tag", { hasText: fate }).waitFor();
+            assert.equal(await readout(page, "Row").textContent(), String(cursor.row));
+        }
+    }),
 );

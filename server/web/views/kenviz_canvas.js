@@ -51,6 +51,8 @@ export class PictureCanvas {
         this.row = null;
         this.asked = 0;
         this.holdUntil = 0;
+        this.timer = 0;
+        this.signal = signal;
         /** @type {Map<number, {x: number, y: number}>} pointers that are down */
         this.down = new Map();
         this.moved = 0;
@@ -63,7 +65,12 @@ export class PictureCanvas {
         themed.observe(document.documentElement, { attributes: true });
         const dark = matchMedia("(prefers-color-scheme: dark)");
         dark.addEventListener("change", () => this.draw(), { signal });
-        signal.addEventListener("abort", () => (resized.disconnect(), themed.disconnect()));
+        signal.addEventListener("abort", () => {
+            resized.disconnect();
+            themed.disconnect();
+            clearTimeout(this.timer);
+            cancelAnimationFrame(this.asked);
+        });
     }
 
     resize() {
@@ -75,7 +82,8 @@ export class PictureCanvas {
     /** Another matrix or view: what was drawn stays until there is something of it. */
     hold() {
         this.holdUntil = performance.now() + HOLD_MS;
-        setTimeout(() => this.later(), HOLD_MS + 1);
+        clearTimeout(this.timer);
+        this.timer = setTimeout(() => this.later(), HOLD_MS + 1);
         this.expect();
     }
 
@@ -86,6 +94,7 @@ export class PictureCanvas {
     }
 
     later() {
+        if (this.signal.aborted) return;
         this.asked ||= requestAnimationFrame(() => this.draw());
     }
 

@@ -10,7 +10,7 @@ import { short } from "./kenviz_row.js";
 /** @param {Value} value */
 function fate(value) {
     if (value.kept) return "kept";
-    return value.base === value.model ? "unchanged" : "reset";
+    return value.pruned === value.model ? "unchanged" : "reset"; // the base may be of a finer type than what is stored
 }
 
 export function readout() {

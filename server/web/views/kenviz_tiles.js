@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pictures of parts of a matrix: 256 x 256 pixels, of which each is 1, 2, 4, ... values wide and high. Those seen last are kept.
-import { getPicture, isAbort, ofJob, Problem } from "../api.js";
+import { getPicture, isAbort, ofJob, pauseAfter, Problem } from "../api.js";
 import { LEAST } from "../heatmap.js";
 
 /** @typedef {import("../heatmap.js").Query} Query */
@@ -18,7 +18,7 @@ export function partOf({ level, i, j }, rows, n) {
 }
 
 export class Tiles {
-    /** @param {string} id of the job @param {AbortSignal} signal @param {() => void} onTile @param {(problem: Problem) => void} onProblem */
+    /** @param {string} id of the job @param {AbortSignal} signal @param {() => void} onTile @param {(problem: Problem | null) => void} onProblem null: it is over */
     constructor(id, signal, onTile, onProblem) {
         this.id = id;
         this.signal = signal;
@@ -32,14 +32,16 @@ export class Tiles {
         this.ends = new Map();
         /** @type {Place[]} */
         this.wanted = [];
-        this.failed = true; // until there is a source
+        this.failed = false; // for good: nothing is asked for any more
+        this.told = ""; // the problem that goes on, by code
         this.waitUntil = 0;
+        this.timer = 0;
         /** @type {Query} */
         this.query = {};
         this.rows = 1;
         this.n = 1;
         this.prefix = "";
-        signal.addEventListener("abort", () => this.stop());
+        signal.addEventListener("abort", () => this.close());
     }
 
     /** What is drawn from now on. @param {Query} query @param {number} rows @param {number} n */
@@ -49,6 +51,7 @@ export class Tiles {
         this.rows = rows;
         this.n = n;
         this.failed = false;
+        this.told = "";
         this.prefix = JSON.stringify(query);
     }
 
@@ -59,7 +62,15 @@ export class Tiles {
 
     /** Whether there will be some: not after a failure. */
     get isExpected() {
-        return this.prefix === "" || !this.failed;
+        return !this.failed;
+    }
+
+    /** The reader leaves. */
+    close() {
+        this.stop();
+        clearTimeout(this.timer);
+        for (const tile of this.kept.values()) tile.close();
+        this.kept.clear();
     }
 
     stop() {
@@ -97,7 +108,7 @@ export class Tiles {
     }
 
     go() {
-        if (this.failed || Date.now() < this.waitUntil) return;
+        if (this.signal.aborted || this.prefix === "" || this.failed || Date.now() < this.waitUntil) return;
         const most = this.query.view === "compare" ? COMPARED_AT_ONCE : AT_ONCE;
         while (this.loading.size < most) {
             const place = this.wanted.shift();
@@ -117,9 +128,14 @@ export class Tiles {
             const query = { ...this.query, ...part, width };
             const { picture, end } = await getPicture(ofJob(this.id, "/heatmap.png"), { query, signal: request.signal });
             const tile = await createImageBitmap(picture);
-            if (request.signal.aborted) return;
+            if (request.signal.aborted) {
+                tile.close();
+                return;
+            }
             this.keep(key, tile);
             this.ends.set(this.prefix, end);
+            if (this.told) this.onProblem(null);
+            this.told = "";
             this.onTile();
         } catch (error) {
             if (!request.signal.aborted && !isAbort(error)) this.fail(place, /** @type {Problem} */ (error));
@@ -139,16 +155,18 @@ export class Tiles {
         }
     }
 
-    /** What is too much just now is asked for again; anything else is told, once. @param {Place} place @param {Problem} problem */
+    /** What may pass is asked for again; all but what is too much just now is told, once. @param {Place} place @param {Problem} problem */
     fail(place, problem) {
-        if (problem.code === "rate_limited") {
-            const seconds = problem.retryAfter || 1;
+        const again = problem instanceof Problem ? pauseAfter(problem) : 0;
+        this.failed = !again;
+        if (again) {
             this.wanted.unshift(place);
-            this.waitUntil = Date.now() + 1000 * seconds;
-            setTimeout(() => this.go(), 1000 * seconds + 1);
-            return;
+            this.waitUntil = Date.now() + again;
+            clearTimeout(this.timer);
+            this.timer = setTimeout(() => this.go(), again + 1);
         }
-        this.failed = true;
+        if (problem.code === "rate_limited" || problem.code === this.told) return;
+        this.told = problem.code;
         this.onProblem(problem);
     }
 }

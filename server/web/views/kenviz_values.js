@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Single values of a matrix, asked for when the reader rests on one, a block of them at once.
-import { get, isAbort, ofJob, Problem } from "../api.js";
+import { get, isGone, ofJob, pauseAfter, Problem } from "../api.js";
+import { newest } from "../newest.js";
 
 /** @typedef {import("../api.js").Json} Json */
 /** @typedef {{column: number, row: number}} Cursor */
@@ -17,7 +18,6 @@ export class Values {
      */
     constructor(id, signal, onValue, onProblem) {
         this.id = id;
-        this.signal = signal;
         this.onValue = onValue;
         this.onProblem = onProblem;
         /** @type {Map<string, Json>} */
@@ -27,15 +27,14 @@ export class Values {
         this.source = { tensor: "", variant: "" };
         this.rows = 1;
         this.n = 1;
-        /** @type {AbortController | undefined} */
-        this.request = undefined;
+        this.begin = newest(signal);
         signal.addEventListener("abort", () => clearTimeout(this.timer));
     }
 
     /** @param {string} tensor @param {string} variant @param {number} rows @param {number} n */
     setSource(tensor, variant, rows, n) {
         clearTimeout(this.timer);
-        this.request?.abort();
+        this.begin();
         this.source = { tensor, variant };
         this.rows = rows;
         this.n = n;
@@ -61,23 +60,19 @@ export class Values {
 
     /** @param {Cursor} cursor @param {string} key @param {number} x @param {number} y */
     async read(cursor, key, x, y) {
-        this.request?.abort();
-        const request = new AbortController();
-        this.request = request;
+        const mine = this.begin();
         const part = { x, y, w: Math.min(SIDE, this.n - x), h: Math.min(SIDE, this.rows - y) };
         try {
-            const block = await get(ofJob(this.id, "/values"), { query: { ...this.source, ...part }, signal: request.signal });
+            const block = await get(ofJob(this.id, "/values"), { query: { ...this.source, ...part }, signal: mine });
             this.kept.set(key, block);
             if (this.kept.size > KEPT) this.kept.delete(/** @type {string} */ (this.kept.keys().next().value));
-            if (!request.signal.aborted && !this.signal.aborted) this.tell(cursor, block);
+            if (!mine.aborted) this.tell(cursor, block);
         } catch (error) {
-            if (isAbort(error) || this.signal.aborted || !(error instanceof Problem)) return;
-            if (error.code === "rate_limited") {
-                this.timer = setTimeout(() => void this.read(cursor, key, x, y), 1000 * (error.retryAfter || 1));
-                return;
-            }
-            this.gone = true;
-            this.onProblem(error);
+            if (mine.aborted || !(error instanceof Problem)) return;
+            const again = pauseAfter(error);
+            if (again) this.timer = setTimeout(() => void this.read(cursor, key, x, y), again);
+            if (isGone(error)) this.gone = true;
+            if (error.code !== "rate_limited") this.onProblem(error);
         }
     }
 }
