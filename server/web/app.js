@@ -77,7 +77,7 @@ async function start() {
         }
         askToSignIn();
     }
-    access.addEventListener("unauthorized", askToSignIn);
+    access.addEventListener("unauthorized", () => (askToSignIn(), showFrame()));
     addEventListener("keydown", onKey);
     addEventListener("kend-session", showFrame);
     showFrame();

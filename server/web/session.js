@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who uses the page. The token itself is not kept: a cookie stands for it, which no script can read.
-import { get, send } from "./api.js";
+import { access, get, Problem, send } from "./api.js";
 
 /** @typedef {{owner: string | null, scopes: string[], token_expires_at: string | null}} Session */
 
@@ -13,7 +13,10 @@ export async function begin() {
     return current;
 }
 
+access.addEventListener("unauthorized", () => (current = null));
+
 export async function signIn(/** @type {string} */ token) {
+    if (!/^[\x20-\x7e]*$/.test(token)) throw new Problem({ code: "unauthorized", title: "a token has no such characters" });
     const response = await send("POST", "v1/session", { headers: { Authorization: `Bearer ${token}` } });
     current = /** @type {Session} */ (await response.json());
     return current;
