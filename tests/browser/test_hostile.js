@@ -28,7 +28,8 @@ test(
         await page.getByRole("heading", { name: BAIT }).waitFor();
         for (const place of ["", `#/jobs/${id}`]) {
             await go(place);
-            await page.waitForTimeout(200);
+            await page.locator("main", { hasText: "document.title" }).waitFor();
+            await page.evaluate(() => new Promise((resolve) => setTimeout(resolve))); // bait that was taken would have had its turn
             assert.equal(await page.locator("img:not([src='web/icon.svg']), script:not([src]), b").count(), 0);
             assert.ok(!(await page.title()).startsWith("taken"));
         }

@@ -144,9 +144,12 @@ test(
         async ({ page, go }) => {
             const kend = await theKend();
             await kend.wait(await kend.submit(era({ keep: 0.5, name: `long ${"name".repeat(25)}` })));
-            for (const place of ["", "#/new"]) {
+            for (const [place, shown] of [
+                ["", row(page, "long name")],
+                ["#/new", page.getByRole("button", { name: "Submit" })],
+            ]) {
                 await go(place);
-                await page.waitForTimeout(300);
+                await shown.waitFor();
                 const [wide, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
                 assert.ok(wide <= screen, `${place}: ${wide} > ${screen}`);
                 await isAccessible(page);

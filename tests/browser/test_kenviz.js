@@ -232,7 +232,7 @@ test(
             await page.locator(".picture").click({ position: { x: 130, y: 90 } });
             await page.getByRole("button", { name: "Zoom in" }).click();
             await drawn(page);
-            await page.waitForTimeout(200);
+            await page.getByText(/^rows [1-9]/).waitFor(); // told later than values or a row would have been asked for
             assert.equal(asked, 1);
         },
         { expected: /status of 409.*\/values/ },

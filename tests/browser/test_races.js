@@ -125,6 +125,34 @@ test(
 );
 
 test(
+    "races: a job that is deleted while it is watched is told once, and not asked for again",
+    onStage(
+        async ({ page, go, kend }) => {
+            const origin = await new Origin(`${DATA}/era-bf16`, 100_000).start();
+            try {
+                const id = await kend.submit(era({ keep: 0.5, name: "race watched" }, origin.url));
+                let asked = 0;
+                const body = JSON.stringify({ status: 404, code: "not_found", title: "Not found" });
+                await page.route(/\/events(\?after=\d+)?$/, (route) => route.abort("connectionrefused")); // the stream
+                await page.route(/\?wait=25$/, (route) => {
+                    asked += 1;
+                    return route.fulfill({ status: 404, contentType: "application/problem+json", body });
+                });
+                await page.clock.install();
+                await go(`#/jobs/${id}`);
+                await page.locator(".problem").getByText("Not found").waitFor();
+                await page.clock.runFor(10_000); // three pauses after a failure
+                assert.equal(asked, 1);
+                await kend.ask("POST", `/v1/jobs/${id}/cancel`);
+            } finally {
+                origin.close();
+            }
+        },
+        { expected: /status of 404|ERR_CONNECTION_REFUSED/ },
+    ),
+);
+
+test(
     "races: the scale of an older view does not replace the one that is seen",
     onStage(async ({ page, go, kend }) => {
         const id = await sampleJob(kend);

@@ -41,6 +41,8 @@ test(
             await isAccessible(page);
             await signIn(page, "kend_0123456789abcdef_wrong");
             await page.getByText("the token is not one of this server's").waitFor();
+            await signIn(page, "kend_\u20ac");
+            await page.getByText("a token has no such characters").waitFor();
             await signIn(page, tokens.submit);
             await page.getByRole("heading", { name: "New job" }).waitFor();
             await page.getByText("nlp").first().waitFor();
@@ -93,6 +95,7 @@ test(
             await page.context().clearCookies();
             await page.getByRole("link", { name: "of nlp" }).click();
             await page.getByRole("heading", { name: "Sign in" }).waitFor();
+            assert.equal(await page.getByRole("button", { name: "Sign out" }).count(), 0);
             await signIn(page, tokens.submit);
             await page.getByRole("heading", { name: "of nlp" }).waitFor();
         },
