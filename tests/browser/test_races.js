@@ -142,8 +142,8 @@ test(
                 await go(`#/jobs/${id}`);
                 await page.locator(".problem").getByText("Not found").waitFor();
                 await page.clock.runFor(10_000); // three pauses after a failure
-                assert.equal(asked, 1);
                 await kend.ask("POST", `/v1/jobs/${id}/cancel`);
+                assert.equal(asked, 1);
             } finally {
                 origin.close();
             }
