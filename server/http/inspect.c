@@ -109,10 +109,13 @@ static int look(struct looking *looking, struct ken_error *error)
     if (code) return code;
     looking->step = STEP_LOOK;
     code = looking->inspection->look(looking->inspection->opaque, &looking->revisit.pair, error);
-    if (code == KEN_EFETCH) looking->step = STEP_INPUTS; /* they went while they were read */
-    if (code) return code == KEN_EFETCH ? KEN_ENOT_FOUND : code;
-    looking->step = STEP_INPUTS;
-    return kend_revisit_check(&looking->revisit, error);
+    if (code == KEN_EINVALID || code == KEN_ENOMEM) return code;
+    /* Whatever else it fails with comes second: bytes that changed while they were read may have led to it. */
+    struct ken_error reason = {0};
+    const int changed = code == KEN_EFETCH ? KEN_ENOT_FOUND : kend_revisit_check(&looking->revisit, &reason);
+    if (changed) looking->step = STEP_INPUTS;
+    if (changed && code != KEN_EFETCH) *error = reason;
+    return changed ? changed : code;
 }
 
 static enum MHD_Result answer_failure(const struct looking *looking, int code, const struct ken_error *error)

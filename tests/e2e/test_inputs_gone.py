@@ -203,8 +203,9 @@ def test_files_that_are_read_in_place(tmp_path: Path) -> None:
 # ---- while all is in motion
 
 
-def test_right_or_gone_whatever_the_cache_does_meanwhile(tmp_path: Path, origin: Origin) -> None:
-    pairs = [serve(origin, f"pair{i}", i) for i in range(3)]
+@pytest.mark.parametrize("encoding", ("plain", "packed"))
+def test_right_or_gone_whatever_the_cache_does_meanwhile(tmp_path: Path, origin: Origin, encoding: str) -> None:
+    pairs = [{**serve(origin, f"pair{i}", i), "delta_encoding": encoding} for i in range(3)]
     with Kend(tmp_path, {"cache.max_bytes": 700_000}) as kend:
         jobs = [run(kend, pair) for pair in pairs]
         wrong: "list[Any]" = []
