@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "heatmap/agreement_picture.h"
 
+#include "delta/packed.h"
 #include "heatmap/kept.h"
 #include "heatmap/legend.h"
 
@@ -64,8 +65,9 @@ unsigned char ken_agreement_colour(const struct ken_agreement *agreement)
 
 /* ---- lines */
 
-/* What is looked at for a picture, at most: elements of each side, and pixels that they are added to. */
-enum { MOST_ELEMENTS = 16 << 20, MOST_PACKED_ELEMENTS = 4 << 20, MOST_PIXELS = 1 << 20 };
+/* What is looked at for a picture, at most: elements of each side, those that are decoded for it (gaps, blocks), pixels that they are added
+ * to; and how long a row may be. */
+enum { MOST_ELEMENTS = 16 << 20, MOST_GAPS = 64 << 20, MOST_PACKED = 48 << 20, MOST_PIXELS = 1 << 20, LONGEST_ROW = 64 << 20 };
 
 struct side {
     struct ken_cells cells;
@@ -79,6 +81,7 @@ struct drawing {
     struct ken_region region;
     uint64_t most;   /* rows of a line */
     unsigned shared; /* lines that have the same rows */
+    bool by_bands;   /* a line's rows are those that its band begins with: gaps lead from there on */
     size_t bytes;    /* of bits */
     unsigned line;
     struct ken_span last;         /* rows that are added up in pixels; end is 0: none */
@@ -107,6 +110,8 @@ static struct ken_span rows_of(const struct drawing *drawing)
 {
     const struct ken_region *region = &drawing->region;
     struct ken_span rows = ken_span_of(region->y, region->h, region->height, drawing->line / drawing->shared * drawing->shared);
+    const uint64_t behind = rows.first % drawing->sides[0].tensor.shape.height;
+    if (drawing->by_bands && rows.first >= region->y + behind) rows.first -= behind;
     if (rows.end - rows.first > drawing->most) rows.end = rows.first + drawing->most;
     return rows;
 }
@@ -135,19 +140,40 @@ static int open_side(struct side *side, const struct ken_picture_side *files, co
     return code ? code : ken_kept_create(&side->kept, &side->cells, &side->tensor, files->delta, error);
 }
 
+/* How many rows are looked at, so that what a side has decoded for them stays within bounds. */
+static uint64_t rows_decoded(const struct side *side, const struct ken_region *region, bool *by_bands)
+{
+    const struct ken_cells_tensor *told = &side->tensor.on_disk;
+    const struct ken_cells_shape *shape = &side->tensor.shape;
+    const uint64_t most = told->packed ? MOST_PACKED : MOST_GAPS;
+    const bool coded = told->form != KEN_FORM_SAME && (told->packed || told->form == KEN_FORM_GAPS);
+    if (!coded || region->h <= most / shape->n) return region->h; /* even if all of its rows are */
+    if (told->packed) return most / (region->w + ken_packed_elements(side->tensor.size));
+    const uint64_t bands = region->h / shape->height, rows = most / shape->n;
+    *by_bands = true;
+    return rows < bands ? rows : bands;
+}
+
 static int prepare(struct drawing *drawing, const struct ken_heatmap *heatmap, struct ken_error *error)
 {
     const struct ken_cells_shape *here = &drawing->sides[0].tensor.shape, *there = &drawing->sides[1].tensor.shape;
-    const bool packed = drawing->sides[0].tensor.on_disk.packed || drawing->sides[1].tensor.on_disk.packed;
     if (here->rows != there->rows || here->n != there->n)
         return ken_fail(error, KEN_EINVALID,
                         "\"with\" has another shape of that tensor: %" PRIu64 " x %" PRIu64 ", not %" PRIu64 " x %" PRIu64, there->rows,
                         there->n, here->rows, here->n);
+    if (here->n > LONGEST_ROW)
+        return ken_fail(error, KEN_EINVALID,
+                        "\"view\" " KEN_AGREEMENT_VIEW " has rows of at most %d values: the matrix has %" PRIu64 " columns", LONGEST_ROW,
+                        here->n);
     int code = ken_heatmap_settle(&drawing->region, heatmap, here, error);
     if (code) return code;
     const struct ken_region *region = &drawing->region;
-    uint64_t rows = (packed ? MOST_PACKED_ELEMENTS : MOST_ELEMENTS) / region->w;
+    uint64_t rows = MOST_ELEMENTS / region->w;
     if (rows > MOST_PIXELS / region->width) rows = MOST_PIXELS / region->width;
+    for (size_t i = 0; i < 2; i++) {
+        const uint64_t decoded = rows_decoded(&drawing->sides[i], region, &drawing->by_bands);
+        if (rows > decoded) rows = decoded;
+    }
     if (!rows) rows = 1;
     drawing->most = rows > region->height ? rows / region->height : 1;
     drawing->shared = (unsigned)((region->height + rows - 1) / rows);

@@ -3,6 +3,7 @@
  * How long pictures of a matrix of 50,000 x 14,336 take, a quarter of it kept, from files that are made up in $TMPDIR (250 MB): prints a
  * table of processor time, and fails where a part of it takes longer than 100 ms, or memory grows.
  */
+#include "delta/packed.h"
 #include "folder.h"
 #include "heatmap/agreement_picture.h"
 #include "heatmap/layers.h"
@@ -131,6 +132,120 @@ static void make_side(struct ken_picture_side *side)
     check(ken_file_write(side->cells, directory, tensors, sizeof tensors, "cells", &error), &error);
 }
 
+/* ---- deltas that must be decoded: gaps, and blocks of encoding packed */
+
+enum { CODED_ROWS = 4096, CODED_COLUMNS = 65600, CODED = CODED_ROWS * CODED_COLUMNS, GAP = 2, BLOCK = KEN_PACKED_RAW / 2 };
+
+/* Cells are written by nobody: comparing looks only at what bands begin with. */
+static void finish_coded(struct ken_picture_side *side, struct ken_cells_tensor *tensor, const struct ken_cells_shape *shape)
+{
+    struct ken_error error;
+    struct ken_cells_head head = {KEN_CELLS_MAGIC, 1, sizeof head + shape->bands * shape->band_bytes, side->delta_bytes, {1, 1}, {0}};
+    memcpy(tensor->dtype, "BF16", 4);
+    tensor->rows = CODED_ROWS;
+    tensor->n = CODED_COLUMNS;
+    tensor->bands = sizeof head;
+    check(ken_sha256("w", 1, tensor->name, &error), &error);
+    check(ken_file_write(side->cells, 0, &head, sizeof head, "cells", &error), &error);
+    check(ken_file_write(side->cells, head.directory, tensor, sizeof *tensor, "cells", &error), &error);
+    side->cells_bytes = head.directory + sizeof *tensor;
+}
+
+/* One of sixteen is kept: of more there would be a mask. */
+static void make_gaps(struct ken_picture_side *side)
+{
+    static uint16_t gaps[1 << 16];
+    struct ken_cells_shape shape;
+    struct ken_error error;
+    uint64_t stored = 0, next = 0, band = 0;
+    ken_cells_measure(&shape, CODED_ROWS, CODED_COLUMNS);
+    *side = (struct ken_picture_side){.cells = make_file(), .delta = make_file()};
+    for (bool more = true; more;) {
+        size_t count = 0;
+        for (; more && count < sizeof gaps / sizeof *gaps; count++) {
+            const uint64_t gap = bits() % 31, element = next + gap;
+            more = element < CODED - 32;
+            for (; band < shape.bands && (band * shape.height * CODED_COLUMNS <= element || !more); band++) {
+                const struct ken_cells_band head = {stored + count, next};
+                check(ken_file_write(side->cells, sizeof(struct ken_cells_head) + band * shape.band_bytes, &head, sizeof head, "cells",
+                                     &error),
+                      &error);
+            }
+            gaps[count] = (uint16_t)gap;
+            next = element + 1;
+        }
+        check(ken_file_write(side->delta, GAP * stored, gaps, GAP * count, "gaps", &error), &error);
+        stored += count;
+    }
+    struct ken_cells_tensor tensor = {
+        .stored = stored, .values = GAP * stored, .values_length = 2 * stored, .form = KEN_FORM_GAPS, .gap = GAP};
+    side->delta_bytes = (GAP + 2) * stored;
+    check(ken_file_write(side->delta, side->delta_bytes - 1, "", 1, "a delta", &error), &error);
+    finish_coded(side, &tensor, &shape);
+}
+
+/* A quarter is kept; all blocks are as the first. */
+static void make_packed(struct ken_picture_side *side)
+{
+    static unsigned char mask[BLOCK / 8];
+    static uint16_t values[BLOCK];
+    const uint64_t blocks = ken_packed_blocks(CODED, 2);
+    const unsigned char *bytes;
+    struct ken_cells_shape shape;
+    struct ken_packed_entry entry;
+    struct ken_packer *packer;
+    struct ken_error error;
+    unsigned char index[KEN_PACKED_INDEX_ENTRY];
+    struct ken_packed_input input = {.dtype = KEN_BF16, .count = BLOCK, .mask = mask, .values = values};
+    ken_cells_measure(&shape, CODED_ROWS, CODED_COLUMNS);
+    *side = (struct ken_picture_side){.cells = make_file(), .delta = make_file()};
+    for (size_t i = 0; i < sizeof mask; i++) {
+        mask[i] = (unsigned char)(bits() & bits());
+        input.stored += (size_t)__builtin_popcount(mask[i]);
+    }
+    for (size_t i = 0; i < BLOCK; i++) values[i] = (uint16_t)(0x3c00 + bits() % 512);
+    check(ken_packer_create(&packer, &error), &error);
+    check(ken_packer_pack(packer, &input, &bytes, &entry, &error), &error);
+    ken_packed_entry_write(index, &entry);
+    side->delta_bytes = blocks * (sizeof index + entry.length);
+    for (uint64_t i = 0; i < blocks; i++) {
+        check(ken_file_write(side->delta, i * sizeof index, index, sizeof index, "a delta", &error), &error);
+        check(ken_file_write(side->delta, blocks * sizeof index + i * entry.length, bytes, entry.length, "a delta", &error), &error);
+    }
+    ken_packer_free(&packer);
+    struct ken_cells_tensor tensor = {
+        .stored = blocks * entry.stored, .values_length = side->delta_bytes, .form = KEN_FORM_MASK, .packed = 1};
+    finish_coded(side, &tensor, &shape);
+}
+
+static bool bench_coded(const char *what, const struct ken_picture_side *side)
+{
+    static const struct {
+        uint64_t y, w, h;
+        unsigned width;
+    } regions[] = {{0, 16, CODED_ROWS, 16}, {0, 0, 0, 1024}, {0, 4096, CODED_ROWS, 1024}, {2000, 1000, 1000, 1000}, {7, 0, 16, 4096}};
+    bool good = true;
+    for (size_t i = 0; i < sizeof regions / sizeof *regions; i++) {
+        const struct ken_heatmap heatmap = {
+            .tensor = "w", .y = regions[i].y, .w = regions[i].w, .h = regions[i].h, .width = regions[i].width};
+        struct ken_picture picture;
+        struct ken_error error;
+        double least = 1e9;
+        for (unsigned try = 0; try < TRIES; try++) {
+            const double begin = seconds();
+            check(ken_agreement_draw(&picture, &heatmap, side, side, &error), &error);
+            const double took = seconds() - begin;
+            free(picture.png);
+            if (took < least) least = took;
+        }
+        printf("%s: %ju x %ju from 0, %ju; %u pixels wide: %.1f ms%s\n", what, (uintmax_t)(heatmap.w ? heatmap.w : CODED_COLUMNS),
+               (uintmax_t)(heatmap.h ? heatmap.h : CODED_ROWS), (uintmax_t)heatmap.y, heatmap.width, 1e3 * least,
+               least <= MOST_SECONDS ? "" : " !");
+        good &= least <= MOST_SECONDS;
+    }
+    return good;
+}
+
 /* ---- pictures */
 
 static const struct {
@@ -233,6 +348,11 @@ int main(void)
     bool good = bench_parts(sides);
     bench_layers(&sides[0]);
     bench_counts(sides);
+    struct ken_picture_side coded;
+    make_gaps(&coded);
+    good &= bench_coded("compare, gaps", &coded);
+    make_packed(&coded);
+    good &= bench_coded("compare, packed", &coded);
     getrusage(RUSAGE_SELF, &used);
     printf("peak resident memory: %.1f MiB\n", (double)used.ru_maxrss / 1024);
     good &= used.ru_maxrss <= MOST_MEMORY_KB;

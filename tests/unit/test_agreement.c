@@ -15,13 +15,13 @@
 #include <string.h>
 
 static const char *const tensors[] = {"w.f32", "w.f16", "w.bf16", "w.f64", "bias", "short", "same.f32"};
-enum { TENSORS = sizeof tensors / sizeof *tensors };
+enum { TENSORS = sizeof tensors / sizeof *tensors, LARGE_ROWS = 100, LARGE_COLUMNS = 5000 };
 
 static struct unit_folder folder;
 static struct made_pair made;
 
 /* What there is to draw from, of k columns a row. */
-static struct ken_picture_side make_side(const char *name, uint64_t k, bool packed)
+static struct ken_picture_side make_side(const char *name, const char *model, const char *base, uint64_t k, bool packed)
 {
     struct ken_options options = pair_options(k, 0);
     struct ken_picture_side side;
@@ -29,7 +29,7 @@ static struct ken_picture_side make_side(const char *name, uint64_t k, bool pack
     char work[PATH_MAX], path[PATH_MAX];
     options.encoding = packed ? KEN_ENCODING_PACKED : KEN_ENCODING_PLAIN;
     ck_assert_int_eq(mkdir(unit_path(work, &folder, name), 0777), 0);
-    struct prune_pair pair = {.model = made.model, .base = made.base, .folder = work};
+    struct prune_pair pair = {.model = model, .base = base, .folder = work};
     ck_assert_msg(!prune_pair(&pair, &options), "%s", pair.error.message);
     prune_pair_free(&pair);
     snprintf(path, sizeof path, "%.4000s/out/.kend/tensors.cells", work);
@@ -49,10 +49,10 @@ static void setup(void)
 {
     unit_folder_make(&folder);
     made_pair_write(&made, folder.path);
-    sides[0] = make_side("few", 2, false);
-    sides[1] = make_side("many", 20, false);
-    sides[2] = make_side("few-packed", 2, true);
-    sides[3] = make_side("many-packed", 20, true);
+    sides[0] = make_side("few", made.model, made.base, 2, false);
+    sides[1] = make_side("many", made.model, made.base, 20, false);
+    sides[2] = make_side("few-packed", made.model, made.base, 2, true);
+    sides[3] = make_side("many-packed", made.model, made.base, 20, true);
 }
 
 static void teardown(void)
@@ -148,6 +148,59 @@ START_TEST(elements_are_the_same_wherever_they_are_entered)
             ken_kept_free(&kept);
         }
     teardown();
+}
+END_TEST
+
+/* Writes a matrix of several bands, pieces and blocks. */
+static void write_large(char path[PATH_MAX], const char *name, uint64_t factor)
+{
+    static float values[LARGE_ROWS * LARGE_COLUMNS];
+    const struct make_tensor tensor = {"w", "F32", "[100,5000]", values, sizeof values};
+    for (uint64_t i = 0; i < LARGE_ROWS * LARGE_COLUMNS; i++) values[i] = (float)(i * factor % 65521);
+    write_safetensors(folder.path, name, NULL, &tensor, 1);
+    unit_path(path, &folder, name);
+}
+
+/* What is taken on the way through, by jumps of that length. */
+static void check_jumps(const struct ken_masked *masked, const unsigned char *all, uint64_t step)
+{
+    struct ken_kept *kept;
+    ck_assert_int_eq(ken_kept_create(&kept, masked->cells, masked->tensor, masked->delta, NULL), KEN_OK);
+    for (uint64_t at = step / 3; at < LARGE_ROWS * LARGE_COLUMNS - 50; at += step) {
+        unsigned char some[8 + KEN_BITS_SLACK] = {0};
+        ck_assert_int_eq(ken_kept_jump(kept, at, NULL), KEN_OK);
+        ck_assert_int_eq(ken_kept_take(kept, 50, some, NULL, NULL), KEN_OK);
+        for (uint64_t b = 0; b < 50; b++) ck_assert_int_eq(some[b / 8] >> b % 8 & 1, all[(at + b) / 8] >> (at + b) % 8 & 1);
+    }
+    ken_kept_free(&kept);
+}
+
+START_TEST(jumps_onwards_leave_nothing_out)
+{
+    static const uint64_t steps[] = {97, 5000, 40001, 65601, 131072, 170003};
+    static unsigned char all[LARGE_ROWS * LARGE_COLUMNS / 8 + KEN_BITS_SLACK];
+    char model[PATH_MAX], base[PATH_MAX];
+    unit_folder_make(&folder);
+    write_large(model, "model.safetensors", 7919);
+    write_large(base, "base.safetensors", 104729);
+    const struct ken_picture_side coded[] = {make_side("gaps", model, base, 200, false), make_side("packed", model, base, 200, true),
+                                             make_side("mask", model, base, 2000, false)};
+    for (size_t i = 0; i < sizeof coded / sizeof *coded; i++) {
+        struct ken_cells cells;
+        struct ken_cells_found found;
+        struct ken_kept *kept;
+        const struct ken_masked masked = open_masked(&coded[i], "w", &cells, &found);
+        ck_assert_int_eq(found.on_disk.form == KEN_FORM_GAPS, i == 0);
+        memset(all, 0, sizeof all);
+        ck_assert_int_eq(ken_kept_create(&kept, masked.cells, masked.tensor, masked.delta, NULL), KEN_OK);
+        ck_assert_int_eq(ken_kept_seek(kept, 0, NULL), KEN_OK);
+        ck_assert_int_eq(ken_kept_take(kept, LARGE_ROWS * LARGE_COLUMNS, all, NULL, NULL), KEN_OK);
+        ken_kept_free(&kept);
+        for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) check_jumps(&masked, all, steps[s]);
+        close(coded[i].cells);
+        close(coded[i].delta);
+    }
+    unit_folder_remove(&folder);
 }
 END_TEST
 
@@ -279,5 +332,5 @@ START_TEST(every_mixture_has_a_colour_of_its_own)
 END_TEST
 
 UNIT_MAIN("agreement", bits_are_counted_between_any_two, both_encodings_agree, elements_are_the_same_wherever_they_are_entered,
-          what_is_called_off_ends, out_of_memory, damaged_cells_are_refused_or_drawn, scales_that_are_none_are_refused,
-          every_mixture_has_a_colour_of_its_own)
+          jumps_onwards_leave_nothing_out, what_is_called_off_ends, out_of_memory, damaged_cells_are_refused_or_drawn,
+          scales_that_are_none_are_refused, every_mixture_has_a_colour_of_its_own)
