@@ -11,9 +11,8 @@ enum { LONGER_SIDE = 1024 };
 
 /* ---- what is drawn */
 
-/* One direction of the region, of so many rows or columns there are. */
-static int settle_range(uint64_t first, uint64_t *length, uint64_t all, const char *first_name, const char *length_name, const char *what,
-                        struct ken_error *error)
+int ken_region_check(uint64_t first, uint64_t *length, uint64_t all, const char *first_name, const char *length_name, const char *what,
+                     struct ken_error *error)
 {
     if (first >= all)
         return ken_fail(error, KEN_EINVALID, "\"%s\" must be from 0 to %" PRIu64 ": the matrix has %" PRIu64 " %s", first_name, all - 1,
@@ -53,8 +52,8 @@ int ken_heatmap_settle(struct ken_region *region, const struct ken_heatmap *heat
                        struct ken_error *error)
 {
     *region = (struct ken_region){.x = heatmap->x, .y = heatmap->y, .w = heatmap->w, .h = heatmap->h};
-    int code = settle_range(region->x, &region->w, shape->n, "x", "w", "columns", error);
-    if (!code) code = settle_range(region->y, &region->h, shape->rows, "y", "h", "rows", error);
+    int code = ken_region_check(region->x, &region->w, shape->n, "x", "w", "columns", error);
+    if (!code) code = ken_region_check(region->y, &region->h, shape->rows, "y", "h", "rows", error);
     return code ? code : settle_size(region, heatmap->width, error);
 }
 

@@ -48,6 +48,10 @@ size_t ken_heatmap_most_bytes(const struct ken_heatmap *heatmap);
 /* The region that is asked for, of a matrix of that shape: KEN_EINVALID as above. */
 int ken_heatmap_settle(struct ken_region *region, const struct ken_heatmap *heatmap, const struct ken_cells_shape *shape,
                        struct ken_error *error);
+/* One direction of a region, of so many `what` there are: KEN_EINVALID by the names of its parameters. *length 0 becomes all that follow.
+ */
+int ken_region_check(uint64_t first, uint64_t *length, uint64_t all, const char *first_name, const char *length_name, const char *what,
+                     struct ken_error *error);
 /* The end of the scale that is asked for, of a delta with these cells. */
 double ken_heatmap_end(enum ken_view view, double end, const struct ken_cells *cells);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "heatmap/pixels.h"
 
+#include "bits.h"
 #include "folder.h"
 #include "heatmap/kept.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,11 +181,6 @@ static int rows_go_to(struct ken_pixels *pixels, uint64_t row, struct ken_error 
     return KEN_OK;
 }
 
-static bool has_bit(const unsigned char *bits, uint64_t i)
-{
-    return bits[i / 8] >> i % 8 & 1;
-}
-
 /* A stored value by its number. */
 static int value_at(struct ken_pixels *pixels, uint64_t number, double *value, struct ken_error *error)
 {
@@ -221,22 +218,25 @@ static int add_row(struct ken_pixels *pixels, uint64_t row, struct ken_error *er
 {
     const struct rows *rows = &pixels->rows;
     const uint64_t first = rows->columns.first, end = rows->columns.end;
-    uint64_t number = rows->ones[1] + (pixels->region.x > first && has_bit(rows->bits[1], 0)), column = pixels->region.x;
+    uint64_t number = rows->ones[1] + (pixels->region.x > first && ken_bits_has(rows->bits[1], 0)), column = pixels->region.x;
     for (unsigned i = 0; i < pixels->region.width; i++) {
         struct ken_pixel *pixel = &pixels->pixels[i];
         const bool again = pixels->columns[i].first < column; /* the same element as before, enlarged */
-        if (again && has_bit(rows->bits[1], column - 1 - first)) number--;
+        if (again && ken_bits_has(rows->bits[1], column - 1 - first)) number--;
         for (column = pixels->columns[i].first; column < pixels->columns[i].end; column++) {
             const uint64_t at = column - first;
             pixel->elements++;
-            if (!has_bit(rows->bits[1], at)) continue;
+            if (!ken_bits_has(rows->bits[1], at)) continue;
             pixel->stored++;
-            pixel->neighbours += (uint64_t)(at && has_bit(rows->bits[1], at - 1)) + (column + 1 < end && has_bit(rows->bits[1], at + 1));
-            pixel->neighbours += (uint64_t)has_bit(rows->bits[0], at) + has_bit(rows->bits[2], at);
+            pixel->neighbours +=
+                (uint64_t)(at && ken_bits_has(rows->bits[1], at - 1)) + (column + 1 < end && ken_bits_has(rows->bits[1], at + 1));
+            pixel->neighbours += (uint64_t)ken_bits_has(rows->bits[0], at) + ken_bits_has(rows->bits[2], at);
             double value = 0;
             int code = pixels->values ? value_of(pixels, row, column, number, &value, error) : KEN_OK;
             if (code) return code;
             number++;
+            pixel->not_finite += (uint64_t)!isfinite(value);
+            if (!isfinite(value)) continue;
             pixel->value += value;
             pixel->size += value < 0 ? -value : value;
         }

@@ -81,7 +81,9 @@ static double level(enum ken_view view, const struct ken_pixel *pixel, double en
 {
     const double stored = (double)pixel->stored, elements = (double)pixel->elements;
     switch (view) {
-    case KEN_VIEW_MASK: return stored > 0 ? 0.5 + 0.5 * (pixel->value / stored / end) : NAN;
+    case KEN_VIEW_MASK: /* of values that are not finite alone: the middle, for something is kept there */
+        if (pixel->stored > pixel->not_finite) return 0.5 + 0.5 * (pixel->value / (stored - (double)pixel->not_finite) / end);
+        return pixel->stored ? 0.5 : NAN;
     case KEN_VIEW_NEIGHBORS: return stored > 0 ? (double)pixel->neighbours / stored / end : NAN;
     case KEN_VIEW_DENSITY: return elements > 0 ? stored / elements / end : NAN;
     default: return elements > 0 ? pixel->difference / elements / end : NAN;

@@ -9,6 +9,7 @@
 /* What there is in the part of a matrix that a pixel stands for. */
 struct ken_pixel {
     uint64_t elements, stored;
+    uint64_t not_finite;            /* of those stored, what the sums of values leave out; not known from cells */
     uint64_t neighbours;            /* of those stored, kept ones among the four beside each */
     double difference, value, size; /* sums as in struct ken_cell */
 };

@@ -4,6 +4,7 @@
 #include "bits.h"
 #include "delta/packed.h"
 #include "folder.h"
+#include "heatmap/heatmap.h"
 #include "heatmap/kept.h"
 
 #include <inttypes.h>
@@ -29,29 +30,20 @@ struct reading {
 
 /* ---- the region */
 
-static int check_side(uint64_t first, uint64_t length, uint64_t all, const char *first_name, const char *length_name, const char *what,
-                      struct ken_error *error)
-{
-    if (first >= all)
-        return ken_fail(error, KEN_EINVALID, "\"%s\" must be from 0 to %" PRIu64 ": the matrix has %" PRIu64 " %s", first_name, all - 1,
-                        all, what);
-    if (length <= all - first) return KEN_OK;
-    return ken_fail(error, KEN_EINVALID, "\"%s\" must be from 1 to %" PRIu64 ": the matrix has %" PRIu64 " %s", length_name, all - first,
-                    all, what);
-}
-
 static int check_region(const struct reading *reading, struct ken_error *error)
 {
-    const struct ken_values *values = reading->values;
+    struct ken_values *values = reading->values;
     const struct ken_cells_shape *shape = &reading->tensor.found.shape;
     const uint64_t most = reading->tensor.found.on_disk.packed ? MOST_IN_PACKED_ROWS : MOST_IN_ROWS;
-    int code = check_side(values->x, values->w, shape->n, "x", "w", "columns", error);
-    if (!code) code = check_side(values->y, values->h, shape->rows, "y", "h", "rows", error);
+    int code = ken_region_check(values->x, &values->w, shape->n, "x", "w", "columns", error);
+    if (!code) code = ken_region_check(values->y, &values->h, shape->rows, "y", "h", "rows", error);
     if (code) return code;
     if (values->w > KEN_VALUES_MOST / values->h)
         return ken_fail(error, KEN_EINVALID, "\"w\" and \"h\" ask for more than %d values", KEN_VALUES_MOST);
     if (values->h > 1 && shape->n > most / values->h)
         return ken_fail(error, KEN_EINVALID, "\"h\" is too large: so many rows have more than %" PRIu64 " values", most);
+    if (values->h == 1 && values->x + values->w > most)
+        return ken_fail(error, KEN_EINVALID, "\"x\" and \"w\" lead too far into a row: values can be told of its first %" PRIu64, most);
     return KEN_OK;
 }
 
