@@ -114,6 +114,16 @@ static enum MHD_Result answer_job(struct kend_request *request, const struct ken
     return result;
 }
 
+static enum MHD_Result answer_row(struct kend_request *request)
+{
+    struct kend_job *job;
+    enum MHD_Result result;
+    if (!kend_find_job(request, &job, &result)) return result;
+    result = kend_answer_row_picture(request, &job);
+    kend_job_free(&job);
+    return result;
+}
+
 /* Whose job it is comes first: who may not see it is told nothing. */
 enum MHD_Result kend_route_heatmap(struct kend_request *request)
 {
@@ -121,7 +131,8 @@ enum MHD_Result kend_route_heatmap(struct kend_request *request)
     char detail[256];
     struct kend_job *job;
     enum MHD_Result result;
-    if (is_view(&request->query, KEN_ROW_VIEW)) return kend_answer_with_job(request, kend_answer_row_picture);
+    if (request->state) return kend_inspect_again(request); /* no other view waits */
+    if (is_view(&request->query, KEN_ROW_VIEW)) return answer_row(request);
     if (!read_query(&request->query, &heatmap, detail, sizeof detail)) {
         if (!kend_find_job(request, &job, &result)) return result;
         kend_job_free(&job);

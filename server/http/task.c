@@ -172,10 +172,10 @@ void *kend_task_start(struct kend_request *request, const struct kend_task_kind 
     request->deadline = task->until + TASK_GRACE_MS;
     if (!take_place(tasks, kend_request_owner(request), request->http->parts.tokens, &task->place)) {
         leave(task, false);
-        *result =
-            kend_answer_problem(request, PROTO_RATE_LIMITED,
-                                "too many comparisons and layers at once (at most %d, %d of one owner, and the last for who has none)",
-                                KEND_TASKS, KEND_TASKS_OF_OWNER);
+        *result = kend_answer_problem(
+            request, PROTO_RATE_LIMITED,
+            "too many comparisons, layers and looks at once (at most %d, %d of one owner, and the last for who has none)", KEND_TASKS,
+            KEND_TASKS_OF_OWNER);
         return NULL;
     }
     if (pthread_create(&thread, NULL, task_main, task)) {

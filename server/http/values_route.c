@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Single values of a job's matrix: of the base, of the fine-tuned model, and as they were pruned. */
 #include "http/inspect.h"
-#include "http/memory.h"
 #include "inspect/values.h"
 #include "json.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 struct values_request {
     struct kend_inspection inspection;
@@ -13,9 +13,9 @@ struct values_request {
     struct ken_values values;
 };
 
-static int look(void *opaque, const struct ken_pair *pair, struct ken_error *error)
+static int look(struct kend_inspection *inspection, const struct ken_pair *pair, struct ken_error *error)
 {
-    struct values_request *asked = opaque;
+    struct values_request *asked = (struct values_request *)inspection;
     return ken_values_read(&asked->values, pair, asked->inspection.tensor, asked->x, asked->y, asked->w, asked->h, error);
 }
 
@@ -76,20 +76,39 @@ static json_t *values_to_json(const struct values_request *asked)
     return proto_json_set(json, "kept", rows_of_flags(values, values->kept));
 }
 
-static enum MHD_Result answer(struct kend_request *request, const struct kend_job *job)
+static enum MHD_Result answer(struct kend_inspection *inspection, struct kend_request *request)
 {
-    struct values_request asked = {.inspection = {.look = look, .opaque = &asked}};
+    return kend_answer_json(request, 200, values_to_json((const struct values_request *)inspection));
+}
+
+static void clear(struct kend_inspection *inspection)
+{
+    ken_values_free(&((struct values_request *)inspection)->values);
+}
+
+/* Takes *job over, if all is well. */
+static enum MHD_Result start(struct kend_request *request, struct kend_job **job)
+{
+    struct values_request *asked = calloc(1, sizeof *asked);
     char detail[256];
     enum MHD_Result result;
-    if (!read_region(&request->query, &asked, detail, sizeof detail)) return kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
-    if (kend_inspection_read(&asked.inspection, request, job, &result) && kend_inspect(request, job, &asked.inspection, &result))
-        result = kend_answer_json(request, 200, values_to_json(&asked));
-    ken_values_free(&asked.values);
-    kend_request_let_go_document(request);
+    if (!asked) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
+    asked->inspection = (struct kend_inspection){.look = look, .answer = answer, .clear = clear};
+    if (!read_region(&request->query, asked, detail, sizeof detail))
+        result = kend_answer_problem(request, PROTO_BAD_REQUEST, "%s", detail);
+    else if (kend_inspection_read(&asked->inspection, request, *job, &result))
+        return kend_inspect(request, job, &asked->inspection);
+    kend_inspection_free(&asked->inspection);
     return result;
 }
 
 enum MHD_Result kend_route_values(struct kend_request *request)
 {
-    return kend_answer_with_job(request, answer);
+    struct kend_job *job;
+    enum MHD_Result result;
+    if (request->state) return kend_inspect_again(request);
+    if (!kend_find_job(request, &job, &result)) return result;
+    result = start(request, &job);
+    kend_job_free(&job);
+    return result;
 }

@@ -79,6 +79,34 @@ def test_as_long_as_the_cache_has_them(tmp_path: Path, origin: Origin) -> None:
         assert not are_gone(kend, first) and not are_gone(kend, third) and are_gone(kend, second)
 
 
+def test_headers_that_are_not_read_in_passing(tmp_path: Path, origin: Origin) -> None:
+    """Of many tensors: the same answers, from a thread of their own, and several at once."""
+    document = serve(origin, "one", 1)
+    for number, side in enumerate(("model", "base")):
+        many = {
+            f"layer.{i}.of.many.that.make.headers.long": np.full((2, 8), i + number, np.float32) for i in range(2000)
+        }
+        origin.put(f"/one/{side}", make_safetensors({"a": tensors(2 + number), **many}))
+    with Kend(tmp_path) as kend:
+        job = run(kend, document)
+        assert not are_gone(kend, job)
+        assert look(kend, job).json["model"] == [[float(tensors(2)[2, 3])]]
+        assert look(kend, job, "values?x=1000&").status == look(kend, job, "row?row=40&").status == 400
+        drawn = look(kend, job, CALLS[2])
+        assert drawn.body[:4] == b"\x89PNG"
+        assert look(kend, job, CALLS[2], {"If-None-Match": drawn.headers["etag"]}).status == 304
+        answers: "list[Response]" = []
+        threads = [threading.Thread(target=lambda: answers.append(look(kend, job))) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {answer.status for answer in answers} <= {200, 429} and 200 in {answer.status for answer in answers}
+        for data in (kend.data / "cache").glob("*/data"):
+            os.utime(data, ns=(1, 1))
+        assert are_gone(kend, job)
+
+
 def test_nobody_is_asked(tmp_path: Path, origin: Origin) -> None:
     document = serve(origin, "one", 1)
     kend = Kend(tmp_path)

@@ -51,6 +51,12 @@ START_TEST(views_have_colours_from_one_end_to_the_other)
     ck_assert_uint_eq(ken_view_colour(KEN_VIEW_MASK, &all, 1), 128);
     all.value = NAN;
     ck_assert_uint_eq(ken_view_colour(KEN_VIEW_MASK, &all, 1), 0);
+    all.value = -3;
+    all.not_finite = 1;
+    ck_assert_uint_eq(ken_view_colour(KEN_VIEW_MASK, &all, 1), 1);
+    all.value = 0;
+    all.not_finite = all.stored;
+    ck_assert_uint_eq(ken_view_colour(KEN_VIEW_MASK, &all, 1), 128);
     ck_assert_int_eq(ken_view_parse("row"), KEN_VIEW_COUNT);
 }
 END_TEST
