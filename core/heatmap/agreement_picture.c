@@ -147,7 +147,7 @@ static uint64_t rows_decoded(const struct side *side, const struct ken_region *r
     const struct ken_cells_shape *shape = &side->tensor.shape;
     const uint64_t most = told->packed ? MOST_PACKED : MOST_GAPS;
     const bool coded = told->form != KEN_FORM_SAME && (told->packed || told->form == KEN_FORM_GAPS);
-    if (!coded || region->h <= most / shape->n) return region->h; /* even if all of its rows are */
+    if (!coded || region->h <= most / shape->n) return UINT64_MAX; /* even if all of them are */
     if (told->packed) return most / (region->w + ken_packed_elements(side->tensor.size));
     const uint64_t bands = region->h / shape->height, rows = most / shape->n;
     *by_bands = true;
