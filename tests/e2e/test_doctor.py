@@ -623,6 +623,14 @@ def test_a_host_that_is_not_allowed(tmp_path: Path) -> None:
 
 
 def test_every_check_was_seen_to_fail() -> None:
-    others = {"data_folder", "file_system", "open_files", "proxy", "work"}  # by tests of their own above
+    others = {
+        "data_folder",
+        "file_system",
+        "open_files",
+        "proxy",
+        "work",
+        "store",
+        "folders",
+    }  # by tests of their own above
     others |= {"access", "secrets", "owners", "certificate", "server_tls"}
     assert set(names()) == set(CONFIGURATIONS) | set(SERVERS) | others
