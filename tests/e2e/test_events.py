@@ -60,7 +60,7 @@ def test_a_job_from_its_beginning_to_its_end(kend: Kend, large: Path) -> None:  
     progress = [event for event in events if event.type == "progress"]
     assert progress[-1].data["stage"] in ("pruning", "publishing")
     percents = [event.data["progress"]["percent"] for event in progress]
-    assert percents == sorted(percents) and len(set(percents)) > 1  # how many depends on how fast it is
+    assert percents == sorted(percents)  # how many depends on how fast it is
     # At most four a second, however they are counted; what was read late counts as come together.
     for i in range(len(progress) - 8):
         assert progress[i + 8].at - progress[i].at > 1.5
