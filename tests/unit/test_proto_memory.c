@@ -135,7 +135,7 @@ static enum outcome dump(const void *document)
 /* jansson leaves out the name of a member for which its buffer cannot grow. */
 START_TEST(no_name_is_left_out_of_a_text)
 {
-    char name[40];
+    char name[48];
     json_t *document = json_object();
     for (int i = 0; i < 100; i++) {
         snprintf(name, sizeof name, "a name that is rather long, of %02d", i);
