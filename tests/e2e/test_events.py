@@ -90,8 +90,10 @@ def test_who_comes_again_gets_the_rest(kend: Kend, files: Path) -> None:  # noqa
 def test_nothing_is_lost_over_kills(tmp_path: Path, large: Path) -> None:  # noqa: F811
     """The server is killed twice while the job runs: what one listener put together is what the store has."""
     got: list[Event] = []
+    document = {**of_files(large, "large-"), "variants": [{"name": f"v{i}", "keep": i / 10} for i in range(1, 9)]}
+    del document["keep"]
     with kend_of(tmp_path, prune__kernel="scalar", prune__threads=1) as kend:
-        job = kend.submit(of_files(large, "large-"))
+        job = kend.submit(document)
         for _ in range(2):
             with open_stream(kend, of_job(job), *where_it_was(got)) as stream, pytest.raises(ConnectionResetError):
                 for event in stream:
