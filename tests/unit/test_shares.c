@@ -47,7 +47,7 @@ START_TEST(owners_of_one_hash_are_told_apart)
 {
     enum { OWNERS = 2000 };
     struct kend_shares *shares = create(1);
-    char owner[16];
+    char owner[24];
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < OWNERS; i++) {
             snprintf(owner, sizeof owner, "owner%d", i);
