@@ -146,7 +146,7 @@ static enum MHD_Result start(struct kend_request *request, const struct work *as
     enum MHD_Result result;
     uint64_t bytes;
     if (kend_comparison_bytes(&asked->comparing, &bytes, &error)) return answer_failure(request, &error);
-    if (!kend_request_hold_document(request, (size_t)bytes)) return kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
+    if (!kend_hold_or_answer(request, bytes, &result)) return result;
     if (!(work = malloc(sizeof *work))) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     *work = *asked;
     work = kend_task_start(request, &kind, work, &result);

@@ -64,7 +64,7 @@ static enum MHD_Result draw(struct kend_request *request, const struct ken_heatm
     struct ken_picture picture = {0};
     struct ken_error error = {0};
     enum MHD_Result result;
-    if (!kend_picture_hold(request, ken_heatmap_most_bytes(heatmap), &result)) return result;
+    if (!kend_hold_or_answer(request, ken_heatmap_most_bytes(heatmap), &result)) return result;
     int code = kend_picture_files_open(&files, request->http->parts.artifacts, request->match.id, variant, &error);
     const bool opened = !code;
     if (opened) code = ken_heatmap_draw(&picture, heatmap, files.cells, files.cells_bytes, files.delta, files.delta_bytes, &error);
@@ -82,7 +82,7 @@ static enum MHD_Result draw_comparison(struct kend_request *request, const struc
     struct ken_error error = {0};
     int code = KEN_OK;
     enum MHD_Result result;
-    if (!kend_picture_hold(request, ken_heatmap_most_bytes(heatmap), &result)) return result;
+    if (!kend_hold_or_answer(request, ken_heatmap_most_bytes(heatmap), &result)) return result;
     for (size_t i = 0; !code && i < 2; i++) {
         code = kend_picture_files_open(&files[i], comparing->artifacts, models[i]->job, models[i]->variant, &error);
         sides[i] = (struct ken_picture_side){files[i].cells, files[i].delta, files[i].cells_bytes, files[i].delta_bytes};

@@ -93,7 +93,7 @@ static enum MHD_Result start(struct kend_request *request, const struct work *as
     enum MHD_Result result;
     uint64_t bytes;
     if (kend_layers_bytes(&source, &bytes, &error)) return kend_answer_picture(request, NULL, &error, false);
-    if (!kend_picture_hold(request, bytes + ken_layers_most_bytes(&asked->wanted), &result)) return result;
+    if (!kend_hold_or_answer(request, bytes + ken_layers_most_bytes(&asked->wanted), &result)) return result;
     struct work *work = malloc(sizeof *work);
     if (!work) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     *work = *asked;

@@ -162,7 +162,7 @@ static enum MHD_Result start(struct kend_request *request, const struct work *as
     uint64_t bytes;
     if (kend_layers_bytes(&source, &bytes, &error)) return answer_failure(request, &error);
     bytes *= 3; /* a page of them tells at most two names for a row's one */
-    if (!kend_request_hold_document(request, (size_t)bytes)) return kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
+    if (!kend_hold_or_answer(request, bytes, &result)) return result;
     if (!(work = malloc(sizeof *work))) return kend_answer_problem(request, PROTO_INTERNAL, "out of memory");
     *work = *asked;
     work = kend_task_start(request, &kind, work, &result);

@@ -8,13 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-bool kend_picture_hold(struct kend_request *request, uint64_t bytes, enum MHD_Result *result)
-{
-    if (kend_request_hold_document(request, (size_t)bytes)) return true;
-    *result = kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
-    return false;
-}
-
 bool kend_picture_is_known(struct kend_request *request, enum MHD_Result *result)
 {
     char etag[KEND_PICTURE_ETAG_SIZE];

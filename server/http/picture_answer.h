@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Answers with pictures, or with what kept them from being drawn; and the memory that drawing takes. */
+/* Answers with pictures, or with what kept them from being drawn. */
 #ifndef KEND_HTTP_PICTURE_ANSWER_H
 #define KEND_HTTP_PICTURE_ANSWER_H
 
 #include "heatmap/heatmap.h"
 #include "http/respond.h"
 
-/* Counts so many bytes, which drawing takes at most, until it is answered. False: that is too much now, which was answered (with *result).
- */
-bool kend_picture_hold(struct kend_request *request, uint64_t bytes, enum MHD_Result *result);
 /* Whether the client has the picture already, which was answered (with *result). */
 bool kend_picture_is_known(struct kend_request *request, enum MHD_Result *result);
 /* Answers with the picture, whose bytes are taken over; NULL: with the error. opened: there was something to draw from. */

@@ -123,11 +123,7 @@ json_t *kend_request_json(struct kend_request *request, enum MHD_Result *result)
         *result = kend_answer_problem(request, PROTO_BAD_JSON, "the body is empty");
         return NULL;
     }
-    const size_t most = request->body_size * REQUEST_DOCUMENT_FACTOR;
-    if (!kend_request_hold_document(request, most)) {
-        *result = kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
-        return NULL;
-    }
+    if (!kend_hold_or_answer(request, request->body_size * REQUEST_DOCUMENT_FACTOR, result)) return NULL;
     json_t *document = proto_json_load(request->body, request->body_size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     body_free(request);
     if (document) return document;

@@ -72,6 +72,13 @@ static enum MHD_Result response_queue(struct kend_request *request, int status, 
     return result;
 }
 
+bool kend_hold_or_answer(struct kend_request *request, uint64_t bytes, enum MHD_Result *result)
+{
+    if (kend_request_hold_document(request, (size_t)bytes)) return true;
+    *result = kend_answer_problem(request, PROTO_RATE_LIMITED, "%s", KEND_CROWDED);
+    return false;
+}
+
 /* In place of an answer that there was no memory for; there may be for this much. */
 static enum MHD_Result send_no_memory(struct kend_request *request)
 {

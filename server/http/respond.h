@@ -38,4 +38,10 @@ enum MHD_Result kend_answer_store(struct kend_request *request, enum kend_store_
 /* 404 for an id that is unknown, malformed or somebody else's: all the same. */
 enum MHD_Result kend_answer_no_job(struct kend_request *request);
 
+/*
+ * Counts so many bytes, which a document or the making of an answer takes at most, until the answer is sent or
+ * kend_request_let_go_document. False: that is too much now, which was answered (with *result).
+ */
+bool kend_hold_or_answer(struct kend_request *request, uint64_t bytes, enum MHD_Result *result);
+
 #endif
